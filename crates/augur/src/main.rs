@@ -1,0 +1,2 @@
+//! The `augur` binary.
+fn main() {}

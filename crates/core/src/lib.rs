@@ -1,0 +1,1 @@
+//! The decision core: units, cluster state, queue, plugins, cycle, preemption, diagnosis. Pure.

@@ -1,0 +1,1 @@
+//! A tabular-forest library: trainer, inference, calibration, model file. Knows nothing of Kubernetes.

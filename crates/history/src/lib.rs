@@ -1,0 +1,1 @@
+//! Seven days of memory: usage, failures, decisions, outcomes and feedback; durable.

@@ -1,0 +1,1 @@
+//! The cluster's side: wire types, watches, binding, events, conditions, Metrics API.

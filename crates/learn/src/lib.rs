@@ -1,0 +1,1 @@
+//! Features, labels, predictor, online loop, gates and registry.
