@@ -1,0 +1,5 @@
+//! The plugins of kube-scheduler's default profile. [`PluginId`] names them.
+
+mod id;
+
+pub use id::{PluginId, PluginSet};
