@@ -129,7 +129,10 @@ fn direction(members: &BTreeMap<String, Member>) -> Vec<Violation> {
     }
     for (name, member) in members {
         let Some(allowed) = table.get(name.as_str()) else {
-            found.push(Violation::new(name, "is not in the table of crates (docs/design/0001-house.md, xtask/src/deps.rs)"));
+            found.push(Violation::new(
+                name,
+                "is not in the table of crates (docs/design/0001-house.md, xtask/src/deps.rs)",
+            ));
             continue;
         };
         for dependency in member.normal.iter().filter(|d| members.contains_key(*d)) {
@@ -186,8 +189,9 @@ mod tests {
 
     #[test]
     fn the_testkit_is_for_tests() {
-        let members =
-            workspace(r#"{"packages": [{"name": "augur-api", "dependencies": [{"name": "augur-testkit", "kind": null}]}]}"#);
+        let members = workspace(
+            r#"{"packages": [{"name": "augur-api", "dependencies": [{"name": "augur-testkit", "kind": null}]}]}"#,
+        );
         assert_eq!(direction(&members), [Violation::new("augur-api", "may use augur-testkit in its tests only")]);
     }
 

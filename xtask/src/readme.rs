@@ -9,8 +9,10 @@ use crate::Violation;
 pub const COMMANDS: [&str; 2] = ["cargo run --release -- up", "cargo test --workspace"];
 
 /// First words of a line that would be a further step of setting up.
-const SET_UP_WORDS: &[&str] =
-    &["cargo", "rustup", "make", "just", "pip", "npm", "apt", "apt-get", "brew", "docker", "git", "sudo", "source", "sh", "bash"];
+const SET_UP_WORDS: &[&str] = &[
+    "cargo", "rustup", "make", "just", "pip", "npm", "apt", "apt-get", "brew", "docker", "git", "sudo", "source", "sh",
+    "bash",
+];
 
 /// Runs the check over the README of the checkout at `root`.
 ///
@@ -78,6 +80,8 @@ mod tests {
     #[test]
     fn a_third_set_up_command_is_found_but_use_of_the_product_is_not() {
         assert_eq!(check_text(&format!("{GOOD}```\nmake install\n```\n")).len(), 1);
-        crate::assert_none(&check_text(&format!("{GOOD}```\ncargo run --release -- up --scenario small\nkubectl get nodes\n```\n")));
+        crate::assert_none(&check_text(&format!(
+            "{GOOD}```\ncargo run --release -- up --scenario small\nkubectl get nodes\n```\n"
+        )));
     }
 }

@@ -9,7 +9,8 @@ use crate::Violation;
 pub const MAX_LINES: usize = 900;
 
 /// Paths of the standard library through which time or the world enters.
-const IMPURE_STD: &[&str] = &["std::time", "Instant::now", "SystemTime", "std::fs", "std::net", "std::env::", "std::process"];
+const IMPURE_STD: &[&str] =
+    &["std::time", "Instant::now", "SystemTime", "std::fs", "std::net", "std::env::", "std::process"];
 
 /// Runs the checks of this module over the checkout at `root`.
 ///
@@ -67,7 +68,10 @@ fn check_file(place: &str, text: &str) -> Vec<Violation> {
             // `std::time::Duration` is a length, not a clock.
             let line = line.replace("std::time::Duration", "");
             if let Some(impure) = IMPURE_STD.iter().find(|impure| line.contains(**impure)) {
-                found.push(Violation::new(place, format!("line {number}: `{impure}` in a pure crate; pass it in as an argument")));
+                found.push(Violation::new(
+                    place,
+                    format!("line {number}: `{impure}` in a pure crate; pass it in as an argument"),
+                ));
             }
         }
     }
