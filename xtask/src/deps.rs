@@ -14,18 +14,20 @@ use crate::Violation;
 /// Each crate of ours, and the ones of ours it may use outside its tests.
 pub const TABLE: &[(&str, &[&str])] = &[
     ("augur-clock", &[]),
+    ("augur-notation", &[]),
     ("augur-forest", &[]),
-    ("augur-core", &[]),
+    ("augur-core", &["augur-notation"]),
     ("augur-history", &["augur-core"]),
     ("augur-learn", &["augur-core", "augur-history", "augur-forest"]),
     ("augur-kube", &["augur-core", "augur-clock"]),
-    ("augur-apiserver", &["augur-clock"]),
-    ("augur-sandbox", &["augur-apiserver", "augur-clock"]),
+    ("augur-apiserver", &["augur-clock", "augur-notation"]),
+    ("augur-sandbox", &["augur-apiserver", "augur-clock", "augur-notation"]),
     ("augur-api", &["augur-core", "augur-history", "augur-learn", "augur-clock"]),
     (
         "augur",
         &[
             "augur-clock",
+            "augur-notation",
             "augur-forest",
             "augur-core",
             "augur-history",

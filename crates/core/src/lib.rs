@@ -5,3 +5,4 @@ pub mod plugins;
 pub mod preemption;
 pub mod queue;
 pub mod time;
+pub mod units;

@@ -402,8 +402,7 @@ impl<E: Clone> SchedulingQueue<E> {
                     None => {
                         pod.gated_by = None;
                         pod.backoff_until = until;
-                        let place =
-                            if pod.rejectors().is_empty() { Place::ErrorBackoff } else { Place::Backoff };
+                        let place = if pod.rejectors().is_empty() { Place::ErrorBackoff } else { Place::Backoff };
                         self.link(pod, place);
                     }
                 },

@@ -1,0 +1,1 @@
+//! How Kubernetes writes amounts and selectors: quantities and label selectors, parsed, printed and matched.
