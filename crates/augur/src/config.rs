@@ -1,5 +1,6 @@
 //! `augur.yaml`: the settings of both services, with the defaults of the HTTP contract. Start at [`Config::parse`].
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 /// Why a configuration is refused.
@@ -87,6 +88,16 @@ section!(OnlineLearning {
 section!(Data { cache_duration: String = "168h".to_owned(), feature_count: u32 = 13 });
 
 impl Config {
+    /// The configuration of a file; without one, the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is refused.
+    pub fn load(path: Option<&std::path::Path>) -> anyhow::Result<Config> {
+        let Some(path) = path else { return Ok(Config::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Config::parse(&text).with_context(|| format!("in {}", path.display()))
+    }
+
     /// Reads a configuration; an empty one gives the defaults. An unknown key is refused with the nearest known one.
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
         if text.trim().is_empty() {

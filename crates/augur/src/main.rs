@@ -1,32 +1,20 @@
-//! The `augur` binary: command line and wiring.
+//! The `augur` binary: command line, configuration and wiring. Each command is a file of `commands`.
 
+mod cli;
+mod commands;
 mod config;
+mod kubeconfig;
+mod listen;
+mod logging;
+mod output;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-use config::Config;
-
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Checks a configuration file and prints the settings that result from it.
-    Config {
-        /// The file; without it the defaults are printed.
-        #[arg(long)]
-        config: Option<PathBuf>,
-    },
-}
+use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -40,18 +28,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
-        Command::Config { config } => {
-            let config = match config {
-                Some(path) => {
-                    let text =
-                        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                    Config::parse(&text).with_context(|| format!("in {}", path.display()))?
-                }
-                None => Config::default(),
-            };
-            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&config)?)?;
-            Ok(())
+    logging::install(cli.log_format, &cli.log)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Health(args) => commands::health::run(args).await,
+            Command::Config(args) => commands::config::run(&args),
+            _ => anyhow::bail!("not wired yet"),
         }
-    }
+    })
 }

@@ -1,0 +1,274 @@
+//! The command line: [`Cli`] and the arguments of each command.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A Kubernetes scheduler that learns from what became of the pods it placed.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 120)]
+pub struct Cli {
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Plain)]
+    pub log_format: LogFormat,
+    /// Which log lines are written, as in `info` or `augur=debug,warn`.
+    #[arg(long, global = true, env = "AUGUR_LOG", default_value = "warn")]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows everything on this machine: a simulated cluster behind a real Kubernetes API, scheduled by Augur.
+    Up(Box<UpArgs>),
+    /// Runs the scheduler (port 8080) against a cluster.
+    Scheduler(SchedulerArgs),
+    /// Runs the bare embedded Kubernetes API server: no nodes, no controllers.
+    Apiserver(ApiserverArgs),
+    /// Asks a service whether it is well; exits with 1 if it is not.
+    Health(HealthArgs),
+    /// Measures.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Checks a configuration file and prints the settings that result from it.
+    Config(ConfigArgs),
+}
+
+/// Arguments of `augur up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The simulated cluster: `small`, `mixed`, `failing-nodes`, or a scenario file.
+    #[arg(long, default_value = "mixed", conflicts_with = "trace")]
+    pub scenario: String,
+    /// Feeds a public trace instead of a scenario.
+    #[arg(long, value_enum, requires = "nodes", requires = "pods")]
+    pub trace: Option<Trace>,
+    /// The trace's list of nodes (CSV, may be gzip-compressed).
+    #[arg(long, value_name = "NODES.csv")]
+    pub nodes: Option<PathBuf>,
+    /// The trace's list of pods (CSV, may be gzip-compressed).
+    #[arg(long, value_name = "PODS.csv")]
+    pub pods: Option<PathBuf>,
+    /// How many seconds of the cluster pass in a real one; `max` feeds a trace as fast as the API takes it. [default: 1
+    /// for a scenario, max for a trace]
+    #[arg(long, value_parser = Speed::parse)]
+    pub speed: Option<Speed>,
+    /// Ends when the trace has been fed and its pods are decided, instead of serving on.
+    #[arg(long, requires = "trace")]
+    pub until_done: bool,
+    /// Seed of the simulation and of the choice among nodes of equal score.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Where history, decisions and feedback are kept, and the kubeconfig file is written.
+    #[arg(long, default_value = "./augur-data")]
+    pub data_dir: PathBuf,
+    /// Settings of both services.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The address that the Kubernetes API listens at.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub api_host: IpAddr,
+    /// The port of the Kubernetes API.
+    #[arg(long, default_value_t = 8001)]
+    pub api_port: u16,
+    /// The address that both services listen at. [default: server.host of the configuration file, else 127.0.0.1]
+    #[arg(long)]
+    pub host: Option<IpAddr>,
+    /// The port of the scheduler service. [default: 8080]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// The port of the learner service.
+    #[arg(long, default_value_t = 5000)]
+    pub learner_port: u16,
+    /// Prints nothing but errors.
+    #[arg(long)]
+    pub quiet: bool,
+    /// How the Kubernetes API is protected.
+    #[command(flatten)]
+    pub api: ApiSecurity,
+}
+
+/// Transport security of the embedded Kubernetes API.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ApiSecurity {
+    /// Serves the Kubernetes API over TLS, with a certificate made at start.
+    #[arg(long)]
+    pub tls: bool,
+    /// Serves the Kubernetes API only to clients with this bearer token.
+    #[arg(long, env = "AUGUR_API_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// A public trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Trace {
+    /// Alibaba's OpenB GPU trace.
+    Openb,
+}
+
+/// How fast time passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// So many seconds of the cluster in a real one.
+    Times(f64),
+    /// As fast as the API takes it.
+    Max,
+}
+
+impl Speed {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Speed::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+            _ => Err("a number above 0, or `max`".to_owned()),
+        }
+    }
+}
+
+/// Arguments of `augur scheduler`.
+#[derive(Debug, Args)]
+pub struct SchedulerArgs {
+    /// The cluster. [default: kubernetes.kubeconfig_path of the configuration file, or the pod's service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The schedulerName of the pods to be placed; several are separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "augur")]
+    pub scheduler_name: Vec<String>,
+    /// Settings of the service.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where history, decisions and feedback are kept.
+    #[arg(long, default_value = "./augur-data")]
+    pub data_dir: PathBuf,
+    /// The address to listen at. [default: server.host of the configuration file]
+    #[arg(long)]
+    pub host: Option<IpAddr>,
+    /// The port to listen at. [default: 8080]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Also serves the learner's API, on this port.
+    #[arg(long)]
+    pub learner_port: Option<u16>,
+    /// Seed of the choice among nodes of equal score.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// What a client must send as a bearer token to change state, when the services listen beyond loopback.
+    #[arg(long, env = "AUGUR_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// Arguments of `augur apiserver`.
+#[derive(Debug, Args)]
+pub struct ApiserverArgs {
+    /// The address to listen at.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// The port to listen at.
+    #[arg(long, default_value_t = 8001)]
+    pub port: u16,
+    /// Keeps the objects in this folder across restarts; without it they are kept in memory only.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Enables `POST /debug/forget-history`, which drops all watch and list history, for clients with this bearer token.
+    #[arg(long, env = "AUGUR_DEBUG_TOKEN", hide_env_values = true)]
+    pub debug_token: Option<String>,
+    /// How the API is protected.
+    #[command(flatten)]
+    pub api: ApiSecurity,
+}
+
+/// Arguments of `augur health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// What to ask.
+    #[arg(long, default_value = "http://127.0.0.1:8080/health")]
+    pub url: String,
+    /// How long to wait for an answer, in seconds.
+    #[arg(long, default_value_t = 5)]
+    pub timeout: u64,
+}
+
+/// The measurements.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Pods created over HTTP while watchers follow: rate, latency, memory.
+    Apiserver(BenchApiserverArgs),
+    /// `POST /predict` over HTTP: latency by number of nodes.
+    Predict(BenchPredictArgs),
+}
+
+/// Arguments of `augur bench apiserver`.
+#[derive(Debug, Args)]
+pub struct BenchApiserverArgs {
+    /// Pods to create.
+    #[arg(long, default_value_t = 50_000)]
+    pub pods: usize,
+    /// Watches that follow all pods.
+    #[arg(long, default_value_t = 10)]
+    pub watchers: usize,
+    /// Connections that create.
+    #[arg(long, default_value_t = 8)]
+    pub clients: usize,
+}
+
+/// Arguments of `augur bench predict`.
+#[derive(Debug, Args)]
+pub struct BenchPredictArgs {
+    /// Nodes of the cluster; several sizes are separated by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 5_000])]
+    pub nodes: Vec<usize>,
+    /// Requests for each size, after a tenth as many that are not counted.
+    #[arg(long, default_value_t = 2_000)]
+    pub requests: usize,
+}
+
+/// Arguments of `augur config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The file; without it the defaults are printed.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_speed_is_a_positive_number_or_max() {
+        assert_eq!(Speed::parse("60"), Ok(Speed::Times(60.0)));
+        assert_eq!(Speed::parse("max"), Ok(Speed::Max));
+        for wrong in ["0", "-1", "inf", "nan", "fast"] {
+            assert!(Speed::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_trace_needs_its_files_and_excludes_a_scenario() {
+        let parse = |args: &[&str]| Cli::try_parse_from(["augur", "up"].iter().chain(args));
+        assert!(parse(&["--trace", "openb"]).is_err());
+        assert!(parse(&["--trace", "openb", "--nodes", "n", "--pods", "p"]).is_ok());
+        assert!(parse(&["--trace", "openb", "--nodes", "n", "--pods", "p", "--scenario", "small"]).is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! Log lines on standard error, for people or as JSON.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::LogFormat;
+
+/// Installs the writer of log lines for the process.
+///
+/// # Errors
+/// When the filter cannot be understood.
+pub fn install(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow::anyhow!("--log {filter}: {error}; give a level such as `info`, or `augur=debug,warn`")
+    })?;
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    match format {
+        LogFormat::Plain => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
