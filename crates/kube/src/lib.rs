@@ -7,9 +7,10 @@ mod bind;
 mod client;
 mod events;
 mod reflect;
+pub mod wire;
 
 pub use backoff::Backoff;
 pub use bind::{BindError, Binder, Binding};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
 pub use events::{EventRecorder, News, PodRef, report_unschedulable};
-pub use reflect::{Change, Counters, Meta, Object, Source, reflect};
+pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect};

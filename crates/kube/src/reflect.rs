@@ -3,33 +3,67 @@
 //! [`reflect`] lists in pages, watches from there, lists again after an expiry, and pauses after errors. An object that
 //! cannot be understood is skipped and counted; it never ends the stream.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::AsyncBufReadExt;
 use http::Request;
 use kube::Client;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::Backoff;
+use crate::wire::ObjectMeta;
 
 /// Objects of a page of a list; the size that client-go uses.
 const PAGE: usize = 500;
 
-/// What every object carries that list and watch need.
-#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Meta {
-    /// The object's revision.
-    pub resource_version: String,
+/// How long a page of a list, or the head of a watch's answer, may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why an object is left out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Skipped {
+    /// One of a few names, for counting.
+    pub reason: &'static str,
+    /// What exactly is wrong.
+    pub detail: String,
 }
 
-/// A lean type that holds the fields of a kind that matter here.
-pub trait Object: DeserializeOwned + Send + 'static {}
-impl<T: DeserializeOwned + Send + 'static> Object for T {}
+impl Skipped {
+    /// A reason with its particulars.
+    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Skipped { reason, detail: detail.into() }
+    }
+}
+
+/// The reason for skipping what is no JSON of the kind.
+pub const MALFORMED: &str = "malformed";
+
+/// An object that can be read from the JSON of its kind.
+pub trait Object: Sized + Send + 'static {
+    /// Reads it, and tells its revision.
+    ///
+    /// # Errors
+    /// It cannot be understood, and is to be skipped.
+    fn read(json: &str) -> Result<(Self, String), Skipped>;
+}
+
+/// Names an object that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Namespace; empty for what has none.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+}
 
 /// What happened to the objects of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,19 +72,68 @@ pub enum Change<T> {
     Reset(Vec<T>),
     /// The object is new or changed.
     Applied(T),
-    /// The object is gone; its last state.
-    Deleted(T),
+    /// The object is gone. Its last state is missing when it could not be understood.
+    Deleted(Key, Option<T>),
 }
 
-/// What went by, for metrics.
-#[derive(Debug, Default)]
-pub struct Counters {
+/// What went by, for health and metrics.
+#[derive(Debug)]
+pub struct WatchStats {
     /// Lists completed.
     pub lists: AtomicU64,
-    /// Objects that could not be understood.
-    pub skipped: AtomicU64,
+    /// Events of watches, bookmarks included.
+    pub events: AtomicU64,
     /// Requests and streams that failed.
     pub errors: AtomicU64,
+    /// Whether a list was completed and the watch from there has not failed since.
+    pub synced: AtomicBool,
+    began: Instant,
+    /// Milliseconds from `began` to the latest list or event.
+    last: AtomicU64,
+    skipped: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Default for WatchStats {
+    fn default() -> Self {
+        WatchStats {
+            lists: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            synced: AtomicBool::new(false),
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            skipped: Mutex::new(BTreeMap::new()),
+        }
+    }
+}
+
+impl WatchStats {
+    /// How long ago the API server was last heard of; `None` before the first list.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        (self.lists.load(Ordering::Relaxed) > 0)
+            .then(|| self.began.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed))))
+    }
+
+    /// Objects that could not be understood, by reason.
+    #[must_use]
+    pub fn skipped(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().clone()
+    }
+
+    fn skip(&self, source: &Source, skipped: &Skipped) {
+        *self.lock().entry(skipped.reason).or_default() += 1;
+        tracing::warn!(path = source.path, reason = skipped.reason, detail = %skipped.detail, "an object is skipped");
+    }
+
+    fn heard(&self) {
+        self.last.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        // Counts cannot be left half written.
+        self.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// Where the objects of a kind are, such as `/api/v1/pods`, and a field selector for them.
@@ -64,8 +147,9 @@ pub struct Source {
 
 #[derive(Deserialize)]
 struct List<'a> {
+    #[serde(default)]
     metadata: ListMeta,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "crate::wire::null_is_default")]
     items: Vec<&'a RawValue>,
 }
 
@@ -78,15 +162,16 @@ struct ListMeta {
 
 #[derive(Deserialize)]
 struct Line<'a> {
-    r#type: String,
+    #[serde(borrow)]
+    r#type: &'a str,
     #[serde(borrow)]
     object: &'a RawValue,
 }
 
 #[derive(Deserialize)]
-struct OnlyMeta {
-    #[serde(default)]
-    metadata: Meta,
+struct OnlyMeta<'a> {
+    #[serde(borrow, default)]
+    metadata: ObjectMeta<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -107,21 +192,23 @@ enum End {
 }
 
 /// Tells the changes of a kind until the receiver is dropped.
-pub async fn reflect<T: Object>(client: Client, source: Source, changes: mpsc::Sender<Change<T>>, counters: &Counters) {
+pub async fn reflect<T: Object>(client: Client, source: Source, changes: mpsc::Sender<Change<T>>, stats: &WatchStats) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut revision: Option<String> = None;
     loop {
         let end = match &mut revision {
-            None => match list(&client, &source, &changes, counters).await {
+            None => match list(&client, &source, &changes, stats).await {
                 Ok(listed) => {
-                    counters.lists.fetch_add(1, Ordering::Relaxed);
+                    stats.lists.fetch_add(1, Ordering::Relaxed);
+                    stats.synced.store(true, Ordering::Relaxed);
+                    stats.heard();
                     revision = Some(listed);
                     backoff.reset();
                     continue;
                 }
                 Err(end) => end,
             },
-            Some(revision) => match watch(&client, &source, revision, &changes, counters).await {
+            Some(revision) => match watch(&client, &source, revision, &changes, stats).await {
                 Ok(()) => {
                     backoff.reset();
                     continue;
@@ -133,10 +220,11 @@ pub async fn reflect<T: Object>(client: Client, source: Source, changes: mpsc::S
             End::Closed => return,
             End::Expired => revision = None,
             End::Failed(message) => {
-                counters.errors.fetch_add(1, Ordering::Relaxed);
+                stats.errors.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(path = source.path, %message, "list or watch failed");
             }
         }
+        stats.synced.store(false, Ordering::Relaxed);
         // A receiver that went away during a pause ends it.
         tokio::select! {
             () = tokio::time::sleep(backoff.pause()) => {}
@@ -153,21 +241,12 @@ fn get(source: &Source, query: &str) -> Result<Request<Vec<u8>>, End> {
         .map_err(|error| End::Failed(error.to_string()))
 }
 
-fn failed(error: &kube::Error) -> End {
-    match error {
-        kube::Error::Api(status) if status.code == 410 => End::Expired,
-        other => End::Failed(other.to_string()),
-    }
-}
-
-fn parse<T: Object>(raw: &RawValue, source: &Source, counters: &Counters) -> Option<T> {
-    match serde_json::from_str(raw.get()) {
-        Ok(object) => Some(object),
-        Err(error) => {
-            counters.skipped.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(path = source.path, %error, "an object is skipped");
-            None
-        }
+async fn within<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, End> {
+    match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(End::Expired),
+        Ok(Err(error)) => Err(End::Failed(error.to_string())),
+        Err(_) => Err(End::Failed(format!("no answer within {ANSWER_WITHIN:?}"))),
     }
 }
 
@@ -175,14 +254,19 @@ async fn list<T: Object>(
     client: &Client,
     source: &Source,
     changes: &mpsc::Sender<Change<T>>,
-    counters: &Counters,
+    stats: &WatchStats,
 ) -> Result<String, End> {
     let mut objects = Vec::new();
     let mut query = format!("limit={PAGE}");
     loop {
-        let text = client.request_text(get(source, &query)?).await.map_err(|error| failed(&error))?;
+        let text = within(client.request_text(get(source, &query)?)).await?;
         let page: List<'_> = serde_json::from_str(&text).map_err(|error| End::Failed(error.to_string()))?;
-        objects.extend(page.items.iter().filter_map(|raw| parse::<T>(raw, source, counters)));
+        for raw in &page.items {
+            match T::read(raw.get()) {
+                Ok((object, _)) => objects.push(object),
+                Err(skipped) => stats.skip(source, &skipped),
+            }
+        }
         if page.metadata.r#continue.is_empty() {
             if page.metadata.resource_version.is_empty() {
                 return Err(End::Failed("the list carries no resourceVersion".to_owned()));
@@ -199,11 +283,12 @@ async fn watch<T: Object>(
     source: &Source,
     revision: &mut String,
     changes: &mpsc::Sender<Change<T>>,
-    counters: &Counters,
+    stats: &WatchStats,
 ) -> Result<(), End> {
     // Under the five minutes after which servers close watches, so that the end is ours and orderly.
     let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion={}", encode(revision));
-    let stream = client.request_stream(get(source, &query)?).await.map_err(|error| failed(&error))?;
+    let stream = within(client.request_stream(get(source, &query)?)).await?;
+    stats.synced.store(true, Ordering::Relaxed);
     let mut stream = std::pin::pin!(stream);
     let began = Instant::now();
     let mut events = 0_u64;
@@ -223,25 +308,69 @@ async fn watch<T: Object>(
             };
         }
         events += 1;
-        let event: Line<'_> = serde_json::from_slice(&line).map_err(|error| End::Failed(error.to_string()))?;
-        if event.r#type == "ERROR" {
-            let status: ErrorStatus = serde_json::from_str(event.object.get()).unwrap_or_default();
+        stats.events.fetch_add(1, Ordering::Relaxed);
+        stats.heard();
+        let text = std::str::from_utf8(&line).map_err(|error| End::Failed(error.to_string()))?;
+        let (kind, object) = split(text)?;
+        if kind == "ERROR" {
+            let status: ErrorStatus = serde_json::from_str(object).unwrap_or_default();
             return Err(if status.code == 410 { End::Expired } else { End::Failed(status.message) });
         }
-        let change = match event.r#type.as_str() {
-            "ADDED" | "MODIFIED" => parse(event.object, source, counters).map(Change::Applied),
-            "DELETED" => parse(event.object, source, counters).map(Change::Deleted),
-            _ => None,
+        let seen = match kind {
+            "ADDED" | "MODIFIED" => match T::read(object) {
+                Ok((object, seen)) => {
+                    changes.send(Change::Applied(object)).await.map_err(|_| End::Closed)?;
+                    seen
+                }
+                Err(skipped) => {
+                    let meta = metadata(object)?;
+                    stats.skip(source, &skipped);
+                    meta.resource_version.to_string()
+                }
+            },
+            "DELETED" => {
+                let meta = metadata(object)?;
+                let key = Key {
+                    namespace: meta.namespace.to_string(),
+                    name: meta.name.to_string(),
+                    uid: meta.uid.to_string(),
+                };
+                let last = T::read(object).ok().map(|(object, _)| object);
+                changes.send(Change::Deleted(key, last)).await.map_err(|_| End::Closed)?;
+                meta.resource_version.to_string()
+            }
+            _ => metadata(object)?.resource_version.to_string(),
         };
-        if let Some(change) = change {
-            changes.send(change).await.map_err(|_| End::Closed)?;
-        }
         // Only after the change was handed over, so that a break does not lose it.
-        if let Ok(OnlyMeta { metadata }) = serde_json::from_str::<OnlyMeta>(event.object.get())
-            && !metadata.resource_version.is_empty()
-        {
-            *revision = metadata.resource_version;
+        if !seen.is_empty() {
+            *revision = seen;
         }
+    }
+}
+
+/// The kind of a watch event and the JSON of its object.
+fn split(line: &str) -> Result<(&str, &str), End> {
+    // As every server writes it: no need to look for the end of the object first. Should something follow the object,
+    // `Object::read` and `metadata` find trailing characters, and nothing is misread.
+    if let Some((kind, rest)) = line.strip_prefix("{\"type\":\"").and_then(|rest| rest.split_once('"'))
+        && let Some(object) = rest.strip_prefix(",\"object\":").and_then(|rest| rest.trim_end().strip_suffix('}'))
+    {
+        return Ok((kind, object));
+    }
+    let line: Line<'_> = serde_json::from_str(line).map_err(|error| End::Failed(error.to_string()))?;
+    Ok((line.r#type, line.object.get()))
+}
+
+/// What is needed of an object that is not read as a whole; empty for JSON that is no object of the API. What is not even
+/// JSON was cut off on the way, so that the stream cannot be trusted any further.
+fn metadata(object: &str) -> Result<ObjectMeta<'_>, End> {
+    match serde_json::from_str::<OnlyMeta<'_>>(object) {
+        Ok(only) => Ok(only.metadata),
+        Err(error) if serde_json::from_str::<IgnoredAny>(object).is_ok() => {
+            tracing::warn!(%error, "a watch event without readable metadata");
+            Ok(ObjectMeta::default())
+        }
+        Err(error) => Err(End::Failed(format!("a watch event cannot be read: {error}"))),
     }
 }
 
@@ -268,17 +397,24 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Deserialize, PartialEq, Eq)]
-    struct Named {
-        metadata: Name,
-    }
-    #[derive(Debug, Deserialize, PartialEq, Eq)]
-    struct Name {
-        name: String,
+    /// An object of which only the name matters; `bad` is not understood.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Named(String);
+
+    impl Object for Named {
+        fn read(json: &str) -> Result<(Self, String), Skipped> {
+            let object: OnlyMeta<'_> =
+                serde_json::from_str(json).map_err(|error| Skipped::new(MALFORMED, error.to_string()))?;
+            let name = object.metadata.name.to_string();
+            if name == "bad" {
+                return Err(Skipped::new("bad name", name));
+            }
+            Ok((Named(name), object.metadata.resource_version.to_string()))
+        }
     }
 
     fn named(name: &str) -> Named {
-        Named { metadata: Name { name: name.to_owned() } }
+        Named(name.to_owned())
     }
 
     /// A client whose requests are answered by `answers` in turn, and the paths it asked for.
@@ -315,22 +451,74 @@ mod tests {
             ),
             r#"{"metadata":{"resourceVersion":"12"},"items":[]}"#,
         ]);
-        let counters = Arc::new(Counters::default());
-        let (sender, mut changes) = mpsc::channel(8);
-        let source = Source { path: "/api/v1/pods", narrowed: String::new() };
-        let running = tokio::spawn({
-            let counters = counters.clone();
-            async move { reflect::<Named>(client, source, sender, &counters).await }
-        });
+        let (running, mut changes, stats) = start(client);
         assert_eq!(changes.recv().await, Some(Change::Reset(vec![named("one"), named("two")])));
         assert_eq!(changes.recv().await, Some(Change::Applied(named("three"))));
         assert_eq!(changes.recv().await, Some(Change::Reset(vec![])));
         // The bad list item; a bookmark is no object and must not count.
-        assert_eq!(counters.skipped.load(Ordering::Relaxed), 1);
-        assert_eq!(counters.lists.load(Ordering::Relaxed), 2);
+        assert_eq!(stats.skipped(), BTreeMap::from([(MALFORMED, 1)]));
+        assert_eq!(stats.lists.load(Ordering::Relaxed), 2);
         let asked = asked.lock().unwrap().clone();
         assert_eq!(asked[1], "/api/v1/pods?limit=500&continue=a%20b");
         assert!(asked[2].ends_with("resourceVersion=5"), "{}", asked[2]);
+        running.abort();
+    }
+
+    fn start(client: Client) -> (tokio::task::JoinHandle<()>, mpsc::Receiver<Change<Named>>, Arc<WatchStats>) {
+        let stats = Arc::new(WatchStats::default());
+        let (sender, changes) = mpsc::channel(8);
+        let source = Source { path: "/api/v1/pods", narrowed: String::new() };
+        let shared = stats.clone();
+        let running = tokio::spawn(async move { reflect::<Named>(client, source, sender, &shared).await });
+        (running, changes, stats)
+    }
+
+    #[tokio::test]
+    async fn a_cut_off_watch_goes_on_after_the_last_whole_event() {
+        let (client, asked) = scripted(&[
+            r#"{"metadata":{"resourceVersion":"5"},"items":[]}"#,
+            concat!(
+                r#"{"type":"ADDED","object":{"metadata":{"name":"one","resourceVersion":"6"}}}"#,
+                "\n",
+                r#"{"type":"ADDED","object":{"metadata":{"name":"tw"#,
+            ),
+            r#"{"type":"ADDED","object":{"metadata":{"name":"two","resourceVersion":"7"}}}"#,
+        ]);
+        let (running, mut changes, stats) = start(client);
+        assert_eq!(changes.recv().await, Some(Change::Reset(vec![])));
+        assert_eq!(changes.recv().await, Some(Change::Applied(named("one"))));
+        assert_eq!(changes.recv().await, Some(Change::Applied(named("two"))));
+        assert_eq!(stats.errors.load(Ordering::Relaxed), 1);
+        assert!(stats.skipped().is_empty(), "a torn line is no bad object");
+        assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=6"));
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn objects_that_are_not_understood_neither_stop_the_watch_nor_hide_a_deletion() {
+        let (client, asked) = scripted(&[
+            r#"{"metadata":{"resourceVersion":"5"},"items":[]}"#,
+            concat!(
+                r#"{"type":"ADDED","object":{"metadata":{"name":"bad","resourceVersion":"6"}}}"#,
+                "\n",
+                r#"{"type":"ADDED","object":{"metadata":7}}"#,
+                "\n",
+                r#"{"type":"DELETED","object":{"metadata":{"name":"bad","namespace":"shop","uid":"u","resourceVersion":"8"}}}"#,
+                "\n",
+                // Other spacing and order than servers use.
+                r#" {"object": {"metadata":{"name":"one","resourceVersion":"9"}}, "type": "ADDED"} "#,
+            ),
+        ]);
+        let (running, mut changes, stats) = start(client);
+        assert_eq!(changes.recv().await, Some(Change::Reset(vec![])));
+        let key = Key { namespace: "shop".into(), name: "bad".into(), uid: "u".into() };
+        assert_eq!(changes.recv().await, Some(Change::Deleted(key, None)));
+        assert_eq!(changes.recv().await, Some(Change::Applied(named("one"))));
+        assert_eq!(stats.skipped(), BTreeMap::from([("bad name", 1), (MALFORMED, 1)]));
+        while asked.lock().unwrap().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert!(asked.lock().unwrap()[2].ends_with("resourceVersion=9"));
         running.abort();
     }
 }

@@ -1,0 +1,77 @@
+//! Lean serde types: of each kind only the fields that Augur reads, borrowed from the JSON text where possible.
+//!
+//! Entry points: [`Pod`] and [`Node`]. Everything else of an object is skipped by the parser without being stored. There is no
+//! `flatten` and no untagged enum here: both buffer whole objects.
+
+mod node;
+mod pod;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+pub use node::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
+pub use pod::{
+    Affinity, Container, ContainerPort, ContainerState, ContainerStatus, NodeAffinity, NodeSelector,
+    NodeSelectorRequirement, NodeSelectorTerm, Pod, PodAffinity, PodCondition, PodSpec, PodStatus,
+    PreferredSchedulingTerm, ResourceRequirements, SchedulingGate, Terminated, Toleration, TopologySpreadConstraint,
+    Volume, Waiting,
+};
+pub use text::Text;
+
+/// Names to texts: labels, selectors, amounts of resources.
+pub type Map<'a> = BTreeMap<Text<'a>, Text<'a>>;
+
+/// The metadata of an object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ObjectMeta<'a> {
+    /// Name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Namespace; empty for what has none.
+    #[serde(borrow)]
+    pub namespace: Text<'a>,
+    /// Uid.
+    #[serde(borrow)]
+    pub uid: Text<'a>,
+    /// Revision.
+    #[serde(borrow)]
+    pub resource_version: Text<'a>,
+    /// Labels.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub labels: Map<'a>,
+    /// When the object was created (RFC 3339).
+    #[serde(borrow)]
+    pub creation_timestamp: Option<Text<'a>>,
+    /// When its deletion was asked for (RFC 3339).
+    #[serde(borrow)]
+    pub deletion_timestamp: Option<Text<'a>>,
+    /// Owners.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub owner_references: Vec<OwnerReference<'a>>,
+}
+
+/// What an object belongs to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference<'a> {
+    /// Kind of the owner.
+    #[serde(borrow)]
+    pub kind: Text<'a>,
+    /// Name of the owner.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Whether the owner manages the object.
+    pub controller: Option<bool>,
+}
+
+/// Reads `null`, which Go writers leave for empty fields, as the default.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,360 @@
+//! Pods as the API writes them.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Map, ObjectMeta, Text, null_is_default};
+
+/// A pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod<'a> {
+    /// Metadata.
+    #[serde(borrow)]
+    pub metadata: ObjectMeta<'a>,
+    /// What is wanted.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub spec: PodSpec<'a>,
+    /// How it is.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub status: PodStatus<'a>,
+}
+
+/// `spec` of a pod. Fields of type [`IgnoredAny`] are noticed, not read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec<'a> {
+    /// Where it is bound; empty while it is not.
+    #[serde(borrow)]
+    pub node_name: Text<'a>,
+    /// Which scheduler is to place it.
+    #[serde(borrow)]
+    pub scheduler_name: Text<'a>,
+    /// Priority, as admission resolved it.
+    pub priority: Option<i32>,
+    /// `Never` or `PreemptLowerPriority`.
+    #[serde(borrow)]
+    pub preemption_policy: Option<Text<'a>>,
+    /// Whether it shares the network of its node.
+    pub host_network: Option<bool>,
+    /// Containers.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub containers: Vec<Container<'a>>,
+    /// Containers that run before, and sidecars.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub init_containers: Vec<Container<'a>>,
+    /// Amounts that the pod as a whole asks for.
+    #[serde(borrow)]
+    pub resources: Option<ResourceRequirements<'a>>,
+    /// Amounts that the sandbox around the containers takes.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub overhead: Map<'a>,
+    /// Labels that the node must have.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub node_selector: Map<'a>,
+    /// Affinities.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub affinity: Affinity<'a>,
+    /// Tolerations.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub tolerations: Vec<Toleration<'a>>,
+    /// How its kind is to be spread.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint<'a>>,
+    /// What keeps it from being scheduled.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub scheduling_gates: Vec<SchedulingGate<'a>>,
+    /// Volumes.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub volumes: Vec<Volume<'a>>,
+    /// Devices of dynamic resource allocation.
+    #[serde(deserialize_with = "null_is_default")]
+    pub resource_claims: Vec<IgnoredAny>,
+}
+
+/// A container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container<'a> {
+    /// Name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Amounts.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub resources: ResourceRequirements<'a>,
+    /// Ports.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub ports: Vec<ContainerPort<'a>>,
+    /// `Always` makes an init container a sidecar.
+    #[serde(borrow)]
+    pub restart_policy: Option<Text<'a>>,
+}
+
+/// Amounts asked for and limits.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ResourceRequirements<'a> {
+    /// What is set aside.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub requests: Map<'a>,
+    /// What must not be exceeded.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub limits: Map<'a>,
+}
+
+/// A port of a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerPort<'a> {
+    /// Port inside the pod.
+    #[serde(rename = "containerPort")]
+    pub container_port: i32,
+    /// Port on the node; 0 for none.
+    #[serde(rename = "hostPort", deserialize_with = "null_is_default")]
+    pub host_port: i32,
+    /// Address on the node; empty for all.
+    #[serde(borrow, rename = "hostIP")]
+    pub host_ip: Text<'a>,
+    /// `TCP` (also when empty), `UDP` or `SCTP`.
+    #[serde(borrow)]
+    pub protocol: Text<'a>,
+}
+
+/// Affinities to nodes and to pods.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Affinity<'a> {
+    /// To nodes.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub node_affinity: NodeAffinity<'a>,
+    /// To pods.
+    #[serde(deserialize_with = "null_is_default")]
+    pub pod_affinity: PodAffinity,
+    /// Away from pods.
+    #[serde(deserialize_with = "null_is_default")]
+    pub pod_anti_affinity: PodAffinity,
+}
+
+/// Affinity to nodes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeAffinity<'a> {
+    /// What the node must match.
+    #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    pub required: Option<NodeSelector<'a>>,
+    /// What the node should match.
+    #[serde(borrow, rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_is_default")]
+    pub preferred: Vec<PreferredSchedulingTerm<'a>>,
+}
+
+/// Terms of which one must match.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSelector<'a> {
+    /// The terms.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub node_selector_terms: Vec<NodeSelectorTerm<'a>>,
+}
+
+/// Requirements that must all hold; one without any matches nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSelectorTerm<'a> {
+    /// On labels.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub match_expressions: Vec<NodeSelectorRequirement<'a>>,
+    /// On fields.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub match_fields: Vec<NodeSelectorRequirement<'a>>,
+}
+
+/// A requirement on a label or a field.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeSelectorRequirement<'a> {
+    /// Label or field.
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    #[serde(borrow)]
+    pub operator: Text<'a>,
+    /// Values.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub values: Vec<Text<'a>>,
+}
+
+/// A term with what a match is worth.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PreferredSchedulingTerm<'a> {
+    /// 1 to 100.
+    pub weight: i32,
+    /// The term.
+    #[serde(borrow)]
+    pub preference: NodeSelectorTerm<'a>,
+}
+
+/// Affinity to pods or away from them: noticed, not read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodAffinity {
+    /// What must hold.
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_is_default")]
+    pub required: Vec<IgnoredAny>,
+}
+
+/// A toleration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Toleration<'a> {
+    /// Key; empty for all.
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// `Equal` (also when empty) or `Exists`.
+    #[serde(borrow)]
+    pub operator: Text<'a>,
+    /// Value.
+    #[serde(borrow)]
+    pub value: Text<'a>,
+    /// Effect; empty for all.
+    #[serde(borrow)]
+    pub effect: Text<'a>,
+}
+
+/// A rule of spreading, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TopologySpreadConstraint<'a> {
+    /// `DoNotSchedule` (also when empty) or `ScheduleAnyway`.
+    #[serde(borrow)]
+    pub when_unsatisfiable: Text<'a>,
+}
+
+/// What keeps a pod from being scheduled.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SchedulingGate<'a> {
+    /// Its name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+}
+
+/// A volume: only the kinds that bear on the choice of a node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Volume<'a> {
+    /// Name within the pod.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// A claim.
+    pub persistent_volume_claim: Option<IgnoredAny>,
+    /// A claim made for the pod.
+    pub ephemeral: Option<IgnoredAny>,
+    /// A disk that may be attached once.
+    pub gce_persistent_disk: Option<IgnoredAny>,
+    /// The same of another cloud.
+    pub aws_elastic_block_store: Option<IgnoredAny>,
+    /// A block device over the network.
+    pub rbd: Option<IgnoredAny>,
+    /// A block device over the network.
+    pub iscsi: Option<IgnoredAny>,
+}
+
+/// `status` of a pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus<'a> {
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    #[serde(borrow)]
+    pub phase: Text<'a>,
+    /// `Evicted`, `OutOfcpu`, ….
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+    /// Where preemption makes room for it.
+    #[serde(borrow)]
+    pub nominated_node_name: Text<'a>,
+    /// When the kubelet took it on (RFC 3339).
+    #[serde(borrow)]
+    pub start_time: Option<Text<'a>>,
+    /// Conditions.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub conditions: Vec<PodCondition<'a>>,
+    /// Containers.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub container_statuses: Vec<ContainerStatus<'a>>,
+    /// Init containers.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub init_container_statuses: Vec<ContainerStatus<'a>>,
+}
+
+/// A condition of a pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodCondition<'a> {
+    /// `Ready`, `PodScheduled`, ….
+    #[serde(borrow)]
+    pub r#type: Text<'a>,
+    /// `True`, `False` or `Unknown`.
+    #[serde(borrow)]
+    pub status: Text<'a>,
+    /// Why, in a word.
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+    /// Why, in a sentence.
+    #[serde(borrow)]
+    pub message: Text<'a>,
+}
+
+/// How a container is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus<'a> {
+    /// Name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Restarts so far.
+    #[serde(deserialize_with = "null_is_default")]
+    pub restart_count: i64,
+    /// Now.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub state: ContainerState<'a>,
+    /// Before the last restart.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub last_state: ContainerState<'a>,
+}
+
+/// A state of a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState<'a> {
+    /// Set when it has ended.
+    #[serde(borrow)]
+    pub terminated: Option<Terminated<'a>>,
+    /// Set when it waits.
+    #[serde(borrow)]
+    pub waiting: Option<Waiting<'a>>,
+}
+
+/// How a container ended.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated<'a> {
+    /// Exit code.
+    #[serde(deserialize_with = "null_is_default")]
+    pub exit_code: i32,
+    /// `OOMKilled`, `Error`, `Completed`, ….
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+    /// When (RFC 3339).
+    #[serde(borrow)]
+    pub finished_at: Option<Text<'a>>,
+}
+
+/// What a container waits for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Waiting<'a> {
+    /// `CrashLoopBackOff`, `ImagePullBackOff`, ….
+    #[serde(borrow)]
+    pub reason: Text<'a>,
+}
