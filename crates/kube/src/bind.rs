@@ -3,26 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::Method;
 use kube::Client;
 use tokio::sync::Semaphore;
 
 use crate::Backoff;
+use crate::send::{push_string, send};
 
 /// Attempts for one binding. Further ones would hold an assumed pod's room longer than a new decision costs.
 const ATTEMPTS: u32 = 4;
+
+/// The longest pause that a server may ask for between two attempts; more is not worth holding the room.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A decision to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// The pod's namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The pod's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// The pod's uid, so that a namesake created meanwhile is not bound.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// The node.
-    pub node: String,
+    pub node: Arc<str>,
 }
 
 /// Why a binding did not come about. In each case the pod's assumed place is to be given back.
@@ -48,12 +52,6 @@ pub struct Binder {
     timeout: Duration,
 }
 
-/// What an answer means for the binding.
-enum Verdict {
-    Retry(String),
-    Stop(BindError),
-}
-
 impl Binder {
     /// A binder with at most `in_flight` requests under way, each given `timeout`.
     #[must_use]
@@ -62,86 +60,98 @@ impl Binder {
     }
 
     /// Binds the pod; waits for a free place among the requests in flight first.
+    ///
+    /// # Errors
+    /// See [`BindError`].
     pub async fn bind(&self, binding: &Binding) -> Result<(), BindError> {
         // The semaphore is never closed, so that the permit is always granted in the end.
         let _permit = self.in_flight.acquire().await;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        let mut last = String::new();
-        for attempt in 1..=ATTEMPTS {
-            let request = request(binding).map_err(|error| BindError::Rejected(error.to_string()))?;
-            let verdict = match tokio::time::timeout(self.timeout, self.client.request_text(request)).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => judge(&error),
-                Err(_) => Verdict::Retry(format!("no answer within {:?}", self.timeout)),
-            };
-            match verdict {
-                Verdict::Stop(error) => return Err(error),
-                Verdict::Retry(message) => last = message,
+        let path = format!("/api/v1/namespaces/{}/pods/{}/binding", binding.namespace, binding.name);
+        for attempt in 1.. {
+            let sent = send(&self.client, Method::POST, &path, "application/json", body(binding), self.timeout).await;
+            let Err(failure) = sent else { return Ok(()) };
+            // An earlier attempt went through although its answer got lost.
+            if failure.code == Some(409) && failure.message.contains(&format!("assigned to node \"{}\"", binding.node))
+            {
+                return Ok(());
             }
-            if attempt < ATTEMPTS {
-                tokio::time::sleep(backoff.pause()).await;
+            if !failure.is_transient() {
+                return Err(match failure.code {
+                    Some(404 | 409) => BindError::Refused(failure.message),
+                    _ => BindError::Rejected(failure.message),
+                });
             }
+            if attempt == ATTEMPTS {
+                return Err(BindError::Unavailable(failure.message));
+            }
+            let asked = failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff.pause().max(asked)).await;
         }
-        Err(BindError::Unavailable(last))
+        Ok(())
     }
 }
 
-fn request(binding: &Binding) -> Result<Request<Vec<u8>>, http::Error> {
-    let body = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": { "name": binding.name, "namespace": binding.namespace, "uid": binding.uid },
-        "target": { "apiVersion": "v1", "kind": "Node", "name": binding.node },
-    });
-    Request::post(format!("/api/v1/namespaces/{}/pods/{}/binding", binding.namespace, binding.name))
-        .header(http::header::CONTENT_TYPE, "application/json")
-        .body(body.to_string().into_bytes())
-}
-
-fn judge(error: &kube::Error) -> Verdict {
-    match error {
-        kube::Error::Api(status) => match status.code {
-            404 | 409 => Verdict::Stop(BindError::Refused(status.message.clone())),
-            429 | 500..=599 => Verdict::Retry(status.message.clone()),
-            _ => Verdict::Stop(BindError::Rejected(status.message.clone())),
-        },
-        other => Verdict::Retry(other.to_string()),
-    }
+fn body(binding: &Binding) -> Vec<u8> {
+    let mut json = Vec::with_capacity(256);
+    json.extend_from_slice(br#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"#);
+    push_string(&mut json, &binding.name);
+    json.extend_from_slice(br#","namespace":"#);
+    push_string(&mut json, &binding.namespace);
+    json.extend_from_slice(br#","uid":"#);
+    push_string(&mut json, &binding.uid);
+    json.extend_from_slice(br#"},"target":{"apiVersion":"v1","kind":"Node","name":"#);
+    push_string(&mut json, &binding.node);
+    json.extend_from_slice(b"}}");
+    json
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use http::Response;
+    use http::{Request, Response};
     use kube::client::Body;
 
     use super::*;
 
-    /// Binds against a server that answers the first `fail` requests with `code`; tells the result and the requests.
     async fn bind(code: u16, fail: u32) -> (Result<(), BindError>, u32) {
+        bind_against("told so", code, fail).await
+    }
+
+    /// Binds against a server that answers the first `fail` requests with `code`; tells the result and the requests.
+    async fn bind_against(message: &'static str, code: u16, fail: u32) -> (Result<(), BindError>, u32) {
         let requests = Arc::new(AtomicU32::new(0));
         let seen = requests.clone();
         let service = tower::service_fn(move |_: Request<Body>| {
             let failing = seen.fetch_add(1, Ordering::SeqCst) < fail;
             let status = serde_json::json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": if failing { "Failure" } else { "Success" },
-                "message": "told so", "reason": "Any", "code": if failing { code } else { 201 },
+                "message": message, "reason": "Any", "code": if failing { code } else { 201 },
             });
             let mut response = Response::new(Body::from(status.to_string().into_bytes()));
             *response.status_mut() = http::StatusCode::from_u16(if failing { code } else { 201 }).unwrap();
             async move { Ok::<_, std::io::Error>(response) }
         });
         let binder = Binder::new(crate::from_service(service), 8, Duration::from_secs(5));
-        let binding =
-            Binding { namespace: "default".into(), name: "web".into(), uid: "1".into(), node: "node-1".into() };
-        let result = binder.bind(&binding).await;
+        let result = binder.bind(&binding()).await;
         (result, requests.load(Ordering::SeqCst))
+    }
+
+    fn binding() -> Binding {
+        Binding { namespace: "default".into(), name: "web".into(), uid: "1".into(), node: "node-1".into() }
     }
 
     #[tokio::test]
     async fn a_conflict_is_final() {
         assert_eq!(bind(409, 1).await, (Err(BindError::Refused("told so".into())), 1));
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_on_the_node_already_is_bound() {
+        let elsewhere = "pod web is already assigned to node \"node-10\"";
+        assert_eq!(bind_against(elsewhere, 409, 1).await, (Err(BindError::Refused(elsewhere.into())), 1));
+        assert_eq!(bind_against("pod web is already assigned to node \"node-1\"", 409, 1).await, (Ok(()), 1));
     }
 
     #[tokio::test]
@@ -157,5 +167,23 @@ mod tests {
     #[tokio::test]
     async fn attempts_are_bounded() {
         assert_eq!(bind(500, u32::MAX).await, (Err(BindError::Unavailable("told so".into())), ATTEMPTS));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_given_up_when_its_time_is_over() {
+        let service =
+            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, std::io::Error>>());
+        let binder = Binder::new(crate::from_service(service), 8, Duration::ZERO);
+        assert_eq!(binder.bind(&binding()).await, Err(BindError::Unavailable("no answer within 0ns".into())));
+    }
+
+    #[test]
+    fn the_body_is_a_binding() {
+        let body: serde_json::Value = serde_json::from_slice(&body(&binding())).unwrap();
+        let expected = serde_json::json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "web", "namespace": "default", "uid": "1" },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": "node-1" },
+        });
+        assert_eq!(body, expected);
     }
 }

@@ -1,69 +1,84 @@
-//! Events and the `PodScheduled` condition: what users read of a decision.
+//! Events about pods: what users read of a decision in `kubectl describe`.
 //!
 //! [`EventRecorder::record`] never waits: a full queue drops the event and counts it, so that events cannot slow binding.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use http::Request;
+use futures::StreamExt;
+use http::Method;
 use jiff::Timestamp;
 use kube::Client;
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-/// Events that wait to be sent. A second's worth at the rate of a busy API server; what is beyond is better dropped.
-const QUEUE: usize = 4096;
+use crate::send::{push_string, send};
+
+/// Events that wait to be sent. Some seconds' worth at the rate of a busy API server; what is beyond is better dropped.
+const QUEUE: usize = 8192;
+
+/// Requests under way. Few, so that bindings always find the API server less busy with events than with them.
+const IN_FLIGHT: usize = 4;
+
+/// How long the API server may take for an event.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest note that the API accepts.
 const NOTE_LIMIT: usize = 1024;
+
+/// What of a pod's name goes into the name of an event, so that it stays under the limit of 253 with the numbers added.
+const NAME_LIMIT: usize = 200;
 
 /// The pod that an event or a condition is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodRef {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Uid.
-    pub uid: String,
+    pub uid: Arc<str>,
 }
 
 /// What is told of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// It was bound to this node.
-    Scheduled(String),
+    Scheduled(Arc<str>),
     /// It was not placed; the diagnosis.
-    Failed(String),
+    Failed(Arc<str>),
 }
 
-/// Takes events and sends them one after the other.
+/// An event to be sent.
+struct Event {
+    pod: PodRef,
+    news: News,
+    at: Timestamp,
+    number: u64,
+    component: Arc<str>,
+}
+
+/// Takes events; a task sends them, a few at a time.
 #[derive(Clone)]
 pub struct EventRecorder {
-    queue: mpsc::Sender<Value>,
+    queue: mpsc::Sender<Event>,
     dropped: Arc<AtomicU64>,
-    component: Arc<str>,
     sequence: Arc<AtomicU64>,
 }
 
 impl EventRecorder {
     /// A recorder, and the task that sends what it takes; the task ends when the last recorder is dropped.
-    pub fn new(client: Client, component: &str) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, events) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let recorder = EventRecorder {
-            queue,
-            dropped: dropped.clone(),
-            component: component.into(),
-            sequence: Arc::new(AtomicU64::new(0)),
-        };
+        let recorder = EventRecorder { queue, dropped: dropped.clone(), sequence: Arc::new(AtomicU64::new(0)) };
         (recorder, send_all(client, events, dropped))
     }
 
-    /// Queues an event about the pod.
-    pub fn record(&self, pod: &PodRef, news: &News, now: Timestamp) {
+    /// Queues an event about the pod, in the name of `component` (the pod's scheduler).
+    pub fn record(&self, component: &Arc<str>, pod: PodRef, news: News, at: Timestamp) {
         let number = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let event = event(&self.component, pod, news, now, number);
+        let event = Event { pod, news, at, number, component: component.clone() };
         if self.queue.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -76,45 +91,55 @@ impl EventRecorder {
     }
 }
 
-async fn send_all(client: Client, mut events: mpsc::Receiver<Value>, dropped: Arc<AtomicU64>) {
-    while let Some(event) = events.recv().await {
-        let namespace = event["metadata"]["namespace"].as_str().unwrap_or("default");
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
-        let request = Request::post(path)
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(event.to_string().into_bytes());
-        let sent = match request {
-            Ok(request) => client.request_text(request).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = sent {
-            dropped.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%error, "an event was not accepted");
-        }
-    }
+async fn send_all(client: Client, mut events: mpsc::Receiver<Event>, dropped: Arc<AtomicU64>) {
+    let (client, dropped) = (&client, &dropped);
+    futures::stream::poll_fn(|cx| events.poll_recv(cx))
+        .for_each_concurrent(IN_FLIGHT, |event| async move {
+            let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", event.pod.namespace);
+            if let Err(failure) = send(client, Method::POST, &path, "application/json", event.body(), TIMEOUT).await {
+                dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(code = failure.code, message = failure.message, "an event was not accepted");
+            }
+        })
+        .await;
 }
 
-fn event(component: &str, pod: &PodRef, news: &News, now: Timestamp, number: u64) -> Value {
-    let PodRef { namespace, name, uid } = pod;
-    let (kind, reason, action, note) = match news {
-        News::Scheduled(node) => {
-            ("Normal", "Scheduled", "Binding", format!("Successfully assigned {namespace}/{name} to {node}"))
-        }
-        News::Failed(diagnosis) => ("Warning", "FailedScheduling", "Scheduling", diagnosis.clone()),
-    };
-    json!({
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": { "name": format!("{name}.{:x}.{number:x}", now.as_nanosecond()), "namespace": namespace },
-        "eventTime": format!("{now:.6}"),
-        "type": kind,
-        "reason": reason,
-        "action": action,
-        "note": shorten(&note),
-        "regarding": { "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": name, "uid": uid },
-        "reportingController": component,
-        "reportingInstance": component,
-    })
+impl Event {
+    fn body(&self) -> Vec<u8> {
+        let PodRef { namespace, name, uid } = &self.pod;
+        let (kind, reason, action, note) = match &self.news {
+            News::Scheduled(node) => {
+                ("Normal", "Scheduled", "Binding", format!("Successfully assigned {namespace}/{name} to {node}"))
+            }
+            News::Failed(diagnosis) => ("Warning", "FailedScheduling", "Scheduling", shorten(diagnosis)),
+        };
+        let own_name = format!(
+            "{}.{:x}.{:x}",
+            &name[..name.floor_char_boundary(NAME_LIMIT)],
+            self.at.as_nanosecond(),
+            self.number
+        );
+        let at = format!("{:.6}", self.at);
+        let mut json = Vec::with_capacity(640 + note.len());
+        let mut put = |key: &str, text: &str| {
+            json.extend_from_slice(key.as_bytes());
+            push_string(&mut json, text);
+        };
+        put(r#"{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"#, &own_name);
+        put(r#","namespace":"#, namespace);
+        put(r#"},"eventTime":"#, &at);
+        put(r#","type":"#, kind);
+        put(r#","reason":"#, reason);
+        put(r#","action":"#, action);
+        put(r#","note":"#, &note);
+        put(r#","regarding":{"apiVersion":"v1","kind":"Pod","namespace":"#, namespace);
+        put(r#","name":"#, name);
+        put(r#","uid":"#, uid);
+        put(r#"},"reportingController":"#, &self.component);
+        put(r#","reportingInstance":"#, &self.component);
+        json.push(b'}');
+        json
+    }
 }
 
 /// Cuts a note to what the API accepts, at the end of a character.
@@ -122,56 +147,41 @@ fn shorten(note: &str) -> String {
     if note.len() <= NOTE_LIMIT {
         return note.to_owned();
     }
-    let mut end = NOTE_LIMIT - 4;
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{} ...", &note[..end])
-}
-
-/// Sets the pod's `PodScheduled` condition to `False` with the diagnosis. To be called only when the text changed.
-pub async fn report_unschedulable(
-    client: &Client,
-    pod: &PodRef,
-    reason: &str,
-    diagnosis: &str,
-    now: Timestamp,
-) -> Result<(), kube::Error> {
-    let body = json!({
-        // The uid makes the server refuse the patch for a namesake created meanwhile.
-        "metadata": { "uid": pod.uid },
-        "status": { "conditions": [{
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": reason,
-            "message": diagnosis,
-            "lastTransitionTime": format!("{now:.0}"),
-        }]},
-    });
-    let request = Request::patch(format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name))
-        .header(http::header::CONTENT_TYPE, "application/strategic-merge-patch+json")
-        .body(body.to_string().into_bytes())
-        .map_err(kube::Error::HttpError)?;
-    client.request_text(request).await.map(drop)
+    format!("{} ...", &note[..note.floor_char_boundary(NOTE_LIMIT - 4)])
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn pod() -> PodRef {
-        PodRef { namespace: "shop".into(), name: "web".into(), uid: "u".into() }
+    fn event(name: &str, news: News, number: u64) -> Value {
+        let pod = PodRef { namespace: "shop".into(), name: name.into(), uid: "u".into() };
+        let event = Event { pod, news, at: Timestamp::UNIX_EPOCH, number, component: "augur".into() };
+        serde_json::from_slice(&event.body()).unwrap()
     }
 
     #[test]
     fn events_use_the_wording_that_users_know() {
-        let bound = event("augur", &pod(), &News::Scheduled("n1".into()), Timestamp::UNIX_EPOCH, 0);
+        let bound = event("web", News::Scheduled("n1".into()), 0);
         assert_eq!(bound["note"], "Successfully assigned shop/web to n1");
         assert_eq!(bound["action"], "Binding");
         assert_eq!(bound["eventTime"], "1970-01-01T00:00:00.000000Z");
-        let failed = event("augur", &pod(), &News::Failed("0/1 nodes are available".into()), Timestamp::UNIX_EPOCH, 1);
+        assert_eq!(
+            bound["regarding"],
+            json!({ "apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web", "uid": "u" })
+        );
+        let failed = event("web", News::Failed("0/1 nodes are \"available\"".into()), 1);
         assert_eq!((&failed["type"], &failed["reason"]), (&json!("Warning"), &json!("FailedScheduling")));
+        assert_eq!(failed["note"], "0/1 nodes are \"available\"");
         assert_ne!(bound["metadata"]["name"], failed["metadata"]["name"]);
+    }
+
+    #[test]
+    fn the_name_of_an_event_stays_a_name() {
+        let long = event(&"a".repeat(253), News::Scheduled("n1".into()), u64::MAX);
+        assert!(long["metadata"]["name"].as_str().unwrap().len() <= 253);
     }
 
     #[test]

@@ -5,12 +5,15 @@
 mod backoff;
 mod bind;
 mod client;
+mod condition;
 mod events;
 mod reflect;
+mod send;
 pub mod wire;
 
 pub use backoff::Backoff;
 pub use bind::{BindError, Binder, Binding};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
-pub use events::{EventRecorder, News, PodRef, report_unschedulable};
+pub use condition::{ConditionReporter, NotScheduled};
+pub use events::{EventRecorder, News, PodRef};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect};

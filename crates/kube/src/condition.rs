@@ -1,0 +1,140 @@
+//! The `PodScheduled` condition of pods that were not placed.
+//!
+//! [`ConditionReporter::report`] never waits; what finds the queue full or is refused comes back over the channel of lost
+//! reports, so that whoever remembers what a pod's condition says can report it anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use http::Method;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::mpsc;
+
+use crate::events::PodRef;
+use crate::send::{push_string, send};
+
+/// Reports that wait to be sent: as many as pods may fail in a burst before the first comes back from its backoff.
+const QUEUE: usize = 8192;
+
+/// Requests under way; few, as for events.
+const IN_FLIGHT: usize = 4;
+
+/// How long the API server may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A condition to be set to `False`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotScheduled {
+    /// The pod.
+    pub pod: PodRef,
+    /// `Unschedulable`, `SchedulerError` or `SchedulingGated`.
+    pub reason: &'static str,
+    /// The diagnosis.
+    pub message: Arc<str>,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// Takes reports; a task sends them, a few at a time.
+#[derive(Clone)]
+pub struct ConditionReporter {
+    queue: mpsc::Sender<NotScheduled>,
+}
+
+impl ConditionReporter {
+    /// A reporter, and the task that sends what it takes and calls `lost` with the pod of each report that the API server
+    /// did not accept. The task ends when the last reporter is dropped.
+    pub fn new(
+        client: Client,
+        lost: impl Fn(PodRef) + Send + Sync + 'static,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, reports) = mpsc::channel(QUEUE);
+        (ConditionReporter { queue }, send_all(client, reports, lost))
+    }
+
+    /// Queues a report; `false` when the queue is full.
+    #[must_use]
+    pub fn report(&self, report: NotScheduled) -> bool {
+        self.queue.try_send(report).is_ok()
+    }
+}
+
+async fn send_all(client: Client, mut reports: mpsc::Receiver<NotScheduled>, lost: impl Fn(PodRef) + Send + Sync) {
+    let (client, lost) = (&client, &lost);
+    futures::stream::poll_fn(|cx| reports.poll_recv(cx))
+        .for_each_concurrent(IN_FLIGHT, |report| async move {
+            let path = format!("/api/v1/namespaces/{}/pods/{}/status", report.pod.namespace, report.pod.name);
+            let patch = "application/strategic-merge-patch+json";
+            if let Err(failure) = send(client, Method::PATCH, &path, patch, body(&report), TIMEOUT).await {
+                tracing::debug!(code = failure.code, message = failure.message, "a condition was not accepted");
+                lost(report.pod);
+            }
+        })
+        .await;
+}
+
+fn body(report: &NotScheduled) -> Vec<u8> {
+    let mut json = Vec::with_capacity(256 + report.message.len());
+    let mut put = |key: &str, text: &str| {
+        json.extend_from_slice(key.as_bytes());
+        push_string(&mut json, text);
+    };
+    // The uid makes the server refuse the patch for a namesake created meanwhile.
+    put(r#"{"metadata":{"uid":"#, &report.pod.uid);
+    put(r#"},"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"#, report.reason);
+    put(r#","message":"#, &report.message);
+    put(r#","lastTransitionTime":"#, &format!("{:.0}", report.at));
+    json.extend_from_slice(b"}]}}");
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::{Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn report(name: &str) -> NotScheduled {
+        NotScheduled {
+            pod: PodRef { namespace: "shop".into(), name: name.into(), uid: "u".into() },
+            reason: "Unschedulable",
+            message: "0/1 nodes are available".into(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_patch_names_the_pod_it_means() {
+        let body: Value = serde_json::from_slice(&body(&report("web"))).unwrap();
+        let condition = json!({
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        });
+        assert_eq!(body, json!({ "metadata": { "uid": "u" }, "status": { "conditions": [condition] } }));
+    }
+
+    #[tokio::test]
+    async fn a_refused_report_is_given_back() {
+        let service = tower::service_fn(|request: Request<Body>| async move {
+            let mut response = Response::new(Body::empty());
+            if request.uri().path().contains("refused") {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            Ok::<_, std::io::Error>(response)
+        });
+        let lost = Arc::new(Mutex::new(Vec::new()));
+        let log = lost.clone();
+        let (reporter, task) =
+            ConditionReporter::new(crate::from_service(service), move |pod| log.lock().unwrap().push(pod.name));
+        assert!(reporter.report(report("accepted")) && reporter.report(report("refused")));
+        drop(reporter);
+        task.await;
+        assert_eq!(*lost.lock().unwrap(), ["refused".into()]);
+    }
+}
