@@ -1,1 +1,26 @@
-//! Seven days of memory: usage, failures, decisions, outcomes and feedback; durable.
+//! Seven days of memory: decisions, what became of them, feedback, and how often pods on each node and of each workload got
+//! into trouble. Durable in one `redb` file under the data directory.
+//!
+//! One thread owns the writing side ([`History::open`] starts it). Everybody else holds a [`HistoryHandle`]: recording never
+//! blocks (a full channel drops and counts), feedback is acknowledged only after it is on disk, reading goes to snapshots.
+//! [`rates`] holds the written definitions of `failure_rate`, `restart_rate` and `stability_score`.
+
+mod counters;
+mod feedback;
+mod handle;
+mod keeper;
+mod performance;
+pub mod rates;
+mod store;
+mod track;
+mod types;
+
+pub use handle::{FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, Summary};
+pub use performance::{DayCounts, Performance};
+pub use rates::{NodeRates, Rate, Rates, WorkloadRates};
+pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};
+pub use types::{
+    Agreement, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback, FeedbackReceipt,
+    FeedbackRecord, NodeObservation, NodeScore, Outcome, OutcomeLabel, OutcomeState, PluginPart, PodKey,
+    PodObservation, PodPhase, Termination, UnixMillis, WorkloadKey,
+};

@@ -1,0 +1,180 @@
+//! Hourly counts of what happened on a node or to a workload, over the window.
+
+use std::collections::BTreeMap;
+
+/// What is counted in one hour for one node or workload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    /// Pods first seen there.
+    pub started: u32,
+    /// Pods that got into trouble (any of the below, but for restarts after exit code 0).
+    pub troubled: u32,
+    /// Pods that failed or were evicted.
+    pub failed: u32,
+    /// Pods restarted at least once.
+    pub restarted: u32,
+    /// Container restarts.
+    pub restarts: u32,
+    /// Containers killed for memory.
+    pub oom: u32,
+    /// Pods evicted.
+    pub evicted: u32,
+    /// Time for which the node was watched.
+    pub watched_ms: u32,
+    /// Time for which the node was Ready.
+    pub ready_ms: u32,
+}
+
+const FIELDS: usize = 9;
+
+impl Bucket {
+    fn fields(&self) -> [u32; FIELDS] {
+        [
+            self.started,
+            self.troubled,
+            self.failed,
+            self.restarted,
+            self.restarts,
+            self.oom,
+            self.evicted,
+            self.watched_ms,
+            self.ready_ms,
+        ]
+    }
+
+    pub fn to_bytes(self) -> [u8; FIELDS * 4] {
+        let mut bytes = [0; FIELDS * 4];
+        for (chunk, field) in bytes.chunks_exact_mut(4).zip(self.fields()) {
+            chunk.copy_from_slice(&field.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != FIELDS * 4 {
+            return None;
+        }
+        let mut fields = [0u32; FIELDS];
+        for (field, chunk) in fields.iter_mut().zip(bytes.chunks_exact(4)) {
+            *field = u32::from_le_bytes(chunk.try_into().ok()?);
+        }
+        let [started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms] = fields;
+        Some(Self { started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms })
+    }
+}
+
+/// The sum of a window of buckets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub started: u64,
+    pub troubled: u64,
+    pub failed: u64,
+    pub restarted: u64,
+    pub restarts: u64,
+    pub oom: u64,
+    pub evicted: u64,
+    pub watched_ms: u64,
+    pub ready_ms: u64,
+}
+
+impl Sums {
+    pub fn add(&mut self, b: &Bucket) {
+        self.started += u64::from(b.started);
+        self.troubled += u64::from(b.troubled);
+        self.failed += u64::from(b.failed);
+        self.restarted += u64::from(b.restarted);
+        self.restarts += u64::from(b.restarts);
+        self.oom += u64::from(b.oom);
+        self.evicted += u64::from(b.evicted);
+        self.watched_ms += u64::from(b.watched_ms);
+        self.ready_ms += u64::from(b.ready_ms);
+    }
+
+    pub fn merge(&mut self, o: &Sums) {
+        self.started += o.started;
+        self.troubled += o.troubled;
+        self.failed += o.failed;
+        self.restarted += o.restarted;
+        self.restarts += o.restarts;
+        self.oom += o.oom;
+        self.evicted += o.evicted;
+        self.watched_ms += o.watched_ms;
+        self.ready_ms += o.ready_ms;
+    }
+}
+
+/// The buckets of one node or workload, by hour since 1970.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Series {
+    buckets: BTreeMap<u32, Bucket>,
+    /// Hours changed since they were last written.
+    dirty: Vec<u32>,
+    /// Pods seen there before the window began and still there; they are exposed to trouble, so they count as pods.
+    pub carried: u32,
+}
+
+impl Series {
+    pub fn at(&mut self, hour: u32) -> &mut Bucket {
+        if !self.dirty.contains(&hour) {
+            self.dirty.push(hour);
+        }
+        self.buckets.entry(hour).or_default()
+    }
+
+    pub fn load(&mut self, hour: u32, bucket: Bucket) {
+        self.buckets.insert(hour, bucket);
+    }
+
+    pub fn take_dirty(&mut self) -> Vec<(u32, Bucket)> {
+        std::mem::take(&mut self.dirty).into_iter().filter_map(|h| self.buckets.get(&h).map(|b| (h, *b))).collect()
+    }
+
+    /// Forgets what is older than `first`; answers with the hours that are gone.
+    pub fn expire(&mut self, first: u32) -> Vec<u32> {
+        let kept = self.buckets.split_off(&first);
+        let expired = std::mem::replace(&mut self.buckets, kept);
+        expired.into_keys().collect()
+    }
+
+    /// The sum from `first` on, without what is carried.
+    pub fn since(&self, first: u32) -> Sums {
+        let mut sums = Sums::default();
+        for bucket in self.buckets.range(first..).map(|(_, bucket)| bucket) {
+            sums.add(bucket);
+        }
+        sums
+    }
+
+    pub fn sums(&self) -> Sums {
+        let mut sums = Sums { started: u64::from(self.carried), ..Sums::default() };
+        for bucket in self.buckets.values() {
+            sums.add(bucket);
+        }
+        sums
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty() && self.carried == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_survive_their_bytes_and_leave_with_the_window() {
+        let mut series = Series::default();
+        series.at(10).started = 3;
+        series.at(11).troubled = 1;
+        let written = series.take_dirty();
+        assert_eq!(written.len(), 2);
+        for (_, bucket) in &written {
+            assert_eq!(Bucket::from_bytes(&bucket.to_bytes()), Some(*bucket));
+        }
+        assert!(series.take_dirty().is_empty());
+        assert_eq!(Bucket::from_bytes(&[1, 2, 3]), None);
+        assert_eq!(series.expire(11), [10]);
+        assert_eq!(series.sums(), Sums { troubled: 1, ..Sums::default() });
+    }
+}

@@ -1,0 +1,498 @@
+//! Opening history, and the handle through which everybody else reaches it.
+//!
+//! [`History::open`] starts the one writing thread; [`HistoryHandle`] is cheap to clone.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::keeper::Keeper;
+use crate::performance::Performance;
+use crate::rates::Rates;
+use crate::store::{self, HistoryError, Store};
+use crate::types::{
+    DecisionFilter, DecisionId, DecisionRecord, Example, Feedback, FeedbackReceipt, FeedbackRecord, NodeObservation,
+    Outcome, PodObservation, UnixMillis,
+};
+
+/// Messages that may wait for the writing thread: a few seconds of the densest traffic, some 30 MB. When it is full,
+/// observations and decisions are dropped and counted, feedback is refused.
+const QUEUE: usize = 16_384;
+/// How long what was recorded may wait for its commit.
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
+/// Records that are committed at once without waiting longer.
+const COMMIT_AT: usize = 4_096;
+/// Rates are made anew at most so often.
+const RATES_EVERY: Duration = Duration::from_secs(1);
+/// How long a reader waits for what was recorded before it asked.
+const BARRIER: Duration = Duration::from_secs(2);
+
+/// Where history is kept and how much of it.
+#[derive(Debug, Clone)]
+pub struct HistoryOptions {
+    /// The data directory; made when it does not exist.
+    pub dir: PathBuf,
+    /// How far back memory reaches.
+    pub window: Duration,
+    /// Bytes that decisions may take; the oldest are removed first.
+    pub byte_budget: u64,
+}
+
+impl HistoryOptions {
+    /// Seven days and 2 GiB in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), window: Duration::from_secs(168 * 3600), byte_budget: 2 << 30 }
+    }
+}
+
+/// Why feedback was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedbackError {
+    /// Too much waits to be written; come again.
+    #[error("history is busy; send the feedback again")]
+    Busy,
+    /// It could not be written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+/// What subscribers hear.
+#[derive(Debug, Clone)]
+pub enum HistoryEvent {
+    /// A decision was recorded.
+    Decision(Arc<DecisionRecord>),
+    /// An outcome went bad, or was given its label.
+    Outcome(Outcome),
+}
+
+/// How history is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HistoryStatus {
+    /// Messages dropped because the queue was full.
+    pub dropped: u64,
+    /// Commits that failed; what they held is lost.
+    pub failed_commits: u64,
+    /// Why the latest commit failed; `None` when it succeeded.
+    pub last_error: Option<String>,
+    /// Pods that could not be followed because too many are.
+    pub untracked_pods: u64,
+}
+
+/// What history holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Decisions in the window.
+    pub decisions: u64,
+    /// Their size in bytes.
+    pub decision_bytes: u64,
+    /// Outcomes known, immature ones included.
+    pub outcomes: u64,
+    /// Feedback records.
+    pub feedback: u64,
+    /// Of these, how many contradict the cluster.
+    pub contradicting: u64,
+    /// Labelled examples that a scheduler has handed over.
+    pub examples: u64,
+    /// Pods being followed.
+    pub pods: u64,
+    /// Nodes with any memory.
+    pub nodes: u64,
+    /// Size of the file in bytes.
+    pub file_bytes: u64,
+    /// The oldest decision kept.
+    pub oldest: Option<UnixMillis>,
+}
+
+type Reply<T> = Box<dyn FnOnce(T) + Send>;
+type Subscriber = Box<dyn FnMut(&HistoryEvent) -> bool + Send>;
+
+enum Message {
+    Decision(Box<DecisionRecord>),
+    BindFailed(DecisionId, Arc<str>, UnixMillis),
+    Pod(Box<PodObservation>),
+    Node(NodeObservation),
+    Listed(UnixMillis),
+    Tick(UnixMillis),
+    Feedback(Box<Feedback>, UnixMillis, Reply<Result<FeedbackReceipt, FeedbackError>>),
+    Examples(Vec<Example>, Reply<Result<(), HistoryError>>),
+    Subscribe(Subscriber),
+    Barrier(SyncSender<()>),
+    Close,
+}
+
+/// What the writing thread shows to readers.
+#[derive(Default)]
+struct Shown {
+    rates: Mutex<Arc<Rates>>,
+    performance: Mutex<Arc<Performance>>,
+    status: Mutex<HistoryStatus>,
+    pods: AtomicU64,
+    nodes: AtomicU64,
+    dropped: AtomicU64,
+    last_id: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is guarded is replaced whole, so that a panic elsewhere leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Owns the writing thread; dropping it writes what is left and closes the file.
+pub struct History {
+    handle: HistoryHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Records and reads. Cheap to clone.
+#[derive(Clone)]
+pub struct HistoryHandle {
+    sender: SyncSender<Message>,
+    store: Arc<Store>,
+    shown: Arc<Shown>,
+}
+
+impl History {
+    /// Opens the file in the data directory, or makes it, and starts the writing thread.
+    ///
+    /// # Errors
+    /// When the directory cannot be made, or the file is held by another process, torn, or not ours; the message names it.
+    pub fn open(options: &HistoryOptions) -> Result<Self, HistoryError> {
+        let store = Arc::new(Store::open(&options.dir)?);
+        let window_ms = i64::try_from(options.window.as_millis()).unwrap_or(i64::MAX / 2);
+        let mut keeper = Keeper::load(&store, window_ms, options.byte_budget)?;
+        let shown = Arc::new(Shown::default());
+        let newest = store.decisions(&DecisionFilter { limit: 1, ..DecisionFilter::default() })?;
+        shown.last_id.store(newest.first().map_or(0, |(record, _)| record.id.0), Ordering::Relaxed);
+        show(&mut keeper, &shown);
+        let (sender, receiver) = sync_channel(QUEUE);
+        let handle = HistoryHandle { sender, store, shown: shown.clone() };
+        let thread = std::thread::Builder::new()
+            .name("augur-history".to_owned())
+            .spawn(move || Writer { keeper, shown, subscribers: Vec::new() }.run(&receiver))
+            .map_err(HistoryError::Thread)?;
+        Ok(Self { handle, thread: Some(thread) })
+    }
+
+    /// A handle.
+    pub fn handle(&self) -> HistoryHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        // A full queue empties as the thread works; it ends at `Close` and not before.
+        if self.handle.sender.send(Message::Close).is_ok()
+            && let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the history thread panicked");
+        }
+    }
+}
+
+impl HistoryHandle {
+    /// An id for a decision taken now; grows with every call.
+    pub fn next_id(&self, now: UnixMillis) -> DecisionId {
+        let last = &self.shown.last_id;
+        let mut before = last.load(Ordering::Relaxed);
+        loop {
+            let id = DecisionId::after(before, now);
+            match last.compare_exchange_weak(before, id.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return id,
+                Err(other) => before = other,
+            }
+        }
+    }
+
+    /// Records a decision. Never blocks; false when the queue was full and the decision was dropped and counted.
+    ///
+    /// A failed attempt at a pod for the same reason as the one before is added to that one's `attempts`, and its own id
+    /// is not found later.
+    pub fn record_decision(&self, record: DecisionRecord) -> bool {
+        self.post(Message::Decision(Box::new(record)))
+    }
+
+    /// Records that the binding of a decision was refused. Never blocks.
+    pub fn record_bind_failure(&self, id: DecisionId, pod_uid: &Arc<str>, at: UnixMillis) -> bool {
+        self.post(Message::BindFailed(id, pod_uid.clone(), at))
+    }
+
+    /// Records what a watch shows of a pod. Never blocks.
+    pub fn observe_pod(&self, observation: PodObservation) -> bool {
+        if observation.node.is_none() && !observation.gone {
+            return true;
+        }
+        self.post(Message::Pod(Box::new(observation)))
+    }
+
+    /// Records what is seen of a node. Never blocks.
+    pub fn observe_node(&self, observation: NodeObservation) -> bool {
+        self.post(Message::Node(observation))
+    }
+
+    /// Tells that the first full list of pods has been observed: remembered pods that were not in it are gone.
+    pub fn pods_listed(&self, at: UnixMillis) -> bool {
+        self.post(Message::Listed(at))
+    }
+
+    /// Lets time pass, so that outcomes mature while nothing is observed. Call it about every second.
+    pub fn tick(&self, now: UnixMillis) -> bool {
+        self.post(Message::Tick(now))
+    }
+
+    /// Keeps feedback; `reply` is called when it is on disk, on the writing thread.
+    pub fn feedback(
+        &self,
+        feedback: Feedback,
+        now: UnixMillis,
+        reply: impl FnOnce(Result<FeedbackReceipt, FeedbackError>) + Send + 'static,
+    ) {
+        match self.sender.try_send(Message::Feedback(Box::new(feedback), now, Box::new(reply))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Message::Feedback(_, _, reply))) => reply(Err(FeedbackError::Busy)),
+            Err(TrySendError::Disconnected(Message::Feedback(_, _, reply))) => reply(Err(HistoryError::Closed.into())),
+            Err(_) => {}
+        }
+    }
+
+    /// Keeps labelled examples, at most one for each decision; `reply` is called when they are on disk.
+    pub fn add_examples(&self, examples: Vec<Example>, reply: impl FnOnce(Result<(), HistoryError>) + Send + 'static) {
+        match self.sender.try_send(Message::Examples(examples, Box::new(reply))) {
+            Ok(()) => {}
+            Err(
+                TrySendError::Full(Message::Examples(_, reply))
+                | TrySendError::Disconnected(Message::Examples(_, reply)),
+            ) => {
+                reply(Err(HistoryError::Closed));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Calls `subscriber` on the writing thread for every event until it answers false. It must not block.
+    pub fn subscribe(&self, subscriber: impl FnMut(&HistoryEvent) -> bool + Send + 'static) -> bool {
+        self.post(Message::Subscribe(Box::new(subscriber)))
+    }
+
+    fn post(&self, message: Message) -> bool {
+        let posted = self.sender.try_send(message).is_ok();
+        if !posted {
+            self.shown.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        posted
+    }
+
+    /// Waits until what was recorded before is on disk, two seconds at most. Blocks.
+    pub fn flush(&self) {
+        let (sender, receiver) = sync_channel(1);
+        if self.sender.try_send(Message::Barrier(sender)).is_ok() && receiver.recv_timeout(BARRIER).is_err() {
+            tracing::warn!("history is slow to write; the answer may miss the latest records");
+        }
+    }
+
+    /// The decisions that `filter` wants, newest first, with their outcomes. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<(DecisionRecord, Option<Outcome>)>, HistoryError> {
+        self.flush();
+        self.store.decisions(filter)
+    }
+
+    /// One decision with its outcome. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn decision(&self, id: DecisionId) -> Result<Option<(DecisionRecord, Option<Outcome>)>, HistoryError> {
+        self.flush();
+        let Some(record) = self.store.decision(id)? else { return Ok(None) };
+        Ok(Some((record, self.store.outcome(id)?)))
+    }
+
+    /// The latest feedback, newest first. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn recent_feedback(&self, limit: usize) -> Result<Vec<FeedbackRecord>, HistoryError> {
+        self.store.recent_feedback(limit)
+    }
+
+    /// Counts by day, as of the latest commit.
+    pub fn performance(&self) -> Arc<Performance> {
+        lock(&self.shown.performance).clone()
+    }
+
+    /// All rates, at most about a second old. Cheap.
+    pub fn rates(&self) -> Arc<Rates> {
+        lock(&self.shown.rates).clone()
+    }
+
+    /// How history is doing. Cheap.
+    pub fn status(&self) -> HistoryStatus {
+        let mut status = lock(&self.shown.status).clone();
+        status.dropped = self.shown.dropped.load(Ordering::Relaxed);
+        status
+    }
+
+    /// What history holds. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn summary(&self) -> Result<Summary, HistoryError> {
+        self.flush();
+        let meta = |name| self.store.meta(name).map(Option::unwrap_or_default);
+        Ok(Summary {
+            decisions: meta("decisions")?,
+            decision_bytes: meta("decision_bytes")?,
+            outcomes: self.store.count(store::OUTCOMES)?,
+            feedback: meta("feedback")?,
+            contradicting: meta("contradicting")?,
+            examples: self.store.count(store::EXAMPLES)?,
+            pods: self.shown.pods.load(Ordering::Relaxed),
+            nodes: self.shown.nodes.load(Ordering::Relaxed),
+            file_bytes: self.store.file_bytes(),
+            oldest: self.store.oldest_decision()?.map(DecisionId::at),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &std::path::Path {
+        self.store.path()
+    }
+}
+
+fn show(keeper: &mut Keeper, shown: &Shown) {
+    *lock(&shown.rates) = Arc::new(keeper.rates());
+    show_counts(keeper, shown);
+}
+
+fn show_counts(keeper: &Keeper, shown: &Shown) {
+    *lock(&shown.performance) = Arc::new(Performance {
+        days: keeper.days(),
+        feedback: keeper.totals.feedback,
+        contradicting: keeper.totals.contradicting,
+    });
+    lock(&shown.status).untracked_pods = keeper.untracked;
+    shown.pods.store(keeper.pods_followed() as u64, Ordering::Relaxed);
+    shown.nodes.store(keeper.node_count() as u64, Ordering::Relaxed);
+}
+
+/// The writing thread.
+struct Writer {
+    keeper: Keeper,
+    shown: Arc<Shown>,
+    subscribers: Vec<Subscriber>,
+}
+
+/// Those who wait for the next commit.
+#[derive(Default)]
+struct Waiting {
+    feedback: Vec<(FeedbackReceipt, Reply<Result<FeedbackReceipt, FeedbackError>>)>,
+    examples: Vec<Reply<Result<(), HistoryError>>>,
+    barriers: Vec<SyncSender<()>>,
+    close: bool,
+}
+
+impl Waiting {
+    fn nobody(&self) -> bool {
+        self.feedback.is_empty() && self.examples.is_empty() && self.barriers.is_empty() && !self.close
+    }
+}
+
+impl Writer {
+    fn run(mut self, receiver: &Receiver<Message>) {
+        let mut committed = Instant::now();
+        let mut rated = Instant::now();
+        loop {
+            let mut waiting = Waiting::default();
+            match receiver.recv_timeout(COMMIT_EVERY.saturating_sub(committed.elapsed())) {
+                Ok(message) => self.take(message, &mut waiting),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => waiting.close = true,
+            }
+            // Whoever came meanwhile shares the commit.
+            while !waiting.close && self.keeper.waiting() < COMMIT_AT {
+                let Ok(message) = receiver.try_recv() else { break };
+                self.take(message, &mut waiting);
+            }
+            for outcome in std::mem::take(&mut self.keeper.told) {
+                self.tell(&HistoryEvent::Outcome(outcome));
+            }
+            let due = committed.elapsed() >= COMMIT_EVERY || self.keeper.waiting() >= COMMIT_AT;
+            let close = waiting.close;
+            if due || !waiting.nobody() {
+                self.commit(waiting);
+                committed = Instant::now();
+            }
+            if self.keeper.rates_stale && rated.elapsed() >= RATES_EVERY {
+                show(&mut self.keeper, &self.shown);
+                rated = Instant::now();
+            }
+            if close {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message, waiting: &mut Waiting) {
+        match message {
+            Message::Decision(record) => {
+                let record = self.keeper.decision(*record);
+                if !self.subscribers.is_empty() {
+                    self.tell(&HistoryEvent::Decision(Arc::new(record)));
+                }
+            }
+            Message::BindFailed(id, uid, at) => self.keeper.bind_failed(id, &uid, at),
+            Message::Pod(observation) => self.keeper.pod(&observation),
+            Message::Node(observation) => self.keeper.node(&observation),
+            Message::Listed(at) => self.keeper.listed(at),
+            Message::Tick(at) => self.keeper.advance(at),
+            Message::Feedback(feedback, at, reply) => match self.keeper.feedback(*feedback, at) {
+                Ok(receipt) => waiting.feedback.push((receipt, reply)),
+                Err(error) => reply(Err(error.into())),
+            },
+            Message::Examples(examples, reply) => {
+                for example in examples {
+                    self.keeper.example(example);
+                }
+                waiting.examples.push(reply);
+            }
+            Message::Subscribe(subscriber) => self.subscribers.push(subscriber),
+            Message::Barrier(sender) => waiting.barriers.push(sender),
+            Message::Close => waiting.close = true,
+        }
+    }
+
+    fn tell(&mut self, event: &HistoryEvent) {
+        self.subscribers.retain_mut(|subscriber| subscriber(event));
+    }
+
+    fn commit(&mut self, waiting: Waiting) {
+        let result = if self.keeper.is_dirty() { self.keeper.commit() } else { Ok(()) };
+        let why = result.err().map(|error| error.to_string());
+        if let Some(error) = &why {
+            tracing::error!(%error, "history could not be written");
+        }
+        {
+            let mut status = lock(&self.shown.status);
+            status.failed_commits += u64::from(why.is_some());
+            status.last_error.clone_from(&why);
+        }
+        show_counts(&self.keeper, &self.shown);
+        let failed = |why: &String| HistoryError::Storage { step: "writing history", why: why.clone() };
+        for (receipt, reply) in waiting.feedback {
+            reply(why.as_ref().map_or(Ok(receipt), |why| Err(failed(why).into())));
+        }
+        for reply in waiting.examples {
+            reply(why.as_ref().map_or(Ok(()), |why| Err(failed(why))));
+        }
+        for barrier in waiting.barriers {
+            // Whoever asked may have stopped waiting.
+            let _gone = barrier.send(());
+        }
+    }
+}

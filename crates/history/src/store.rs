@@ -1,0 +1,321 @@
+//! The file: one `redb` database, its tables, and how they are opened, read and written.
+//!
+//! Values are JSON but for counters, which are written often and have a fixed shape. [`Store::open`] refuses what it did not
+//! write; [`Store::write`] is one durable transaction.
+
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable as _, TableDefinition,
+    TableError, WriteTransaction,
+};
+use serde::de::DeserializeOwned;
+
+use crate::types::{DecisionFilter, DecisionId, DecisionRecord, FeedbackRecord, Outcome};
+
+/// Name of the file within the data directory.
+pub const STORE_FILE: &str = "history.redb";
+/// Version of the tables; a file of another version is refused.
+pub const SCHEMA_VERSION: u64 = 1;
+
+pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(crate) const DECISIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("decisions");
+pub(crate) const OUTCOMES: TableDefinition<u64, &[u8]> = TableDefinition::new("outcomes");
+/// `name NUL namespace NUL id`, so that a pod is found with or without its namespace.
+pub(crate) const BY_POD: TableDefinition<&[u8], ()> = TableDefinition::new("decisions_by_pod");
+/// `node NUL id`.
+pub(crate) const BY_NODE: TableDefinition<&[u8], ()> = TableDefinition::new("decisions_by_node");
+pub(crate) const FEEDBACK: TableDefinition<u64, &[u8]> = TableDefinition::new("feedback");
+/// Decision id to feedback id.
+pub(crate) const FEEDBACK_OF: TableDefinition<u64, u64> = TableDefinition::new("feedback_of_decision");
+pub(crate) const NODE_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("node_hours");
+/// `namespace/kind/name` and the hour.
+pub(crate) const WORKLOAD_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("workload_hours");
+pub(crate) const USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("node_usage");
+/// Pods that are being followed, by uid.
+pub(crate) const PODS: TableDefinition<&str, &[u8]> = TableDefinition::new("pods");
+pub(crate) const DAYS: TableDefinition<u32, &[u8]> = TableDefinition::new("days");
+pub(crate) const EXAMPLES: TableDefinition<u64, &[u8]> = TableDefinition::new("examples");
+
+/// Why the store cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The data directory cannot be made.
+    #[error("cannot create the data directory {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another process holds the file.
+    #[error("{} is in use by another process; stop it or choose another --data-dir", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is torn, or was not written by this program.
+    #[error("{} is not a history file of this version, or is damaged ({why}); move it away to start afresh", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A read or write failed.
+    #[error("history: {step} failed: {why}")]
+    Storage {
+        /// What was being done.
+        step: &'static str,
+        /// What the storage says.
+        why: String,
+    },
+    /// The thread that writes has ended.
+    #[error("history is closed")]
+    Closed,
+    /// The thread that writes cannot be started.
+    #[error("history: cannot start the writing thread: {0}")]
+    Thread(std::io::Error),
+}
+
+pub(crate) fn storage<E: std::fmt::Display>(step: &'static str) -> impl Fn(E) -> HistoryError {
+    move |e| HistoryError::Storage { step, why: e.to_string() }
+}
+
+/// The open file.
+pub(crate) struct Store {
+    db: Database,
+    path: PathBuf,
+}
+
+/// A redb file begins so; anything else was written by another program.
+const MAGIC: &[u8] = b"redb";
+
+impl Store {
+    /// Opens or creates the file in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, HistoryError> {
+        std::fs::create_dir_all(dir).map_err(|source| HistoryError::Directory { path: dir.to_owned(), source })?;
+        let path = dir.join(STORE_FILE);
+        let foreign = |why: String| HistoryError::Foreign { path: path.clone(), why };
+        let existing = std::fs::metadata(&path).map(|m| m.len()).unwrap_or(0) > 0;
+        if existing {
+            let mut head = [0; MAGIC.len()];
+            let read = std::fs::File::open(&path).and_then(|mut f| std::io::Read::read_exact(&mut f, &mut head));
+            if read.is_err() || head != *MAGIC {
+                return Err(foreign("it is no redb file".to_owned()));
+            }
+        }
+        // The cache is small: history is written far more than it is read.
+        let opened = Database::builder().set_cache_size(64 << 20).create(&path);
+        let db = opened.map_err(|e| match e {
+            DatabaseError::DatabaseAlreadyOpen => HistoryError::InUse { path: path.clone() },
+            e => foreign(e.to_string()),
+        })?;
+        let store = Self { db, path: path.clone() };
+        let version = if existing { store.meta("schema_version").map_err(|e| foreign(e.to_string()))? } else { None };
+        match version {
+            Some(SCHEMA_VERSION) => {}
+            None if !existing => store.create()?,
+            Some(other) => return Err(foreign(format!("schema version {other}, this program knows {SCHEMA_VERSION}"))),
+            None => return Err(foreign("it holds no schema version".to_owned())),
+        }
+        Ok(store)
+    }
+
+    fn create(&self) -> Result<(), HistoryError> {
+        self.write("creating tables", |tx| {
+            tx.open_table(META)?.insert("schema_version", SCHEMA_VERSION)?;
+            tx.open_table(DECISIONS)?;
+            tx.open_table(OUTCOMES)?;
+            tx.open_table(BY_POD)?;
+            tx.open_table(BY_NODE)?;
+            tx.open_table(FEEDBACK)?;
+            tx.open_table(FEEDBACK_OF)?;
+            tx.open_table(NODE_HOURS)?;
+            tx.open_table(WORKLOAD_HOURS)?;
+            tx.open_table(USAGE)?;
+            tx.open_table(PODS)?;
+            tx.open_table(DAYS)?;
+            tx.open_table(EXAMPLES)?;
+            Ok(())
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file on disk.
+    pub fn file_bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map(|m| m.len()).unwrap_or(0)
+    }
+
+    /// One transaction, on disk when this returns `Ok`.
+    pub fn write(
+        &self,
+        step: &'static str,
+        body: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), HistoryError> {
+        let mut tx = self.db.begin_write().map_err(storage(step))?;
+        tx.set_durability(Durability::Immediate).map_err(storage(step))?;
+        body(&tx).map_err(storage(step))?;
+        tx.commit().map_err(storage(step))
+    }
+
+    pub fn read(&self) -> Result<ReadTransaction, HistoryError> {
+        self.db.begin_read().map_err(storage("opening a snapshot"))
+    }
+
+    /// A number of the `meta` table.
+    pub fn meta(&self, name: &str) -> Result<Option<u64>, HistoryError> {
+        let tx = self.read()?;
+        match tx.open_table(META) {
+            Ok(table) => Ok(table.get(name).map_err(storage("reading meta"))?.map(|v| v.value())),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(e) => Err(storage("reading meta")(e)),
+        }
+    }
+
+    pub fn decision(&self, id: DecisionId) -> Result<Option<DecisionRecord>, HistoryError> {
+        get(&self.read()?, DECISIONS, id.0)
+    }
+
+    pub fn outcome(&self, id: DecisionId) -> Result<Option<Outcome>, HistoryError> {
+        get(&self.read()?, OUTCOMES, id.0)
+    }
+
+    /// The decisions that `filter` wants, newest first, with their outcomes.
+    pub fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<(DecisionRecord, Option<Outcome>)>, HistoryError> {
+        let tx = self.read()?;
+        let first = filter.since.map_or(0, |since| DecisionId::first_at(since).0);
+        let mut found = Vec::new();
+        // Answers whether to go on.
+        let mut take = |id: u64| -> Result<bool, HistoryError> {
+            if found.len() >= filter.limit {
+                return Ok(false);
+            }
+            if let Some(record) = get::<DecisionRecord>(&tx, DECISIONS, id)?.filter(|r| filter.wants(r)) {
+                found.push((record, get(&tx, OUTCOMES, id)?));
+            }
+            Ok(true)
+        };
+        let step = "listing decisions";
+        let index = match (&filter.pod, &filter.node) {
+            (Some(pod), _) => Some((BY_POD, pod_prefix(pod))),
+            (None, Some(node)) => Some((BY_NODE, node_prefix(node))),
+            (None, None) => None,
+        };
+        if let Some((table, prefix)) = index {
+            let mut end = prefix.clone();
+            end.push(0xff);
+            let table = tx.open_table(table).map_err(storage(step))?;
+            let range = table.range::<&[u8]>(prefix.as_slice()..end.as_slice()).map_err(storage(step))?;
+            let mut ids = Vec::new();
+            for entry in range {
+                let entry = entry.map_err(storage(step))?;
+                ids.extend(id_at_end(entry.0.value()).filter(|id| *id >= first));
+            }
+            // A bare pod name spans namespaces, so the order of the index is not that of time.
+            ids.sort_unstable_by(|a, b| b.cmp(a));
+            for id in ids {
+                if !take(id)? {
+                    break;
+                }
+            }
+        } else {
+            let table = tx.open_table(DECISIONS).map_err(storage(step))?;
+            for entry in table.range(first..).map_err(storage(step))?.rev() {
+                if !take(entry.map_err(storage(step))?.0.value())? {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub fn oldest_decision(&self) -> Result<Option<DecisionId>, HistoryError> {
+        let step = "reading the oldest decision";
+        let table = self.read()?.open_table(DECISIONS).map_err(storage(step))?;
+        Ok(table.first().map_err(storage(step))?.map(|(id, _)| DecisionId(id.value())))
+    }
+
+    pub fn feedback_of(&self, decision: DecisionId) -> Result<Option<FeedbackRecord>, HistoryError> {
+        let step = "reading feedback";
+        let tx = self.read()?;
+        let table = tx.open_table(FEEDBACK_OF).map_err(storage(step))?;
+        match table.get(decision.0).map_err(storage(step))? {
+            Some(id) => get(&tx, FEEDBACK, id.value()),
+            None => Ok(None),
+        }
+    }
+
+    /// The latest feedback, newest first.
+    pub fn recent_feedback(&self, limit: usize) -> Result<Vec<FeedbackRecord>, HistoryError> {
+        let step = "listing feedback";
+        let tx = self.read()?;
+        let table = tx.open_table(FEEDBACK).map_err(storage(step))?;
+        let mut found = Vec::new();
+        for entry in table.range::<u64>(..).map_err(storage(step))?.rev().take(limit) {
+            found.push(decode(entry.map_err(storage(step))?.1.value(), "feedback")?);
+        }
+        Ok(found)
+    }
+
+    /// Rows of a table.
+    pub fn count<K: redb::Key + 'static, V: redb::Value + 'static>(
+        &self,
+        table: TableDefinition<K, V>,
+    ) -> Result<u64, HistoryError> {
+        use redb::ReadableTableMetadata as _;
+        let step = "counting rows";
+        self.read()?.open_table(table).map_err(storage(step))?.len().map_err(storage(step))
+    }
+}
+
+fn get<T: DeserializeOwned>(
+    tx: &ReadTransaction,
+    table: TableDefinition<u64, &[u8]>,
+    key: u64,
+) -> Result<Option<T>, HistoryError> {
+    let step = "reading a record";
+    let table = tx.open_table(table).map_err(storage(step))?;
+    match table.get(key).map_err(storage(step))? {
+        Some(value) => decode(value.value(), "record").map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, HistoryError> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| HistoryError::Storage { step: "reading a record", why: format!("a {what} is damaged: {e}") })
+}
+
+pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, redb::Error> {
+    serde_json::to_vec(value).map_err(|e| redb::Error::Io(std::io::Error::other(e)))
+}
+
+/// `name` or `namespace/name` as the beginning of a key of [`BY_POD`].
+fn pod_prefix(pod: &str) -> Vec<u8> {
+    match pod.split_once('/') {
+        Some((namespace, name)) => [name.as_bytes(), &[0], namespace.as_bytes(), &[0]].concat(),
+        None => [pod.as_bytes(), &[0]].concat(),
+    }
+}
+
+fn node_prefix(node: &str) -> Vec<u8> {
+    [node.as_bytes(), &[0]].concat()
+}
+
+pub(crate) fn pod_key(record: &DecisionRecord) -> Vec<u8> {
+    let pod = &record.pod;
+    [pod.name.as_bytes(), &[0], pod.namespace.as_bytes(), &[0], &record.id.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn node_key(node: &str, id: DecisionId) -> Vec<u8> {
+    [node.as_bytes(), &[0], &id.0.to_be_bytes()].concat()
+}
+
+fn id_at_end(key: &[u8]) -> Option<u64> {
+    let id = key.last_chunk::<8>()?;
+    Some(u64::from_be_bytes(*id))
+}
