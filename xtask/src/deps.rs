@@ -19,7 +19,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("augur-core", &["augur-notation"]),
     ("augur-history", &["augur-core"]),
     ("augur-learn", &["augur-core", "augur-history", "augur-forest"]),
-    ("augur-kube", &["augur-core", "augur-clock"]),
+    ("augur-kube", &["augur-core", "augur-clock", "augur-notation"]),
     ("augur-apiserver", &["augur-clock", "augur-notation"]),
     ("augur-sandbox", &["augur-apiserver", "augur-clock", "augur-notation"]),
     ("augur-api", &["augur-core", "augur-history", "augur-learn", "augur-clock"]),

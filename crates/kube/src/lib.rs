@@ -7,13 +7,17 @@ mod bind;
 mod client;
 mod condition;
 mod events;
+mod metrics;
 mod reflect;
 mod send;
 pub mod wire;
+mod workload;
 
 pub use backoff::Backoff;
 pub use bind::{BindError, Binder, Binding};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
 pub use condition::{ConditionReporter, NotScheduled};
 pub use events::{EventRecorder, News, PodRef};
+pub use metrics::{Collected, MetricsError, NodeUsage, PodUsage, Usage, collect};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect};
+pub use workload::workload;
