@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::schema::Type;
+use crate::schema::{self, Decoded, FieldValidation, Type};
 
 /// Who writes.
 #[derive(Debug, Clone, Copy)]
@@ -22,16 +22,17 @@ pub struct Writer<'a> {
 /// Records an ordinary write (create, update, patch): `new` gets its `managedFields`.
 pub fn track_update(_ty: &'static Type, _live: Option<&Value>, _new: &mut Value, _by: &Writer<'_>) {}
 
-/// Applies a configuration (server-side apply) to the live object, or to none.
+/// Applies a configuration (the body of a server-side apply, YAML or JSON) to the live object, or to none.
 ///
 /// # Errors
-/// 409 with the conflicting fields as causes, unless `force`.
+/// 400 for a body that is not an object of the type; 409 with the conflicting fields as causes, unless `force`.
 pub fn apply(
-    _ty: &'static Type,
+    ty: &'static Type,
     _live: Option<&Value>,
-    config: &Value,
+    raw: &[u8],
+    validation: FieldValidation,
     _force: bool,
     _by: &Writer<'_>,
-) -> Result<Value, ApiError> {
-    Ok(config.clone())
+) -> Result<Decoded, ApiError> {
+    schema::decode_yaml(ty, raw, validation)
 }

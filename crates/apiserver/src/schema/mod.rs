@@ -1,17 +1,21 @@
-//! What is known of each API type: its fields, their wire types and list semantics.
+//! What is known of each API type (its fields, their wire types and list semantics), and the decoding of bodies by it.
+//!
+//! [`decode_json`] and [`decode_yaml`] read a request's body, [`normalize`] an object that is parsed already; all three
+//! give the object as the API server shows it. [`type_of`] finds the type of a kind.
 
-use serde_json::Value;
+mod decode;
+mod scalar;
+mod scan;
+mod table;
 
-use crate::error::ApiError;
+use serde_json::{Value, json};
 
-/// A type of the table.
-#[derive(Debug)]
-pub struct Type {
-    /// The Go name that error texts show, such as `v1.Pod`.
-    pub name: String,
-}
+use crate::error::{ApiError, FieldError};
 
-/// What to do with fields that the type does not have (`fieldValidation`).
+pub use scalar::go_quote;
+pub use table::{Field, ListType, Type, TypeRef, Wire, all_types, type_by_id, type_of};
+
+/// What to do with fields that the type does not have, or that occur twice (`fieldValidation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldValidation {
     /// Drop them.
@@ -31,20 +35,228 @@ pub struct Decoded {
     pub warnings: Vec<String>,
 }
 
-/// The type of a kind; `None` when it is not in the table.
-#[must_use]
-pub fn type_of(_group: &str, _version: &str, _kind: &str) -> Option<&'static Type> {
-    None
-}
-
 /// Decodes a JSON body as a Go client's struct would: unknown fields by `validation`, quantities canonical, empty optional
-/// fields left out, fields that are always written present.
-pub fn decode_json(_ty: &'static Type, raw: &[u8], _validation: FieldValidation) -> Result<Decoded, ApiError> {
-    let object = serde_json::from_slice(raw).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    Ok(Decoded { object, warnings: Vec::new() })
+/// fields left out, fields that are always written present, `kind` and `apiVersion` set.
+///
+/// # Errors
+/// 400 for malformed JSON, values of a wrong type, another kind or version, and, when strict, unknown or duplicate fields.
+pub fn decode_json(ty: &'static Type, raw: &[u8], validation: FieldValidation) -> Result<Decoded, ApiError> {
+    let unrecognized = |why: &str| {
+        let kind = ty.short_name();
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({})",
+            summary(raw)
+        ))
+    };
+    let outcome = decode::decode(ty, raw, validation != FieldValidation::Ignore)
+        .map_err(|e| unrecognized(&format!("couldn't get version/kind; json parse error: {}", e.0)))?;
+    if let (Value::Null, Some(error)) = (&outcome.value, &outcome.error) {
+        return Err(unrecognized(&format!("couldn't get version/kind; json parse error: {error}")));
+    }
+    let given = Given::of(ty, &outcome.value);
+    if given.version.contains('/') {
+        return Err(unrecognized(&format!("unexpected GroupVersion string: {}", given.api_version)));
+    }
+    let cannot = |why: &str| {
+        let (kind, version, expected) = (given.kind, given.version, ty.short_name());
+        ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {expected}: {why}"))
+    };
+    given.check(ty).map_err(|mismatch| match mismatch {
+        Mismatch::Handling(why) => cannot(&why),
+        Mismatch::Version(message) => ApiError::bad_request(message),
+    })?;
+    if let Some(error) = outcome.error {
+        return Err(cannot(&error));
+    }
+    if validation == FieldValidation::Strict && !outcome.strict.is_empty() {
+        return Err(cannot(&format!("strict decoding error: {}", outcome.strict.join(", "))));
+    }
+    Ok(Decoded { object: with_kind(ty, outcome.value), warnings: outcome.strict })
 }
 
-/// The same for an object that is parsed already, such as the result of a patch.
-pub fn normalize(_ty: &'static Type, object: Value, _validation: FieldValidation) -> Result<Decoded, ApiError> {
-    Ok(Decoded { object, warnings: Vec::new() })
+/// The same for a YAML body.
+///
+/// # Errors
+/// As [`decode_json`], and 400 for malformed YAML.
+pub fn decode_yaml(ty: &'static Type, raw: &[u8], validation: FieldValidation) -> Result<Decoded, ApiError> {
+    let value = parse_yaml(raw).map_err(|why| {
+        let kind = ty.short_name();
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({})",
+            summary(raw)
+        ))
+    })?;
+    decode_json(ty, value.to_string().as_bytes(), validation)
 }
+
+/// The same for an object that is parsed already.
+///
+/// # Errors
+/// As [`decode_json`].
+pub fn normalize(ty: &'static Type, object: &Value, validation: FieldValidation) -> Result<Decoded, ApiError> {
+    decode_json(ty, object.to_string().as_bytes(), validation)
+}
+
+/// Decodes the result of a patch, whose own unknown and duplicate fields are given in `noted`.
+///
+/// # Errors
+/// 422 for the patch, as the API server reports what does not fit the type.
+pub fn decode_patched(
+    ty: &'static Type,
+    object: &Value,
+    mut noted: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Decoded, ApiError> {
+    let text = object.to_string();
+    let invalid = |why: &str| {
+        let error = FieldError::invalid("patch", &json!(text), why);
+        let mut failure = ApiError::invalid("", "", "", &[error]);
+        // The real server builds this error without naming a kind.
+        if let Some(details) = failure.details.as_object_mut() {
+            details.remove("kind");
+        }
+        failure
+    };
+    let outcome =
+        decode::decode(ty, text.as_bytes(), validation != FieldValidation::Ignore).map_err(|e| invalid(&e.0))?;
+    if let Some(error) = outcome.error {
+        return Err(invalid(&error));
+    }
+    let given = Given::of(ty, &outcome.value);
+    if let Err(Mismatch::Handling(why) | Mismatch::Version(why)) = given.check(ty) {
+        return Err(invalid(&why));
+    }
+    if validation != FieldValidation::Ignore {
+        noted.extend(outcome.strict);
+    }
+    if validation == FieldValidation::Strict && !noted.is_empty() {
+        return Err(invalid(&format!("strict decoding error: {}", noted.join(", "))));
+    }
+    Ok(Decoded { object: with_kind(ty, outcome.value), warnings: noted })
+}
+
+/// Parses JSON of any type as Go would, with the duplicate fields that it has.
+///
+/// # Errors
+/// The text of Go's scanner.
+pub fn parse_json(raw: &[u8]) -> Result<(Value, Vec<String>), String> {
+    decode::decode_any(raw).map_err(|e| e.0)
+}
+
+/// Parses YAML (or JSON) of any type.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub fn parse_yaml(raw: &[u8]) -> Result<Value, String> {
+    if raw.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
+        && let Ok((value, _)) = parse_json(raw)
+    {
+        return Ok(value);
+    }
+    let text = std::str::from_utf8(raw).map_err(|_| "yaml: invalid UTF-8".to_owned())?;
+    serde_saphyr::from_str::<Value>(text).map_err(|e| format!("yaml: {e}"))
+}
+
+fn with_kind(ty: &Type, mut object: Value) -> Value {
+    if ty.is_root() {
+        object["kind"] = json!(ty.short_name());
+        object["apiVersion"] = json!(ty.api_version());
+    }
+    object
+}
+
+/// The kind and version that a body gives, completed with those expected.
+struct Given<'a> {
+    kind: &'a str,
+    api_version: &'a str,
+    group: &'a str,
+    version: &'a str,
+}
+
+enum Mismatch {
+    /// The object cannot be handled as one of the expected kind.
+    Handling(String),
+    /// The object is of another version of the kind.
+    Version(String),
+}
+
+impl<'a> Given<'a> {
+    fn of(ty: &'static Type, value: &'a Value) -> Self {
+        let kind = value.get("kind").and_then(Value::as_str).filter(|s| !s.is_empty()).unwrap_or(ty.short_name());
+        let api_version = value.get("apiVersion").and_then(Value::as_str).unwrap_or("");
+        let (group, version) = match api_version.split_once('/') {
+            _ if api_version.is_empty() => (ty.group(), "v1"),
+            Some((group, version)) => (group, version),
+            None => ("", api_version),
+        };
+        Given { kind, api_version, group, version }
+    }
+
+    fn check(&self, ty: &'static Type) -> Result<(), Mismatch> {
+        let expected = ty.short_name();
+        if !ty.is_root() || self.api_version.is_empty() && self.kind == expected {
+            return Ok(());
+        }
+        // Options and statuses are registered in every group.
+        if self.kind == expected && (ty.group() == "meta.k8s.io" || (self.group == ty.group() && self.version == "v1"))
+        {
+            return Ok(());
+        }
+        if self.kind == expected
+            && self.group == ty.group()
+            && served_once(self.group, self.kind).contains(&self.version)
+        {
+            let (given, wanted) = (self.api_version, ty.api_version());
+            return Err(Mismatch::Version(format!(
+                "the API version in the data ({given}) does not match the expected API version ({wanted})"
+            )));
+        }
+        if type_of(self.group, self.version, self.kind).is_some() {
+            let (kind, version, package) = (self.kind, self.version, ty.id.split('.').next().unwrap_or(""));
+            return Err(Mismatch::Handling(format!(
+                "converting ({version}.{kind}) to ({package}.{expected}): unknown conversion"
+            )));
+        }
+        let version = if self.api_version.is_empty() { self.version } else { self.api_version };
+        Err(Mismatch::Handling(format!(
+            "no kind \"{}\" is registered for version \"{version}\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+            self.kind
+        )))
+    }
+}
+
+/// Older versions in which the API server still knows a kind.
+fn served_once(group: &str, kind: &str) -> &'static [&'static str] {
+    match (group, kind) {
+        ("apps", "Deployment" | "StatefulSet" | "ControllerRevision") => &["v1beta1", "v1beta2"],
+        ("apps", "ReplicaSet" | "DaemonSet") => &["v1beta2"],
+        ("batch", "CronJob")
+        | ("policy", "PodDisruptionBudget" | "Eviction")
+        | ("coordination.k8s.io", "Lease")
+        | ("events.k8s.io", "Event")
+        | ("discovery.k8s.io", "EndpointSlice")
+        | ("networking.k8s.io", "Ingress" | "IngressClass") => &["v1beta1"],
+        ("scheduling.k8s.io", "PriorityClass") => &["v1alpha1", "v1beta1"],
+        ("storage.k8s.io", "StorageClass" | "CSIDriver" | "CSINode" | "VolumeAttachment") => &["v1beta1"],
+        ("rbac.authorization.k8s.io", _) => &["v1alpha1", "v1beta1"],
+        _ => &[],
+    }
+}
+
+/// The beginning of a body, as error texts show it.
+fn summary(body: &[u8]) -> String {
+    const SHOWN: usize = 30;
+    if body.is_empty() {
+        return "<empty>".to_owned();
+    }
+    let (part, more) =
+        body.get(..SHOWN).map_or((body, ""), |part| (part, if body.len() > SHOWN { " ..." } else { "" }));
+    if body[0] == b'{' {
+        return format!("{}{more}", String::from_utf8_lossy(part));
+    }
+    let hex: String = part.iter().map(|b| format!("{b:02x}")).collect();
+    format!("{hex}{more}")
+}
+
+#[cfg(test)]
+mod tests;
