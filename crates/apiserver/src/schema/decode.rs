@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use augur_notation::quote as go_quote;
 use serde_json::{Map, Number, Value};
 
-use super::scalar::{self, go_quote};
+use super::scalar;
 use super::scan::{Scanner, SyntaxError};
 use super::table::{Field, Type, Wire};
 
@@ -181,7 +182,7 @@ impl Decoder<'_> {
     fn string(&mut self, wire: &Wire, text: Cow<'_, str>) -> Option<Value> {
         let canonical = match wire {
             Wire::String(_) | Wire::IntOrString | Wire::Any => return Some(Value::String(text.into_owned())),
-            Wire::Quantity => scalar::quantity(&text),
+            Wire::Quantity { resource } => scalar::quantity(&text, *resource),
             Wire::Time => scalar::time(&text),
             Wire::MicroTime => scalar::micro_time(&text),
             Wire::Bytes => {
@@ -219,7 +220,7 @@ impl Decoder<'_> {
                 Ok(number) => Some(Value::from(number)),
                 Err(_) => self.refuse(format!("json: cannot unmarshal number {text} into Go value of type int32")),
             },
-            Wire::Quantity => match scalar::quantity(text) {
+            Wire::Quantity { resource } => match scalar::quantity(text, *resource) {
                 Ok(text) => Some(Value::String(text)),
                 Err(error) => self.refuse(error),
             },
@@ -233,7 +234,7 @@ impl Decoder<'_> {
         match wire {
             Wire::Bool | Wire::Any => Some(Value::Bool(value)),
             Wire::IntOrString => self.refuse("json: cannot unmarshal bool into Go value of type int32".to_owned()),
-            Wire::Quantity => match scalar::quantity(if value { "true" } else { "false" }) {
+            Wire::Quantity { resource } => match scalar::quantity(if value { "true" } else { "false" }, *resource) {
                 Ok(text) => Some(Value::String(text)),
                 Err(error) => self.refuse(error),
             },
@@ -246,7 +247,7 @@ impl Decoder<'_> {
         self.scan.skip()?;
         Ok(match wire {
             Wire::IntOrString => self.refuse(format!("json: cannot unmarshal {what} into Go value of type int32")),
-            Wire::Quantity => match scalar::quantity("{}") {
+            Wire::Quantity { resource } => match scalar::quantity("{}", *resource) {
                 Ok(text) => Some(Value::String(text)),
                 Err(error) => self.refuse(error),
             },
@@ -458,7 +459,7 @@ fn zero(wire: &Wire, pointer: bool) -> Value {
         Wire::String(_) => Value::String(String::new()),
         Wire::Bool => Value::Bool(false),
         Wire::I32 | Wire::I64 | Wire::F64 | Wire::IntOrString => Value::from(0),
-        Wire::Quantity => Value::String("0".to_owned()),
+        Wire::Quantity { .. } => Value::String("0".to_owned()),
         Wire::Struct(ty) => zero_struct(ty.get()),
         Wire::Time | Wire::MicroTime | Wire::Any | Wire::Bytes | Wire::List(..) | Wire::Map(..) => Value::Null,
     }

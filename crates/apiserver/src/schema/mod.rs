@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::error::{ApiError, FieldError};
 
-pub use scalar::go_quote;
 pub use table::{Field, ListType, Type, TypeRef, Wire, all_types, type_by_id, type_of};
 
 /// What to do with fields that the type does not have, or that occur twice (`fieldValidation`).

@@ -1,28 +1,9 @@
 //! Scalars with a form of their own on the wire: quantities, times and bytes, made canonical as the API server stores them.
 
+use augur_notation::{Quantity, quote as go_quote};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::tz::Offset;
-
-/// Shows a text as Go's `%q` does.
-#[must_use]
-pub fn go_quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 || u32::from(c) == 0x7f => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
 
 /// The canonical form of base64 data (standard alphabet, padded).
 pub(super) fn bytes(text: &str) -> Result<String, String> {
@@ -180,13 +161,10 @@ fn parse_time(text: &str, micro: bool) -> Result<Parsed, String> {
     Ok(Parsed { civil, offset_minutes, micros, plain_utc: fraction_free && data.last() == Some(&b'Z') })
 }
 
-/// The canonical form of a quantity.
-pub(super) fn quantity(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("quantities must match the regular expression".to_owned());
-    }
-    Ok(text.to_owned())
+/// The form of a quantity that is kept; `resource` for the values of resource lists.
+pub(super) fn quantity(text: &str, resource: bool) -> Result<String, String> {
+    let stored = if resource { Quantity::as_stored_resource(text.trim()) } else { Quantity::as_stored(text.trim()) };
+    stored.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

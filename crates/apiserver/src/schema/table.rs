@@ -88,8 +88,11 @@ pub enum Wire {
     I64,
     /// A float.
     F64,
-    /// A quantity, such as `100m`.
-    Quantity,
+    /// A quantity, such as `100m`; amounts in resource lists are kept to thousandths.
+    Quantity {
+        /// Whether it is the value of a resource list.
+        resource: bool,
+    },
     /// A time in seconds.
     Time,
     /// A time in microseconds.
@@ -118,7 +121,7 @@ impl Wire {
             Wire::I32 => "int32".to_owned(),
             Wire::I64 => "int64".to_owned(),
             Wire::F64 => "float64".to_owned(),
-            Wire::Quantity => "resource.Quantity".to_owned(),
+            Wire::Quantity { .. } => "resource.Quantity".to_owned(),
             Wire::Time => "v1.Time".to_owned(),
             Wire::MicroTime => "v1.MicroTime".to_owned(),
             Wire::IntOrString => "intstr.IntOrString".to_owned(),
@@ -350,6 +353,9 @@ fn read_wire(text: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Wire
     if let Some((name, inner)) = text.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
         return match read_wire(inner, by_id) {
             Wire::List(item, _) => Wire::List(item, Some(name)),
+            Wire::Map(_, _) if name == "v1.ResourceList" => {
+                Wire::Map(Box::new(Wire::Quantity { resource: true }), Some(name))
+            }
             Wire::Map(item, _) => Wire::Map(item, Some(name)),
             other => other,
         };
@@ -359,7 +365,7 @@ fn read_wire(text: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Wire
         "i32" => Wire::I32,
         "i64" => Wire::I64,
         "f64" => Wire::F64,
-        "q" => Wire::Quantity,
+        "q" => Wire::Quantity { resource: false },
         "t" => Wire::Time,
         "mt" => Wire::MicroTime,
         "ios" => Wire::IntOrString,

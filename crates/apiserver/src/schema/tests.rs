@@ -177,3 +177,19 @@ fn decoding_is_idempotent() {
     assert_eq!(again.object, once);
     assert!(again.warnings.is_empty());
 }
+
+#[test]
+fn quantities_are_canonical() {
+    let text = r#"{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":0.5,"memory":"1024Mi"}},
+        "env":[{"name":"A","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}}]}]}}"#;
+    let object = decode(pod(), text).object;
+    let container = &object["spec"]["containers"][0];
+    assert_eq!(container["resources"]["requests"], json!({"cpu": "500m", "memory": "1Gi"}));
+    assert_eq!(container["env"][0]["valueFrom"]["resourceFieldRef"]["divisor"], "0");
+    let text = r#"{"spec":{"containers":[{"resources":{"requests":{"cpu":"abc"}}}],"priority":"x"}}"#;
+    let text = error(pod(), text, FieldValidation::Strict);
+    assert!(
+        text.starts_with("Pod in version \"v1\" cannot be handled as a Pod: quantities must match the regular"),
+        "{text}"
+    );
+}
