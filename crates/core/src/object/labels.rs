@@ -1,0 +1,64 @@
+//! Labels of one object: shared, sorted, small.
+
+use std::sync::Arc;
+
+/// Keys with their values, by key. Cloning shares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Labels {
+    /// The value of a label.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok().map(|at| &*self.0[at].1)
+    }
+
+    /// Keys and values, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All labels but the one of this key, with shared strings.
+    #[must_use]
+    pub fn without(&self, key: &str) -> Labels {
+        Labels(self.0.iter().filter(|(known, _)| &**known != key).cloned().collect())
+    }
+}
+
+impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
+    /// Of several values of one key the last counts.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Labels {
+        let mut sorted: Vec<(Arc<str>, Arc<str>)> =
+            labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        sorted.reverse();
+        sorted.dedup_by(|a, b| a.0 == b.0);
+        sorted.reverse();
+        Labels(sorted.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_found_by_key_and_the_last_value_counts() {
+        let labels: Labels = [("b", "1"), ("a", "2"), ("b", "3")].into_iter().collect();
+        assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+        assert_eq!((labels.get("b"), labels.get("c")), (Some("3"), None));
+        assert_eq!(labels.without("a").iter().collect::<Vec<_>>(), [("b", "3")]);
+    }
+}
