@@ -115,7 +115,7 @@ fn check_keys(path: &str, given: &serde_json::Value, known: &serde_json::Value) 
     let (Some(given), Some(known)) = (given.as_object(), known.as_object()) else { return Ok(()) };
     for (key, value) in given {
         let Some(inner) = known.get(key) else {
-            let nearest = known.keys().min_by_key(|candidate| distance(key, candidate));
+            let nearest = augur_notation::nearest(key, known.keys().map(String::as_str));
             let hint =
                 nearest.map(|nearest| format!("; the nearest known key is `{path}{nearest}`")).unwrap_or_default();
             return Err(ConfigError(format!("unknown key `{path}{key}`{hint}")));
@@ -123,21 +123,6 @@ fn check_keys(path: &str, given: &serde_json::Value, known: &serde_json::Value) 
         check_keys(&format!("{path}{key}."), value, inner)?;
     }
     Ok(())
-}
-
-/// How many letters must change to turn one word into the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.chars().count()]
 }
 
 #[cfg(test)]

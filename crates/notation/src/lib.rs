@@ -6,6 +6,7 @@
 mod field_selector;
 mod label_selector;
 mod names;
+mod nearest;
 mod quantity;
 mod quote;
 mod requirement;
@@ -13,6 +14,7 @@ mod requirement;
 pub use field_selector::{FieldRequirement, FieldSelector};
 pub use label_selector::LabelSelector;
 pub use names::{dns_label_problems, dns_subdomain_problems, label_value_problems, qualified_name_problems};
+pub use nearest::nearest;
 pub use quantity::{Format, Quantity, QuantityError};
 pub use quote::quote;
 pub use requirement::{Operator, Requirement, SelectorError};
