@@ -6,6 +6,7 @@ mod backoff;
 mod bind;
 mod client;
 mod condition;
+pub mod convert;
 mod events;
 mod metrics;
 mod reflect;

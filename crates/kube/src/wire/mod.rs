@@ -3,6 +3,7 @@
 //! Entry points: [`Pod`] and [`Node`]. Everything else of an object is skipped by the parser without being stored. There is no
 //! `flatten` and no untagged enum here: both buffer whole objects.
 
+mod affinity;
 mod node;
 mod pod;
 mod text;
@@ -11,12 +12,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-pub use node::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
+pub use affinity::{
+    Affinity, LabelSelector, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinity,
+    PodAffinityTerm, PreferredSchedulingTerm, TopologySpreadConstraint, WeightedPodAffinityTerm,
+};
+pub use node::{ContainerImage, Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 pub use pod::{
-    Affinity, Container, ContainerPort, ContainerState, ContainerStatus, NodeAffinity, NodeSelector,
-    NodeSelectorRequirement, NodeSelectorTerm, Pod, PodAffinity, PodCondition, PodSpec, PodStatus,
-    PreferredSchedulingTerm, ResourceRequirements, SchedulingGate, Terminated, Toleration, TopologySpreadConstraint,
-    Volume, Waiting,
+    ClaimSource, Container, ContainerPort, ContainerState, ContainerStatus, ImageSource, Pod, PodCondition, PodSpec,
+    PodStatus, ResourceRequirements, SchedulingGate, Terminated, Toleration, Volume, Waiting,
 };
 pub use text::Text;
 

@@ -47,7 +47,7 @@ pub struct Taint<'a> {
 
 /// `status` of a node.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus<'a> {
     /// Amounts that pods may use; `capacity` stands in while it is missing.
     #[serde(borrow)]
@@ -58,6 +58,24 @@ pub struct NodeStatus<'a> {
     /// Conditions.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub conditions: Vec<NodeCondition<'a>>,
+    /// Images.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub images: Vec<ContainerImage<'a>>,
+    /// Optional features of the kubelet.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub declared_features: Vec<Text<'a>>,
+}
+
+/// An image on a node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerImage<'a> {
+    /// All its names.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub names: Vec<Text<'a>>,
+    /// Its size in bytes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub size_bytes: i64,
 }
 
 /// A condition of a node.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Map, ObjectMeta, Text, null_is_default};
+use super::{Affinity, Map, ObjectMeta, Text, TopologySpreadConstraint, null_is_default};
 
 /// A pod.
 #[derive(Debug, Default, Deserialize)]
@@ -35,8 +35,6 @@ pub struct PodSpec<'a> {
     /// `Never` or `PreemptLowerPriority`.
     #[serde(borrow)]
     pub preemption_policy: Option<Text<'a>>,
-    /// Whether it shares the network of its node.
-    pub host_network: Option<bool>,
     /// Containers.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub containers: Vec<Container<'a>>,
@@ -70,6 +68,10 @@ pub struct PodSpec<'a> {
     /// Devices of dynamic resource allocation.
     #[serde(deserialize_with = "null_is_default")]
     pub resource_claims: Vec<IgnoredAny>,
+    /// The group that it is to be scheduled with.
+    pub scheduling_group: Option<IgnoredAny>,
+    /// The workload object that it is to be scheduled with.
+    pub workload_ref: Option<IgnoredAny>,
 }
 
 /// A container.
@@ -79,6 +81,9 @@ pub struct Container<'a> {
     /// Name.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// Image.
+    #[serde(borrow)]
+    pub image: Text<'a>,
     /// Amounts.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub resources: ResourceRequirements<'a>,
@@ -90,25 +95,19 @@ pub struct Container<'a> {
     pub restart_policy: Option<Text<'a>>,
 }
 
-/// Amounts asked for and limits.
+/// Amounts asked for. Limits do not count: admission copies them to the requests that are left out.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ResourceRequirements<'a> {
     /// What is set aside.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub requests: Map<'a>,
-    /// What must not be exceeded.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub limits: Map<'a>,
 }
 
 /// A port of a container.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ContainerPort<'a> {
-    /// Port inside the pod.
-    #[serde(rename = "containerPort")]
-    pub container_port: i32,
     /// Port on the node; 0 for none.
     #[serde(rename = "hostPort", deserialize_with = "null_is_default")]
     pub host_port: i32,
@@ -118,89 +117,6 @@ pub struct ContainerPort<'a> {
     /// `TCP` (also when empty), `UDP` or `SCTP`.
     #[serde(borrow)]
     pub protocol: Text<'a>,
-}
-
-/// Affinities to nodes and to pods.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Affinity<'a> {
-    /// To nodes.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub node_affinity: NodeAffinity<'a>,
-    /// To pods.
-    #[serde(deserialize_with = "null_is_default")]
-    pub pod_affinity: PodAffinity,
-    /// Away from pods.
-    #[serde(deserialize_with = "null_is_default")]
-    pub pod_anti_affinity: PodAffinity,
-}
-
-/// Affinity to nodes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeAffinity<'a> {
-    /// What the node must match.
-    #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    pub required: Option<NodeSelector<'a>>,
-    /// What the node should match.
-    #[serde(borrow, rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_is_default")]
-    pub preferred: Vec<PreferredSchedulingTerm<'a>>,
-}
-
-/// Terms of which one must match.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct NodeSelector<'a> {
-    /// The terms.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub node_selector_terms: Vec<NodeSelectorTerm<'a>>,
-}
-
-/// Requirements that must all hold; one without any matches nothing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct NodeSelectorTerm<'a> {
-    /// On labels.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub match_expressions: Vec<NodeSelectorRequirement<'a>>,
-    /// On fields.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub match_fields: Vec<NodeSelectorRequirement<'a>>,
-}
-
-/// A requirement on a label or a field.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeSelectorRequirement<'a> {
-    /// Label or field.
-    #[serde(borrow)]
-    pub key: Text<'a>,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
-    #[serde(borrow)]
-    pub operator: Text<'a>,
-    /// Values.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub values: Vec<Text<'a>>,
-}
-
-/// A term with what a match is worth.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct PreferredSchedulingTerm<'a> {
-    /// 1 to 100.
-    pub weight: i32,
-    /// The term.
-    #[serde(borrow)]
-    pub preference: NodeSelectorTerm<'a>,
-}
-
-/// Affinity to pods or away from them: noticed, not read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct PodAffinity {
-    /// What must hold.
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_is_default")]
-    pub required: Vec<IgnoredAny>,
 }
 
 /// A toleration.
@@ -221,15 +137,6 @@ pub struct Toleration<'a> {
     pub effect: Text<'a>,
 }
 
-/// A rule of spreading, as far as it is read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TopologySpreadConstraint<'a> {
-    /// `DoNotSchedule` (also when empty) or `ScheduleAnyway`.
-    #[serde(borrow)]
-    pub when_unsatisfiable: Text<'a>,
-}
-
 /// What keeps a pod from being scheduled.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -247,17 +154,43 @@ pub struct Volume<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
     /// A claim.
-    pub persistent_volume_claim: Option<IgnoredAny>,
+    #[serde(borrow)]
+    pub persistent_volume_claim: Option<ClaimSource<'a>>,
     /// A claim made for the pod.
     pub ephemeral: Option<IgnoredAny>,
-    /// A disk that may be attached once.
+    /// Content of an image.
+    #[serde(borrow)]
+    pub image: Option<ImageSource<'a>>,
+    /// A disk of a cloud.
     pub gce_persistent_disk: Option<IgnoredAny>,
-    /// The same of another cloud.
+    /// A disk of a cloud.
     pub aws_elastic_block_store: Option<IgnoredAny>,
+    /// A disk of a cloud.
+    pub azure_disk: Option<IgnoredAny>,
+    /// A disk of a cloud.
+    pub cinder: Option<IgnoredAny>,
     /// A block device over the network.
     pub rbd: Option<IgnoredAny>,
     /// A block device over the network.
     pub iscsi: Option<IgnoredAny>,
+}
+
+/// A claim by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSource<'a> {
+    /// Name of the claim.
+    #[serde(borrow)]
+    pub claim_name: Text<'a>,
+}
+
+/// An image by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageSource<'a> {
+    /// The image.
+    #[serde(borrow)]
+    pub reference: Text<'a>,
 }
 
 /// `status` of a pod.
@@ -285,6 +218,12 @@ pub struct PodStatus<'a> {
     /// Init containers.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub init_container_statuses: Vec<ContainerStatus<'a>>,
+    /// Amounts that the pod as a whole has now.
+    #[serde(borrow)]
+    pub resources: Option<ResourceRequirements<'a>>,
+    /// Amounts that the kubelet set aside for the pod as a whole.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub allocated_resources: Map<'a>,
 }
 
 /// A condition of a pod.
@@ -300,9 +239,6 @@ pub struct PodCondition<'a> {
     /// Why, in a word.
     #[serde(borrow)]
     pub reason: Text<'a>,
-    /// Why, in a sentence.
-    #[serde(borrow)]
-    pub message: Text<'a>,
 }
 
 /// How a container is.
@@ -321,6 +257,12 @@ pub struct ContainerStatus<'a> {
     /// Before the last restart.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub last_state: ContainerState<'a>,
+    /// Amounts that it has now.
+    #[serde(borrow)]
+    pub resources: Option<ResourceRequirements<'a>>,
+    /// Amounts that the kubelet set aside for it.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub allocated_resources: Map<'a>,
 }
 
 /// A state of a container.

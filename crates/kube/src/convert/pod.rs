@@ -1,0 +1,211 @@
+//! Pods.
+
+use std::sync::Arc;
+
+use augur_core::object::{
+    ContainerResources, Effect, HostPort, Phase, Pod, PodResources, PodSpec, PodVolume, PreemptionPolicy, Protocol,
+    StatusResources, Toleration, TolerationOperator, WorkloadRef,
+};
+
+use super::affinity::{node_affinity, pod_affinities, spread};
+use super::{NAMELESS, amounts, labels, some, timestamp};
+use crate::reflect::Skipped;
+use crate::wire;
+
+/// The pod as the decision sees it.
+///
+/// # Errors
+/// It has no name or uid, or an amount that is none.
+pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
+    let meta = &pod.metadata;
+    if meta.name.is_empty() || meta.uid.is_empty() {
+        return Err(Skipped::new(NAMELESS, "a pod without name or uid"));
+    }
+    let mut resources = pod_resources(&pod.spec)?;
+    let spec = spec_with(meta, &pod.spec, &resources);
+    let status = &pod.status;
+    let resized = if add_status(&mut resources, pod)? {
+        let now = resources.requests();
+        (now != spec.requests).then(|| Box::new(now))
+    } else {
+        None
+    };
+    let (kind, owner) = crate::workload(meta);
+    Ok(Pod {
+        uid: meta.uid.as_str().into(),
+        namespace: meta.namespace.as_str().into(),
+        name: meta.name.as_str().into(),
+        labels: labels(&meta.labels),
+        spec: Arc::new(spec),
+        node: some(&pod.spec.node_name),
+        nominated_node: some(&status.nominated_node_name),
+        phase: match status.phase.as_str() {
+            "" | "Pending" => Phase::Pending,
+            "Running" => Phase::Running,
+            "Succeeded" => Phase::Succeeded,
+            "Failed" => Phase::Failed,
+            _ => Phase::Unknown,
+        },
+        created: timestamp(meta.creation_timestamp.as_ref()),
+        started: timestamp(status.start_time.as_ref()),
+        terminating: meta.deletion_timestamp.is_some(),
+        workload: Some(WorkloadRef { kind: kind.into(), name: owner.into() }),
+        resized,
+    })
+}
+
+/// What a pod of this metadata and spec wants, for pods that exist only in a request.
+///
+/// # Errors
+/// An amount that is none.
+pub fn pod_spec(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>) -> Result<PodSpec, Skipped> {
+    Ok(spec_with(meta, spec, &pod_resources(spec)?))
+}
+
+fn pod_resources(spec: &wire::PodSpec<'_>) -> Result<PodResources, Skipped> {
+    let of = |container: &wire::Container<'_>| {
+        Ok(ContainerResources {
+            requests: amounts(&container.resources.requests, "resources.requests")?,
+            sidecar: container.restart_policy.as_ref().is_some_and(|policy| policy.as_str() == "Always"),
+            status: None,
+        })
+    };
+    Ok(PodResources {
+        init_containers: spec.init_containers.iter().map(of).collect::<Result<_, Skipped>>()?,
+        containers: spec.containers.iter().map(of).collect::<Result<_, Skipped>>()?,
+        pod_level: spec
+            .resources
+            .as_ref()
+            .map(|resources| amounts(&resources.requests, "spec.resources.requests"))
+            .transpose()?,
+        pod_level_status: None,
+        overhead: amounts(&spec.overhead, "spec.overhead")?,
+        resize_infeasible: false,
+    })
+}
+
+/// Adds what the kubelet tells of a resize; whether there is anything.
+fn add_status(resources: &mut PodResources, pod: &wire::Pod<'_>) -> Result<bool, Skipped> {
+    let status = &pod.status;
+    let mut any = false;
+    let lists = [
+        (&mut resources.init_containers, &pod.spec.init_containers, &status.init_container_statuses),
+        (&mut resources.containers, &pod.spec.containers, &status.container_statuses),
+    ];
+    for (resources, containers, statuses) in lists {
+        for (resources, container) in resources.iter_mut().zip(containers) {
+            let Some(status) = statuses.iter().find(|status| status.name == container.name) else { continue };
+            if let Some(now) = &status.resources {
+                any = true;
+                resources.status = Some(told(now, &status.allocated_resources)?);
+            }
+        }
+    }
+    if let Some(now) = &status.resources {
+        any = true;
+        resources.pod_level_status = Some(told(now, &status.allocated_resources)?);
+    }
+    resources.resize_infeasible = status.conditions.iter().any(|condition| {
+        condition.r#type.as_str() == "PodResizePending"
+            && condition.status.as_str() == "True"
+            && condition.reason.as_str() == "Infeasible"
+    });
+    Ok(any)
+}
+
+fn told(now: &wire::ResourceRequirements<'_>, allocated: &wire::Map<'_>) -> Result<StatusResources, Skipped> {
+    Ok(StatusResources {
+        requests: amounts(&now.requests, "status resources.requests")?,
+        allocated: amounts(allocated, "status allocatedResources")?,
+    })
+}
+
+fn spec_with(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>, resources: &PodResources) -> PodSpec {
+    let mut not_understood = Vec::new();
+    let containers = || spec.init_containers.iter().chain(&spec.containers);
+    for (present, name) in
+        [(spec.scheduling_group.is_some(), "schedulingGroup"), (spec.workload_ref.is_some(), "workloadRef")]
+    {
+        if present {
+            not_understood.push(name.into());
+        }
+    }
+    let image_volumes = spec.volumes.iter().filter_map(|volume| Some(&volume.image.as_ref()?.reference));
+    PodSpec {
+        scheduler_name: some(&spec.scheduler_name).unwrap_or_else(|| "default-scheduler".into()),
+        priority: spec.priority.unwrap_or(0),
+        preemption_policy: match spec.preemption_policy.as_deref() {
+            Some("Never") => PreemptionPolicy::Never,
+            _ => PreemptionPolicy::PreemptLowerPriority,
+        },
+        requests: resources.requests(),
+        node_selector: labels(&spec.node_selector),
+        node_affinity: node_affinity(&spec.affinity.node_affinity),
+        pod_affinities: pod_affinities(&spec.affinity, &mut not_understood),
+        spread: spread(meta, &spec.topology_spread_constraints, &mut not_understood),
+        tolerations: spec.tolerations.iter().map(toleration).collect(),
+        host_ports: spec
+            .containers
+            .iter()
+            // Sidecars hold their ports as long as the pod lives; other init containers are not asked about theirs.
+            .chain(spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always")))
+            .flat_map(|container| &container.ports)
+            .filter(|port| port.host_port > 0)
+            .map(host_port)
+            .collect(),
+        scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.as_str().into()).collect(),
+        volumes: spec.volumes.iter().filter_map(volume).collect(),
+        claims_devices: !spec.resource_claims.is_empty(),
+        images: containers()
+            .map(|container| &container.image)
+            .chain(image_volumes)
+            .map(|i| i.as_str().into())
+            .collect(),
+        image_containers: u32::try_from(containers().count()).unwrap_or(u32::MAX),
+        required_features: Vec::new(),
+        not_understood,
+    }
+}
+
+fn toleration(toleration: &wire::Toleration<'_>) -> Toleration {
+    Toleration {
+        key: toleration.key.as_str().into(),
+        operator: match toleration.operator.as_str() {
+            "" | "Equal" => TolerationOperator::Equal,
+            "Exists" => TolerationOperator::Exists,
+            _ => TolerationOperator::Unknown,
+        },
+        value: toleration.value.as_str().into(),
+        effect: (!toleration.effect.is_empty()).then(|| Effect::of(&toleration.effect)),
+    }
+}
+
+fn host_port(port: &wire::ContainerPort<'_>) -> HostPort {
+    HostPort {
+        ip: port.host_ip.as_str().into(),
+        protocol: match port.protocol.as_str() {
+            "UDP" => Protocol::Udp,
+            "SCTP" => Protocol::Sctp,
+            _ => Protocol::Tcp,
+        },
+        port: port.host_port,
+    }
+}
+
+fn volume(volume: &wire::Volume<'_>) -> Option<PodVolume> {
+    if let Some(claim) = &volume.persistent_volume_claim {
+        return Some(PodVolume::Claim(claim.claim_name.as_str().into()));
+    }
+    if volume.ephemeral.is_some() {
+        return Some(PodVolume::EphemeralClaim(volume.name.as_str().into()));
+    }
+    let disks = [
+        (&volume.gce_persistent_disk, "gcePersistentDisk"),
+        (&volume.aws_elastic_block_store, "awsElasticBlockStore"),
+        (&volume.azure_disk, "azureDisk"),
+        (&volume.cinder, "cinder"),
+        (&volume.rbd, "rbd"),
+        (&volume.iscsi, "iscsi"),
+    ];
+    disks.into_iter().find(|(source, _)| source.is_some()).map(|(_, kind)| PodVolume::Disk(kind.into()))
+}
