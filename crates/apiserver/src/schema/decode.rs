@@ -420,7 +420,8 @@ fn shown(field: &Field, value: &Value) -> bool {
     }
     match &field.wire {
         // Lists and maps that are empty come back from the store as nil.
-        Wire::List(..) => value.as_array().is_some_and(|list| !list.is_empty()),
+        // (An empty list of managed fields is an order to forget them.)
+        Wire::List(..) => value.as_array().is_some_and(|list| !list.is_empty() || field.name == "managedFields"),
         Wire::Map(..) => value.as_object().is_some_and(|map| !map.is_empty()),
         _ if !field.omit_empty => true,
         Wire::String(_) | Wire::Bytes => value.as_str() != Some(""),
@@ -465,7 +466,7 @@ fn zero(wire: &Wire, pointer: bool) -> Value {
     }
 }
 
-fn zero_struct(ty: &Type) -> Value {
+pub(super) fn zero_struct(ty: &Type) -> Value {
     Value::Object(
         ty.fields
             .iter()

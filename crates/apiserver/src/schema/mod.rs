@@ -134,6 +134,12 @@ pub fn decode_patched(
     Ok(Decoded { object: with_kind(ty, outcome.value), warnings: noted })
 }
 
+/// What an object of the type looks like when nothing is set, without `kind` and `apiVersion`.
+#[must_use]
+pub fn zero_object(ty: &'static Type) -> Value {
+    decode::zero_struct(ty)
+}
+
 /// Parses JSON of any type as Go would, with the duplicate fields that it has.
 ///
 /// # Errors
