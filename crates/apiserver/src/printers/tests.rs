@@ -1,7 +1,7 @@
 use super::*;
 
-fn resource(group: &'static str, plural: &'static str, kind: &'static str) -> Resource {
-    Resource { group, version: "v1", plural, singular: "", kind, namespaced: true, short_names: &[], categories: &[] }
+fn resource(group: &str, plural: &str) -> &'static Resource {
+    crate::resource::RESOURCES.iter().find(|r| r.is(group, plural)).unwrap()
 }
 
 fn now() -> Timestamp {
@@ -14,7 +14,7 @@ fn options() -> TableOptions<'static> {
 
 /// The cells of one object, written with `|` between them.
 fn row(group: &'static str, plural: &'static str, object: Value) -> String {
-    let table = table(&resource(group, plural, "X"), &[object], &json!({}), &options());
+    let table = table(resource(group, plural), &[object], &json!({}), &options());
     let (columns, rows) = (table["columnDefinitions"].as_array().unwrap(), table["rows"].as_array().unwrap());
     let cells = rows[0]["cells"].as_array().unwrap();
     assert!(cells.len() >= columns.len(), "{plural}: a cell for each column");
@@ -231,7 +231,7 @@ fn a_row_carries_as_much_of_its_object_as_was_asked_for() {
     let pod = json!({ "metadata": { "name": "p" }, "status": { "phase": "Failed" } });
     let of = |include, version, columns| {
         let options = TableOptions { include, version, columns, now: now() };
-        table(&resource("", "pods", "Pod"), std::slice::from_ref(&pod), &json!({ "resourceVersion": "5" }), &options)
+        table(resource("", "pods"), std::slice::from_ref(&pod), &json!({ "resourceVersion": "5" }), &options)
     };
     let none = of(IncludeObject::None, "v1", false);
     assert!(none["columnDefinitions"].is_null());
