@@ -96,7 +96,8 @@ pub fn normalize(ty: &'static Type, object: &Value, validation: FieldValidation)
     decode_json(ty, object.to_string().as_bytes(), validation)
 }
 
-/// Decodes the result of a patch, whose own unknown and duplicate fields are given in `noted`.
+/// Decodes the result of a patch, whose own unknown and duplicate fields are given in `noted`; `shown` is how errors show
+/// the patch.
 ///
 /// # Errors
 /// 422 for the patch, as the API server reports what does not fit the type.
@@ -105,10 +106,11 @@ pub fn decode_patched(
     object: &Value,
     mut noted: Vec<String>,
     validation: FieldValidation,
+    shown: impl Fn(&Value) -> String,
 ) -> Result<Decoded, ApiError> {
     let text = object.to_string();
     let invalid = |why: &str| {
-        let error = FieldError::invalid("patch", &json!(text), why);
+        let error = FieldError::invalid("patch", &json!(shown(object)), why);
         let mut failure = ApiError::invalid("", "", "", &[error]);
         // The real server builds this error without naming a kind.
         if let Some(details) = failure.details.as_object_mut() {

@@ -160,7 +160,7 @@ fn yaml_is_read() {
 #[test]
 fn results_of_patches_are_refused_as_invalid() {
     let object = json!({"metadata": {"name": "p"}, "spec": {"priority": "x", "containers": []}});
-    let error = decode_patched(pod(), &object, Vec::new(), FieldValidation::Warn).unwrap_err();
+    let error = decode_patched(pod(), &object, Vec::new(), FieldValidation::Warn, Value::to_string).unwrap_err();
     assert_eq!((error.code, error.reason), (422, "Invalid"));
     assert!(error.message.starts_with(" \"\" is invalid: patch: Invalid value: \"{"), "{}", error.message);
     assert_eq!(error.details["causes"][0]["field"], "patch");
