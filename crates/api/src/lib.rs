@@ -1,14 +1,27 @@
 //! The HTTP services of scheduler and learner, as axum routers.
 //!
-//! They stand on [`SchedulerBackend`], which the binary implements over the engine, and on a history handle. Entry points:
-//! `scheduler::router`, `learner::router`.
+//! They stand on [`SchedulerBackend`], which the binary implements over the engine, and on a history handle; see [`Services`].
+//! Entry points: [`scheduler_router`], [`learner_router`].
 
 mod backend;
 pub mod dto;
 mod error;
+mod events;
+mod explain;
+mod extender;
+mod learner;
+mod openapi;
+mod predict;
+mod prometheus;
+mod scheduler;
+mod service;
 
 pub use backend::{
     Amounts, Answer, Check, CheckStatus, Health, ModelStatus, NodeCondition, NodeUsage, NodeView, PodQuery, PodSource,
     SchedulerBackend,
 };
 pub use error::{ApiError, ErrorBody};
+pub use learner::router as learner_router;
+pub use prometheus::{AttemptResult, PendingPods, SchedulerMetrics};
+pub use scheduler::router as scheduler_router;
+pub use service::{Access, ModelOptions, Services};

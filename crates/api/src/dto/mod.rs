@@ -13,6 +13,7 @@ pub use decision::{DecisionList, DecisionView, OutcomeView, ScoreView, WorkloadL
 pub use feedback::{
     DayMetrics, Feedback, FeedbackAnswer, FeedbackList, FeedbackView, Performance, PredictionResult, performance,
 };
+pub(crate) use node::summary;
 pub use node::{ClusterMetrics, NodeDetail, NodeHistory, NodeList, NodeMetrics, RateView, Resources};
 pub use prediction::{
     AiFeatures, Algorithm, Contributions, Features, NodePrediction, PodRequirements, Prediction, PredictionAnswer,

@@ -1,0 +1,552 @@
+//! The learner service (port 5000). Entry point: [`router`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use augur_history::{Example, OutcomeLabel};
+use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, Missing, NodeFacts, PodFacts, SCHEMA, feature_vector};
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::backend::CheckStatus;
+use crate::dto::{
+    Features, Feedback, FeedbackAnswer, FeedbackList, FeedbackView, Performance, Prediction,
+    performance as performance_of, summary, timestamp,
+};
+use crate::error::{ApiError, ErrorBody};
+use crate::openapi;
+use crate::predict::PredictBody;
+use crate::prometheus::{CONTENT_TYPE, Gauges, HttpMetrics, encode};
+use crate::scheduler::{cluster_metrics, history_check, history_gauges};
+use crate::service::{
+    BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, query, wrong_method,
+};
+
+/// Examples in one batch.
+const MAX_EXAMPLES: usize = 10_000;
+/// Largest body of `POST /examples`, in bytes.
+const EXAMPLES_BODY_LIMIT: usize = 16 << 20;
+
+/// The learner service over its parts.
+pub fn router(parts: Services) -> Router {
+    let service = Arc::new(Service { parts, http: HttpMetrics::new("learner") });
+    Router::new()
+        .route("/", get(openapi::index))
+        .route("/docs", get(openapi::docs))
+        .route("/openapi.json", get(openapi::learner))
+        .route("/health", get(health))
+        .route("/predict", post(predict))
+        .route("/feedback", post(feedback))
+        .route("/feedback/recent", get(recent_feedback))
+        .route("/performance", get(performance))
+        .route("/metrics", get(metrics))
+        .route("/model/info", get(model_info))
+        .route("/model/snapshot", get(model_snapshot))
+        .route("/models", get(models))
+        .route("/models/{id}/promote", post(promote))
+        .route("/models/rollback", post(rollback))
+        .route("/train", post(train))
+        .route("/online/update", post(online_update))
+        .route("/jobs/{id}", get(job))
+        .route("/data/summary", get(data_summary))
+        .route("/data/features", post(data_features))
+        .route("/examples", post(examples))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(service.clone(), observe))
+        .with_state(service)
+}
+
+/// `GET /health` of the learner.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LearnerHealth {
+    /// `healthy` or `degraded`.
+    status: CheckStatus,
+    /// When this was read.
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: jiff::Timestamp,
+    /// The scheduler service, under its old name.
+    go_backend: &'static str,
+    /// The scheduler service.
+    scheduler: &'static str,
+    /// Version of the program.
+    version: String,
+    /// Why the status is what it is.
+    message: String,
+}
+
+/// How the learner and the scheduler service are doing.
+#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = LearnerHealth)))]
+pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError> {
+    let kubernetes = service.backend.health().kubernetes;
+    let scheduler = if kubernetes.status == CheckStatus::Unhealthy { "unhealthy" } else { "healthy" };
+    let history = history_check(&service);
+    let message = if scheduler == "unhealthy" { kubernetes.message } else { history.message };
+    let degraded = scheduler == "unhealthy" || history.status != CheckStatus::Healthy;
+    let body = LearnerHealth {
+        status: if degraded { CheckStatus::Degraded } else { CheckStatus::Healthy },
+        timestamp: service.clock.now(),
+        go_backend: scheduler,
+        scheduler,
+        version: service.version.clone(),
+        message,
+    };
+    answer(StatusCode::OK, &body, 512)
+}
+
+/// Where a pod would go. Binds nothing.
+#[utoipa::path(post, path = "/predict", tag = "predict", request_body = PredictBody,
+    responses((status = 200, body = Prediction), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn predict(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let query = body::<PredictBody>(request, BODY_LIMIT).await?.query(true, true)?;
+    let prediction = service.predict(query).await?;
+    json(&prediction, prediction.size_hint())
+}
+
+/// What became of a prediction. Answered when it is on disk.
+#[utoipa::path(post, path = "/feedback", tag = "feedback", request_body = Feedback,
+    responses((status = 200, body = FeedbackAnswer), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(crate) async fn feedback(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    service.authorize(request.headers())?;
+    let feedback = body::<Feedback>(request, BODY_LIMIT).await?.into_history()?;
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    service.history.feedback(feedback, service.now(), move |result| {
+        // The client may have gone away; the feedback is kept all the same.
+        let _gone = sender.send(result);
+    });
+    let closed = || ApiError::unavailable("history_unavailable", "history is closing");
+    let receipt = receiver
+        .await
+        .map_err(|_| closed())?
+        .map_err(|error| ApiError::unavailable("history_unavailable", error.to_string()))?;
+    json(&FeedbackAnswer::from(receipt), 256)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RecentQuery {
+    /// At most so many; 10 when left out, 1,000 at most.
+    limit: Option<usize>,
+}
+
+/// The latest feedback.
+#[utoipa::path(get, path = "/feedback/recent", tag = "feedback", params(RecentQuery),
+    responses((status = 200, body = FeedbackList), (status = 400, body = ErrorBody)))]
+pub(crate) async fn recent_feedback(State(service): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let RecentQuery { limit } = query(&uri)?;
+    let limit = limit.unwrap_or(10).min(1_000);
+    let found = service.history(move |history| history.recent_feedback(limit)).await?;
+    let list = FeedbackList {
+        feedback: found.into_iter().map(FeedbackView::from).collect(),
+        total_feedback: service.history.performance().feedback,
+    };
+    json(&list, 512 * list.feedback.len() + 64)
+}
+
+/// How predictions have turned out within seven days.
+#[utoipa::path(get, path = "/performance", tag = "feedback", responses((status = 200, body = Performance)))]
+pub(crate) async fn performance(State(service): Shared) -> Result<Response, ApiError> {
+    let model = &service.model;
+    let history = service.history.performance();
+    json(&performance_of(&history, model.feedback_threshold, model.performance_threshold), 2_048)
+}
+
+/// Metrics in Prometheus' text format; the cluster's as JSON, as on the scheduler service, for `Accept: application/json`.
+#[utoipa::path(get, path = "/metrics", tag = "metrics",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+pub(crate) async fn metrics(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if accept.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == "application/json")) {
+        return cluster_metrics(&service).await;
+    }
+    let mut gauges = Gauges::default();
+    history_gauges(&service, &mut gauges);
+    let summary = service.history(augur_history::HistoryHandle::summary).await?;
+    gauges.add("augur_examples_kept", "Labelled examples kept for training", Some(summary.examples as f64));
+    gauges.add("augur_outcomes_kept", "Outcomes kept", Some(summary.outcomes as f64));
+    gauges.add("augur_history_file_bytes", "Size of the history file", Some(summary.file_bytes as f64));
+    let text = encode(None, &service.http, &gauges)
+        .map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()))?;
+    Ok(([("content-type", CONTENT_TYPE)], text).into_response())
+}
+
+/// A feature of the schema.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FeatureInfo {
+    name: &'static str,
+    meaning: &'static str,
+    unit: &'static str,
+    /// `null` when a missing value is `null`, else `never`.
+    missing: Option<&'static str>,
+}
+
+/// The model that the learner has promoted: none so far, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelInfo {
+    /// `model.type` of the configuration.
+    model_type: String,
+    /// Whether a model has been trained.
+    is_trained: bool,
+    /// Why not.
+    not_trained_reason: &'static str,
+    /// The settings that training will use.
+    parameters: ModelParameters,
+    /// Version of the feature schema.
+    schema: &'static str,
+    /// How many features.
+    feature_count: usize,
+    /// Their names in order.
+    #[schema(value_type = Vec<String>)]
+    feature_names: [&'static str; FEATURE_COUNT],
+    /// Their meaning.
+    features: Vec<FeatureInfo>,
+    /// When the model was trained.
+    trained_at: Option<String>,
+    /// Examples that the model was trained on.
+    training_samples: u64,
+    /// Examples that wait for training.
+    examples_held: u64,
+    /// By permutation and by gain.
+    #[schema(value_type = Option<Object>)]
+    feature_importance: Option<BTreeMap<String, f64>>,
+    /// Calibration on the newest matured slice.
+    #[schema(value_type = Option<Object>)]
+    calibration: Option<BTreeMap<String, f64>>,
+    /// Metrics on the temporal hold-out against baselines.
+    #[schema(value_type = Option<Object>)]
+    metrics: Option<BTreeMap<String, f64>>,
+    /// The model in use.
+    champion: Option<String>,
+    /// The model in shadow.
+    challenger: Option<String>,
+    /// Drift of features and calibration.
+    #[schema(value_type = Option<Object>)]
+    drift: Option<BTreeMap<String, f64>>,
+}
+
+/// Settings of training.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelParameters {
+    n_estimators: u32,
+    max_depth: u32,
+    random_state: u64,
+}
+
+const NOT_TRAINED: &str = "training comes with a later release; decisions use enhanced_scoring until then";
+
+fn not_trained() -> ApiError {
+    ApiError::unavailable("not_trained", NOT_TRAINED)
+}
+
+/// The model: its settings, features and state.
+#[utoipa::path(get, path = "/model/info", tag = "model", responses((status = 200, body = ModelInfo)))]
+pub(crate) async fn model_info(State(service): Shared) -> Result<Response, ApiError> {
+    let summary = service.history(augur_history::HistoryHandle::summary).await?;
+    let info = ModelInfo {
+        model_type: service.model.kind.clone(),
+        is_trained: false,
+        not_trained_reason: NOT_TRAINED,
+        parameters: ModelParameters {
+            n_estimators: service.model.n_estimators,
+            max_depth: service.model.max_depth,
+            random_state: service.model.random_state,
+        },
+        schema: SCHEMA,
+        feature_count: FEATURE_COUNT,
+        feature_names: FEATURE_NAMES,
+        features: FEATURES
+            .iter()
+            .map(|f| FeatureInfo {
+                name: f.name,
+                meaning: f.meaning,
+                unit: f.unit,
+                missing: (f.missing == Missing::Never).then_some("never"),
+            })
+            .collect(),
+        trained_at: None,
+        training_samples: 0,
+        examples_held: summary.examples,
+        feature_importance: None,
+        calibration: None,
+        metrics: None,
+        champion: None,
+        challenger: None,
+        drift: None,
+    };
+    json(&info, 4_096)
+}
+
+/// The promoted model's bytes; 503 `not_trained` while there is none.
+#[utoipa::path(get, path = "/model/snapshot", tag = "model", responses((status = 503, body = ErrorBody)))]
+pub(crate) async fn model_snapshot() -> ApiError {
+    not_trained()
+}
+
+/// The registry.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelList {
+    /// Models by age; none before training.
+    models: Vec<String>,
+    /// The model in use.
+    champion: Option<String>,
+    /// Why there are none.
+    reason: &'static str,
+}
+
+/// The models of the registry.
+#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, body = ModelList)))]
+pub(crate) async fn models() -> Result<Response, ApiError> {
+    json(&ModelList { models: Vec::new(), champion: None, reason: NOT_TRAINED }, 256)
+}
+
+/// Promotion by hand; 503 `not_trained` while there is no model.
+#[utoipa::path(post, path = "/models/{id}/promote", tag = "model", params(("id" = String, Path)),
+    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(crate) async fn promote(
+    State(service): Shared,
+    headers: HeaderMap,
+    Path(_id): Path<String>,
+) -> Result<Response, ApiError> {
+    service.authorize(&headers)?;
+    Err(not_trained())
+}
+
+/// Back to the last known good model; 503 `not_trained` while there is none.
+#[utoipa::path(post, path = "/models/rollback", tag = "model",
+    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(crate) async fn rollback(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
+    service.authorize(&headers)?;
+    Err(not_trained())
+}
+
+async fn refuse_training(service: &Service, headers: &HeaderMap) -> Result<Response, ApiError> {
+    service.authorize(headers)?;
+    let summary = service.history(augur_history::HistoryHandle::summary).await?;
+    Err(not_trained().with(serde_json::json!({ "examples": summary.examples, "feedback": summary.feedback })))
+}
+
+/// Trains now; 503 `not_trained` until training is built in.
+#[utoipa::path(post, path = "/train", tag = "model",
+    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(crate) async fn train(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
+    refuse_training(&service, &headers).await
+}
+
+/// Asks the learner to train; 503 `not_trained` until training is built in.
+#[utoipa::path(post, path = "/api/v1/model/train", tag = "model",
+    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(crate) async fn train_from_scheduler(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
+    refuse_training(&service, &headers).await
+}
+
+/// Applies pending feedback now; 503 `not_trained` while there is no model to apply it to.
+#[utoipa::path(post, path = "/online/update", tag = "model",
+    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(crate) async fn online_update(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
+    refuse_training(&service, &headers).await
+}
+
+/// Progress of a job. No job has been started while training answers `not_trained`.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "model", params(("id" = String, Path)),
+    responses((status = 404, body = ErrorBody)))]
+pub(crate) async fn job(Path(id): Path<String>) -> ApiError {
+    ApiError::not_found("job_not_found", format!("job {id:?} does not exist; no job has been started"))
+}
+
+/// What history and training set hold.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DataSummary {
+    /// What history holds.
+    history: HistorySummary,
+    /// What training would start from.
+    training_set: TrainingSet,
+    /// The feature schema.
+    schema: &'static str,
+    /// How many features.
+    feature_count: usize,
+    /// Their names in order.
+    #[schema(value_type = Vec<String>)]
+    feature_names: [&'static str; FEATURE_COUNT],
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HistorySummary {
+    /// Decisions kept.
+    decisions: u64,
+    /// Their size in bytes.
+    decision_bytes: u64,
+    /// When the oldest was taken.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    oldest_decision: Option<jiff::Timestamp>,
+    /// Outcomes known, immature ones included.
+    outcomes: u64,
+    /// Feedback records.
+    feedback: u64,
+    /// Of these, how many contradict the cluster.
+    feedback_contradicting: u64,
+    /// Pods being followed.
+    pods: u64,
+    /// Nodes with any memory.
+    nodes: u64,
+    /// Workloads with any memory.
+    workloads: usize,
+    /// Size of the file in bytes.
+    file_bytes: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrainingSet {
+    /// Labelled examples handed over through `/examples`.
+    examples: u64,
+    /// Feedback that training may use: what does not contradict the cluster.
+    trainable_feedback: u64,
+}
+
+/// What history and training set hold.
+#[utoipa::path(get, path = "/data/summary", tag = "data", responses((status = 200, body = DataSummary)))]
+pub(crate) async fn data_summary(State(service): Shared) -> Result<Response, ApiError> {
+    let s = service.history(augur_history::HistoryHandle::summary).await?;
+    let body = DataSummary {
+        history: HistorySummary {
+            decisions: s.decisions,
+            decision_bytes: s.decision_bytes,
+            oldest_decision: s.oldest.map(timestamp),
+            outcomes: s.outcomes,
+            feedback: s.feedback,
+            feedback_contradicting: s.contradicting,
+            pods: s.pods,
+            nodes: s.nodes,
+            workloads: service.history.rates().workloads.len(),
+            file_bytes: s.file_bytes,
+        },
+        training_set: TrainingSet {
+            examples: s.examples,
+            trainable_feedback: s.feedback.saturating_sub(s.contradicting),
+        },
+        schema: SCHEMA,
+        feature_count: FEATURE_COUNT,
+        feature_names: FEATURE_NAMES,
+    };
+    json(&body, 1_024)
+}
+
+/// Features of a pod on every node.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FeatureTable {
+    /// Name of the pod.
+    pod_name: String,
+    /// Namespace of the pod.
+    pod_namespace: String,
+    /// The feature schema.
+    schema: &'static str,
+    /// Sorted by name.
+    nodes: Vec<NodeFeatures>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NodeFeatures {
+    /// The node.
+    node_name: String,
+    /// The features by name.
+    features: Features,
+}
+
+/// Features for a pod on every node, without deciding.
+#[utoipa::path(post, path = "/data/features", tag = "data", request_body = PredictBody,
+    responses((status = 200, body = FeatureTable), (status = 422, body = ErrorBody)))]
+pub(crate) async fn data_features(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let query = body::<PredictBody>(request, BODY_LIMIT).await?.query(false, false)?;
+    // The engine reads the pod; what it decides is left aside.
+    let prediction = service.predict(query).await?;
+    let mut nodes = service.backend.nodes(false).await?;
+    nodes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let needs = prediction.ai_features.pod_requirements;
+    let pod = PodFacts { cpu_request: needs.cpu_request, memory_request: needs.memory_request };
+    let cluster = summary(&nodes, service.thresholds).facts();
+    let rates = service.history.rates();
+    let rows = nodes
+        .iter()
+        .map(|node| {
+            let facts = NodeFacts {
+                cpu_usage: node.cpu_percent(),
+                memory_usage: node.memory_percent(),
+                ready: node.ready,
+                taints: node.taints.len(),
+                rates: rates.nodes.get(&node.name),
+            };
+            NodeFeatures { node_name: node.name.to_string(), features: Features(feature_vector(pod, &facts, &cluster)) }
+        })
+        .collect();
+    let table = FeatureTable {
+        pod_name: prediction.pod_name,
+        pod_namespace: prediction.pod_namespace,
+        schema: SCHEMA,
+        nodes: rows,
+    };
+    json(&table, 512 * table.nodes.len() + 256)
+}
+
+/// Body of `POST /examples`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ExampleBatch {
+    /// At most 10,000.
+    #[schema(value_type = Vec<Object>)]
+    examples: Vec<Example>,
+}
+
+/// Answer of `POST /examples`: they are on disk.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExamplesAnswer {
+    /// Examples of this batch.
+    accepted: usize,
+    /// Examples kept.
+    total_examples: u64,
+}
+
+fn check(index: usize, example: &Example) -> Result<(), ApiError> {
+    let invalid = |field: &str, why: &str| {
+        let field = format!("examples[{index}].{field}");
+        ApiError::unprocessable("invalid_example", format!("{field}: {why}"))
+            .with(serde_json::json!({ "field": field }))
+    };
+    if example.label == OutcomeLabel::Immature {
+        return Err(invalid("label", "an immature outcome is no example"));
+    }
+    if example.features.len() != FEATURE_COUNT {
+        return Err(invalid("features", &format!("must be {FEATURE_COUNT} values, as in schema {SCHEMA}")));
+    }
+    if !(example.propensity > 0.0 && example.propensity <= 1.0) {
+        return Err(invalid("propensity", "must be above 0 and at most 1"));
+    }
+    Ok(())
+}
+
+/// Takes labelled examples from a scheduler. A batch that comes twice changes nothing.
+#[utoipa::path(post, path = "/examples", tag = "data", request_body = ExampleBatch,
+    responses((status = 200, body = ExamplesAnswer), (status = 401, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn examples(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    service.authorize(request.headers())?;
+    let batch: ExampleBatch = body(request, EXAMPLES_BODY_LIMIT).await?;
+    if batch.examples.len() > MAX_EXAMPLES {
+        let message = format!("a batch has at most {MAX_EXAMPLES} examples, this one {}", batch.examples.len());
+        return Err(ApiError::unprocessable("batch_too_large", message));
+    }
+    for (index, example) in batch.examples.iter().enumerate() {
+        check(index, example)?;
+    }
+    let accepted = batch.examples.len();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    service.history.add_examples(batch.examples, move |result| {
+        let _gone = sender.send(result);
+    });
+    let closed = || ApiError::unavailable("history_unavailable", "history is closing");
+    receiver.await.map_err(|_| closed())??;
+    let summary = service.history(augur_history::HistoryHandle::summary).await?;
+    json(&ExamplesAnswer { accepted, total_examples: summary.examples }, 128)
+}

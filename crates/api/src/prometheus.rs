@@ -1,0 +1,296 @@
+//! Metrics in Prometheus' (OpenMetrics) text format.
+//!
+//! [`SchedulerMetrics`] is what the engine counts: under kube-scheduler's stable names where the same thing is measured, so
+//! that existing dashboards work, and under `augur_` otherwise. [`HttpMetrics`] is what a service counts of its own requests.
+//! What can be read at any time (nodes, history) is turned into gauges when it is asked for, see [`Gauges`].
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Content type of the text format.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How an attempt at a pod ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(
+    non_camel_case_types,
+    reason = "kube-scheduler's label values are lower case, and the derive takes them from here"
+)]
+pub enum AttemptResult {
+    /// Bound.
+    scheduled,
+    /// No node fitted.
+    unschedulable,
+    /// Something failed: the binding, say.
+    error,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    result: AttemptResult,
+    profile: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    queue: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IncomingLabels {
+    event: String,
+    queue: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SliLabels {
+    attempts: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    algorithm: &'static str,
+    fallback_reason: String,
+}
+
+/// Pods that wait, by queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PendingPods {
+    /// Ready to be tried.
+    pub active: usize,
+    /// Waiting for their back-off to end.
+    pub backoff: usize,
+    /// Waiting for the cluster to change.
+    pub unschedulable: usize,
+    /// Waiting for their scheduling gates to be removed.
+    pub gated: usize,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// What the engine counts. All methods are cheap and may be called from any thread.
+pub struct SchedulerMetrics {
+    registry: Registry,
+    attempts: Family<AttemptLabels, Counter>,
+    attempt_duration: Histograms<AttemptLabels>,
+    algorithm_duration: Histogram,
+    pending: Family<QueueLabels, Gauge>,
+    pod_attempts: Histogram,
+    sli: Histograms<SliLabels>,
+    incoming: Family<IncomingLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
+}
+
+/// kube-scheduler's buckets of an attempt: 1 ms to 16 s.
+fn attempt_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// kube-scheduler's buckets of the time to schedule a pod: 10 ms to 5,243 s.
+fn sli_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.01, 2.0, 20))
+}
+
+impl Default for SchedulerMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SchedulerMetrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let attempts = Family::default();
+        let attempt_duration = Histograms::new_with_constructor(attempt_buckets as fn() -> Histogram);
+        // Finer than kube-scheduler's, whose first bucket ends at 1 ms.
+        let algorithm_duration = Histogram::new(exponential_buckets(0.000_01, 2.0, 20));
+        let pending = Family::default();
+        let pod_attempts = Histogram::new(exponential_buckets(1.0, 2.0, 5));
+        let sli = Histograms::new_with_constructor(sli_buckets as fn() -> Histogram);
+        let incoming = Family::default();
+        let decisions = Family::default();
+        let k = registry.sub_registry_with_prefix("scheduler");
+        k.register("schedule_attempts", "Attempts to schedule pods, by result", attempts.clone());
+        k.register(
+            "scheduling_attempt_duration_seconds",
+            "Time of an attempt, from taking the pod to the end of its binding",
+            attempt_duration.clone(),
+        );
+        k.register("scheduling_algorithm_duration_seconds", "Time of a decision alone", algorithm_duration.clone());
+        k.register("pending_pods", "Pods that wait, by queue", pending.clone());
+        k.register("pod_scheduling_attempts", "Attempts until a pod was scheduled", pod_attempts.clone());
+        k.register(
+            "pod_scheduling_sli_duration_seconds",
+            "Time from when a pod came into the queue until it was bound",
+            sli.clone(),
+        );
+        k.register("queue_incoming_pods", "Pods added to a queue, by event and queue", incoming.clone());
+        let ours = registry.sub_registry_with_prefix("augur");
+        ours.register("decisions", "Decisions, by algorithm and reason for doing without a model", decisions.clone());
+        Self {
+            registry,
+            attempts,
+            attempt_duration,
+            algorithm_duration,
+            pending,
+            pod_attempts,
+            sli,
+            incoming,
+            decisions,
+        }
+    }
+
+    /// An attempt has ended.
+    pub fn attempt(&self, result: AttemptResult, profile: &str, took: Duration) {
+        let labels = AttemptLabels { result, profile: profile.to_owned() };
+        self.attempts.get_or_create(&labels).inc();
+        self.attempt_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A decision was taken in the given time. `fallback_reason`: why no model had a say, empty when one had.
+    pub fn decided(&self, algorithm: crate::dto::Algorithm, fallback_reason: &str, took: Duration) {
+        self.algorithm_duration.observe(took.as_secs_f64());
+        let labels = DecisionLabels { algorithm: algorithm.as_str(), fallback_reason: fallback_reason.to_owned() };
+        self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// A pod was bound after so many attempts, so long after it first came into the queue.
+    pub fn scheduled(&self, attempts: u32, waited: Duration) {
+        self.pod_attempts.observe(f64::from(attempts));
+        // As kube-scheduler labels it: the count up to 15, then "16+".
+        let attempts = if attempts > 15 { "16+".to_owned() } else { attempts.to_string() };
+        self.sli.get_or_create(&SliLabels { attempts }).observe(waited.as_secs_f64());
+    }
+
+    /// A pod came into `queue` (`active`, `backoff`, `unschedulable`, `gated`) because of `event`.
+    pub fn incoming(&self, event: &str, queue: &'static str) {
+        self.incoming.get_or_create(&IncomingLabels { event: event.to_owned(), queue }).inc();
+    }
+
+    /// How many pods wait.
+    pub fn pending(&self, pods: PendingPods) {
+        for (queue, count) in [
+            ("active", pods.active),
+            ("backoff", pods.backoff),
+            ("unschedulable", pods.unschedulable),
+            ("gated", pods.gated),
+        ] {
+            self.pending.get_or_create(&QueueLabels { queue }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    service: &'static str,
+    method: String,
+    route: String,
+    code: u16,
+}
+
+/// What a service counts of its requests.
+pub(crate) struct HttpMetrics {
+    registry: Registry,
+    service: &'static str,
+    duration: Histograms<RequestLabels>,
+}
+
+fn request_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 16))
+}
+
+impl HttpMetrics {
+    pub fn new(service: &'static str) -> Self {
+        let mut registry = Registry::default();
+        let duration = Histograms::new_with_constructor(request_buckets as fn() -> Histogram);
+        registry.register("augur_http_request_duration_seconds", "Time of a request until its head", duration.clone());
+        Self { registry, service, duration }
+    }
+
+    /// A request was answered. `route` is the pattern of its path.
+    pub fn request(&self, method: &str, route: &str, code: u16, took: Duration) {
+        let labels = RequestLabels { service: self.service, method: method.to_owned(), route: route.to_owned(), code };
+        self.duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+}
+
+/// Numbers that are read when metrics are asked for.
+#[derive(Default)]
+pub(crate) struct Gauges(Registry);
+
+impl Gauges {
+    /// Adds a number; what is not known is left out.
+    pub fn add(&mut self, name: &str, help: &str, value: Option<f64>) {
+        if let Some(value) = value {
+            let gauge = Gauge::<f64, AtomicU64>::default();
+            gauge.set(value);
+            self.0.register(name, help, gauge);
+        }
+    }
+
+    /// Adds a number that only grows.
+    pub fn add_counter(&mut self, name: &str, help: &str, value: u64) {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        self.0.register(name, help, counter);
+    }
+}
+
+/// Writes everything in the text format.
+pub(crate) fn encode(
+    scheduler: Option<&SchedulerMetrics>,
+    http: &HttpMetrics,
+    gauges: &Gauges,
+) -> Result<String, std::fmt::Error> {
+    let mut text = String::with_capacity(16 << 10);
+    if let Some(scheduler) = scheduler {
+        encode_registry(&mut text, &scheduler.registry)?;
+    }
+    encode_registry(&mut text, &http.registry)?;
+    encode_registry(&mut text, &gauges.0)?;
+    encode_eof(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_those_of_kube_scheduler() {
+        let m = SchedulerMetrics::new();
+        m.attempt(AttemptResult::scheduled, "default-scheduler", Duration::from_millis(3));
+        m.decided(crate::dto::Algorithm::EnhancedScoring, "not_trained", Duration::from_micros(80));
+        m.scheduled(20, Duration::from_secs(1));
+        m.incoming("PodAdd", "active");
+        m.pending(PendingPods { active: 2, ..PendingPods::default() });
+        let http = HttpMetrics::new("scheduler");
+        http.request("GET", "/api/v1/nodes/{name}", 200, Duration::from_millis(1));
+        let mut gauges = Gauges::default();
+        gauges.add("augur_nodes", "Nodes", Some(3.0));
+        gauges.add("augur_unknown", "Not known", None);
+        let text = encode(Some(&m), &http, &gauges).unwrap();
+        for line in [
+            r#"scheduler_schedule_attempts_total{result="scheduled",profile="default-scheduler"} 1"#,
+            r#"scheduler_scheduling_attempt_duration_seconds_count{result="scheduled",profile="default-scheduler"} 1"#,
+            r#"scheduler_pending_pods{queue="active"} 2"#,
+            r#"scheduler_pod_scheduling_sli_duration_seconds_count{attempts="16+"} 1"#,
+            r#"scheduler_queue_incoming_pods_total{event="PodAdd",queue="active"} 1"#,
+            r#"augur_decisions_total{algorithm="enhanced_scoring",fallback_reason="not_trained"} 1"#,
+            "augur_nodes 3.0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("augur_unknown"));
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,329 @@
+//! The scheduler service (port 8080). Entry point: [`router`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use augur_history::{DecisionFilter, DecisionKind, UnixMillis, WorkloadKey};
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::backend::{Check, CheckStatus, ModelStatus};
+use crate::dto::{
+    ClusterMetrics, DecisionList, DecisionView, NodeDetail, NodeList, PredictionAnswer, WorkloadList, WorkloadView,
+    summary,
+};
+use crate::error::{ApiError, ErrorBody};
+use crate::explain::Explanation;
+use crate::predict::PredictBody;
+use crate::prometheus::{CONTENT_TYPE, Gauges, HttpMetrics, encode};
+use crate::service::{
+    BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, query, wrong_method,
+};
+use crate::{events, extender, learner, openapi};
+
+/// The scheduler service over its parts.
+pub fn router(parts: Services) -> Router {
+    let service = Arc::new(Service { parts, http: HttpMetrics::new("scheduler") });
+    Router::new()
+        .route("/", get(openapi::index))
+        .route("/docs", get(openapi::docs))
+        .route("/openapi.json", get(openapi::scheduler))
+        .route("/health", get(health))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(prometheus))
+        .route("/api/v1/metrics", get(metrics))
+        .route("/api/v1/nodes", get(nodes))
+        .route("/api/v1/nodes/{name}", get(node))
+        .route("/api/v1/predict", post(predict))
+        .route("/api/v1/model/train", post(learner::train_from_scheduler))
+        .route("/api/v1/model/status", get(model_status))
+        .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/decisions/{id}", get(decision))
+        .route("/api/v1/pods/{namespace}/{name}/explain", get(explain))
+        .route("/api/v1/workloads", get(workloads))
+        .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(workload))
+        .route("/api/v1/events", get(events))
+        .route("/extender/filter", post(extender::filter))
+        .route("/extender/prioritize", post(extender::prioritize))
+        .route("/extender/preempt", post(extender::preempt))
+        .route("/extender/bind", post(extender::bind))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(service.clone(), observe))
+        .with_state(service)
+}
+
+/// `GET /health` of the scheduler.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthAnswer {
+    /// `healthy`, `degraded` (scheduling goes on) or `unhealthy` (it does not).
+    status: CheckStatus,
+    /// `ai-scheduler`.
+    service: &'static str,
+    /// Version of the program.
+    version: String,
+    /// When this was read.
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: jiff::Timestamp,
+    /// By part: `kubernetes`, `metrics_api`, `learner`, `model`, `history`, `leader`.
+    #[schema(value_type = Object)]
+    checks: BTreeMap<&'static str, Check>,
+}
+
+/// History's check.
+pub(crate) fn history_check(service: &Service) -> Check {
+    let status = service.history.status();
+    if let Some(error) = status.last_error {
+        return Check::new(CheckStatus::Degraded, format!("cannot be written: {error}"));
+    }
+    if status.dropped > 0 {
+        let message = format!("{} records were dropped because it could not keep up", status.dropped);
+        return Check::new(CheckStatus::Degraded, message);
+    }
+    Check::new(CheckStatus::Healthy, format!("written to {}", service.history.path().display()))
+}
+
+/// How the parts are doing.
+#[utoipa::path(get, path = "/health", tag = "health",
+    responses((status = 200, body = HealthAnswer), (status = 503, description = "unhealthy", body = HealthAnswer)))]
+pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError> {
+    let health = service.backend.health();
+    let history = history_check(&service);
+    let kubernetes = health.kubernetes.status;
+    let checks = BTreeMap::from([
+        ("kubernetes", health.kubernetes),
+        ("metrics_api", health.metrics_api),
+        ("learner", health.learner),
+        ("model", health.model),
+        ("history", history),
+        ("leader", health.leader),
+    ]);
+    // Without the Kubernetes API nothing is scheduled; everything else leaves the deterministic score.
+    let status = match checks.values().map(|check| check.status).max() {
+        Some(CheckStatus::Healthy) | None => CheckStatus::Healthy,
+        Some(_) if kubernetes == CheckStatus::Unhealthy => CheckStatus::Unhealthy,
+        Some(_) => CheckStatus::Degraded,
+    };
+    let code = if status == CheckStatus::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = HealthAnswer {
+        status,
+        service: "ai-scheduler",
+        version: service.version.clone(),
+        timestamp: service.clock.now(),
+        checks,
+    };
+    answer(code, &body, 1_024)
+}
+
+/// Whether the process answers.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = String)))]
+pub(crate) async fn livez() -> &'static str {
+    "ok"
+}
+
+/// Whether the cluster has been read and pods are being scheduled.
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    responses((status = 200, body = String), (status = 503, body = ErrorBody)))]
+pub(crate) async fn readyz(State(service): Shared) -> Result<&'static str, ApiError> {
+    let health = service.backend.health();
+    if health.ready { Ok("ok") } else { Err(ApiError::unavailable("not_ready", health.kubernetes.message)) }
+}
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "metrics",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+pub(crate) async fn prometheus(State(service): Shared) -> Result<Response, ApiError> {
+    let mut gauges = Gauges::default();
+    // Before the cluster is known its gauges are absent, as they should be; all other metrics are there.
+    if let Ok(nodes) = service.backend.nodes(false).await {
+        let cluster = summary(&nodes, service.thresholds);
+        gauges.add("augur_nodes", "Nodes", Some(cluster.total_nodes as f64));
+        gauges.add("augur_nodes_ready", "Nodes that are Ready", Some(cluster.ready_nodes as f64));
+        gauges.add("augur_cluster_cpu_usage_percent", "Mean CPU use of the nodes", cluster.avg_cpu_usage);
+        gauges.add("augur_cluster_memory_usage_percent", "Mean memory use of the nodes", cluster.avg_memory_usage);
+        gauges.add("augur_cluster_health_score", "Share of nodes Ready and under no pressure", cluster.health_score);
+    }
+    gauges.add(
+        "augur_model_in_use",
+        "Whether a model has a say",
+        Some(f64::from(u8::from(service.backend.model().model_id.is_some()))),
+    );
+    history_gauges(&service, &mut gauges);
+    let text = encode(Some(&service.metrics), &service.http, &gauges)
+        .map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()))?;
+    Ok(([("content-type", CONTENT_TYPE)], text).into_response())
+}
+
+/// What both services tell of history.
+pub(crate) fn history_gauges(service: &Service, gauges: &mut Gauges) {
+    let status = service.history.status();
+    let performance = service.history.performance();
+    let total = performance.total();
+    gauges.add_counter("augur_history_dropped", "Records dropped because history could not keep up", status.dropped);
+    gauges.add_counter("augur_history_failed_commits", "Writes of history that failed", status.failed_commits);
+    gauges.add("augur_feedback_kept", "Feedback records kept", Some(performance.feedback as f64));
+    gauges.add("augur_predictions_judged", "Predictions of seven days with a verdict", Some(total.judged as f64));
+    gauges.add("augur_prediction_accuracy", "Share of judged predictions that went well", total.accuracy());
+}
+
+/// Usage, requests, rates and predicted peaks of all nodes, and the cluster in six numbers.
+#[utoipa::path(get, path = "/api/v1/metrics", tag = "cluster",
+    responses((status = 200, body = ClusterMetrics), (status = 503, body = ErrorBody)))]
+pub(crate) async fn metrics(State(service): Shared) -> Result<Response, ApiError> {
+    cluster_metrics(&service).await
+}
+
+pub(crate) async fn cluster_metrics(service: &Service) -> Result<Response, ApiError> {
+    let nodes = service.backend.nodes(false).await?;
+    let metrics = ClusterMetrics::new(nodes, &service.history.rates(), service.thresholds, service.clock.now());
+    json(&metrics, 512 * metrics.nodes.len() + 512)
+}
+
+/// All nodes with what is on them and seven days of history.
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "cluster",
+    responses((status = 200, body = NodeList), (status = 503, body = ErrorBody)))]
+pub(crate) async fn nodes(State(service): Shared) -> Result<Response, ApiError> {
+    let mut nodes = service.backend.nodes(true).await?;
+    nodes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let rates = service.history.rates();
+    let list = NodeList { nodes: nodes.into_iter().map(|node| NodeDetail::new(node, &rates)).collect() };
+    json(&list, 2_048 * list.nodes.len() + 64)
+}
+
+/// One node.
+#[utoipa::path(get, path = "/api/v1/nodes/{name}", tag = "cluster", params(("name" = String, Path)),
+    responses((status = 200, body = NodeDetail), (status = 404, body = ErrorBody)))]
+pub(crate) async fn node(State(service): Shared, Path(name): Path<String>) -> Result<Response, ApiError> {
+    let nodes = service.backend.nodes(true).await?;
+    let node = nodes.into_iter().find(|node| *node.name == *name);
+    let node = node.ok_or_else(|| ApiError::not_found("node_not_found", format!("node {name:?} does not exist")))?;
+    json(&NodeDetail::new(node, &service.history.rates()), 4_096)
+}
+
+/// Where a pod would go. Binds nothing.
+#[utoipa::path(post, path = "/api/v1/predict", tag = "predict", request_body = PredictBody,
+    responses((status = 200, body = PredictionAnswer), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn predict(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let query = body::<PredictBody>(request, BODY_LIMIT).await?.query(false, true)?;
+    let answer = PredictionAnswer { prediction: service.predict(query).await? };
+    json(&answer, answer.prediction.size_hint())
+}
+
+/// The model in use.
+#[utoipa::path(get, path = "/api/v1/model/status", tag = "model", responses((status = 200, body = ModelStatus)))]
+pub(crate) async fn model_status(State(service): Shared) -> Result<Response, ApiError> {
+    json(&service.backend.model(), 512)
+}
+
+/// Which decisions to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DecisionQuery {
+    /// Name of the pod, or `namespace/name`.
+    pod: Option<String>,
+    /// The chosen node.
+    node: Option<String>,
+    /// Not older than this: a time (`2026-01-31T12:00:00Z`) or a span before now (`15m`).
+    since: Option<String>,
+    /// At most so many; 100 when left out, 1,000 at most.
+    limit: Option<usize>,
+}
+
+/// What `since` says as a point in time.
+fn since(text: &str, now: jiff::Timestamp) -> Result<UnixMillis, ApiError> {
+    let at = match text.parse::<jiff::Timestamp>() {
+        Ok(at) => Some(at),
+        Err(_) => text.parse::<jiff::SignedDuration>().ok().and_then(|span| now.checked_sub(span).ok()),
+    };
+    let at = at.ok_or_else(|| {
+        let message = format!("since: {text:?} is neither a time like 2026-01-31T12:00:00Z nor a span like 15m");
+        ApiError::bad_request("invalid_query", message)
+    })?;
+    Ok(UnixMillis(at.as_millisecond()))
+}
+
+/// The decisions taken, newest first.
+#[utoipa::path(get, path = "/api/v1/decisions", tag = "decisions", params(DecisionQuery),
+    responses((status = 200, body = DecisionList), (status = 400, body = ErrorBody)))]
+pub(crate) async fn decisions(State(service): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let q: DecisionQuery = query(&uri)?;
+    let since = q.since.as_deref().map(|text| since(text, service.clock.now())).transpose()?;
+    let filter = DecisionFilter { pod: q.pod, node: q.node, since, limit: q.limit.unwrap_or(100).min(1_000) };
+    let found = service.history(move |history| history.decisions(&filter)).await?;
+    let list = DecisionList { decisions: found.iter().map(|(r, o)| DecisionView::new(r, o.as_ref())).collect() };
+    json(&list, 2_048 * list.decisions.len() + 64)
+}
+
+/// One decision.
+#[utoipa::path(get, path = "/api/v1/decisions/{id}", tag = "decisions", params(("id" = String, Path)),
+    responses((status = 200, body = DecisionView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn decision(State(service): Shared, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let parsed =
+        id.parse().map_err(|why: String| ApiError::bad_request("invalid_decision_id", format!("{id:?}: {why}")))?;
+    let found = service.history(move |history| history.decision(parsed)).await?;
+    let (record, outcome) = found.ok_or_else(|| {
+        ApiError::not_found("decision_not_found", format!("decision {id} is not in the history of the last seven days"))
+    })?;
+    json(&DecisionView::new(&record, outcome.as_ref()), 4_096)
+}
+
+/// Why this node, why not the others, what change would flip it.
+#[utoipa::path(get, path = "/api/v1/pods/{namespace}/{name}/explain", tag = "decisions",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Explanation), (status = 404, body = ErrorBody)))]
+pub(crate) async fn explain(
+    State(service): Shared,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    // A few, because dry runs for the same pod may have come after its placement.
+    let filter = DecisionFilter { pod: Some(format!("{namespace}/{name}")), limit: 50, ..DecisionFilter::default() };
+    let found = service.history(move |history| history.decisions(&filter)).await?;
+    let real = found.iter().find(|(record, _)| record.kind == DecisionKind::Scheduling);
+    let (record, outcome) = real.or(found.first()).ok_or_else(|| {
+        let message = format!(
+            "no decision about pod {namespace}/{name} in the last seven days; was it placed by another scheduler, or is it younger than a second?"
+        );
+        ApiError::not_found("decision_not_found", message)
+    })?;
+    json(&Explanation::new(record, outcome.as_ref()), 8_192)
+}
+
+/// Seven days of every workload.
+#[utoipa::path(get, path = "/api/v1/workloads", tag = "cluster", responses((status = 200, body = WorkloadList)))]
+pub(crate) async fn workloads(State(service): Shared) -> Result<Response, ApiError> {
+    let list = WorkloadList::new(&service.history.rates());
+    json(&list, 512 * list.workloads.len() + 64)
+}
+
+/// Seven days of one workload.
+#[utoipa::path(get, path = "/api/v1/workloads/{namespace}/{kind}/{name}", tag = "cluster",
+    params(("namespace" = String, Path), ("kind" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = WorkloadView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn workload(
+    State(service): Shared,
+    Path((namespace, kind, name)): Path<(String, String, String)>,
+) -> Result<Response, ApiError> {
+    let rates = service.history.rates();
+    let found = rates.workloads.iter().find(|(key, _)| {
+        let WorkloadKey { namespace: ns, kind: k, name: n } = key;
+        **ns == *namespace && k.eq_ignore_ascii_case(&kind) && **n == *name
+    });
+    let (key, rates) = found.ok_or_else(|| {
+        let message = format!("no pod of {kind} {namespace}/{name} has been seen in the last seven days");
+        ApiError::not_found("workload_not_found", message)
+    })?;
+    json(&WorkloadView::new(key, rates), 1_024)
+}
+
+/// Decisions and outcomes as server-sent events (`decision`, `outcome`, `missed`).
+#[utoipa::path(get, path = "/api/v1/events", tag = "decisions",
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 503, body = ErrorBody)))]
+pub(crate) async fn events(State(service): Shared) -> Result<Response, ApiError> {
+    events::stream(&service.history)
+}
