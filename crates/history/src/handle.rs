@@ -288,8 +288,17 @@ impl HistoryHandle {
 
     /// Waits until what was recorded before is on disk, two seconds at most. Blocks.
     pub fn flush(&self) {
+        let until = Instant::now() + BARRIER;
         let (sender, receiver) = sync_channel(1);
-        if self.sender.try_send(Message::Barrier(sender)).is_ok() && receiver.recv_timeout(BARRIER).is_err() {
+        let mut barrier = Message::Barrier(sender);
+        while let Err(TrySendError::Full(back)) = self.sender.try_send(barrier) {
+            barrier = back;
+            if Instant::now() >= until {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if receiver.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
             tracing::warn!("history is slow to write; the answer may miss the latest records");
         }
     }

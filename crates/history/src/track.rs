@@ -38,6 +38,8 @@ pub(crate) struct Tracked {
     pub gone: bool,
     /// Counted as a pod of its node and workload.
     pub counted: bool,
+    /// The hour in which its trouble was counted against its node; taken back when the workload turns out to be at fault.
+    pub blamed_hour: Option<u32>,
     /// Seen since the store was opened.
     #[serde(skip)]
     pub seen: bool,
@@ -81,6 +83,7 @@ impl Tracked {
             judged: None,
             gone: false,
             counted: false,
+            blamed_hour: None,
             seen: false,
         }
     }

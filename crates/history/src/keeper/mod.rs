@@ -1,18 +1,20 @@
 //! What the writing thread knows: pods that are followed, counts, and what has to go to disk next.
 //!
-//! [`Keeper`] takes in one message after the other without touching the disk; [`Keeper::commit`] writes all that has
-//! gathered in one transaction and forgets what is too old.
+//! [`Keeper`] takes in one message after the other without writing; [`Keeper::commit`] writes all that has gathered in one
+//! transaction and forgets what is too old.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::ReadableTable as _;
+
+mod commit;
 
 use crate::counters::{Bucket, Series, Sums};
 use crate::performance::DayCounts;
 use crate::rates::{NodeRates, Prior, Rates, Usage, node_rates, workload_rates};
-use crate::store::{self, HistoryError, Store, decode, encode, storage};
+use crate::store::{self, HistoryError, Store, decode, storage};
 use crate::track::{News, READY_WITHIN_MS, Tracked, may_be_app};
 use crate::types::{
     Cause, DecisionId, DecisionKind, DecisionRecord, Example, FeedbackRecord, HOUR_MS, NodeObservation, Outcome,
@@ -23,8 +25,6 @@ use crate::types::{
 const MAX_PODS: usize = 300_000;
 /// Pods whose failed attempts are folded into one record; beyond it each attempt is a record of its own.
 const MAX_FAILING: usize = 50_000;
-/// Decisions removed in one transaction, so that no commit takes long.
-const REMOVE_AT_ONCE: usize = 4_096;
 /// Time between two observations of a node that still counts as watched.
 const WATCHED_GAP_MS: i64 = 120_000;
 /// Start latencies kept for each workload.
@@ -180,7 +180,7 @@ impl Keeper {
             let (key, value) = row.map_err(storage(step))?;
             let pod: Tracked = decode(value.value(), "pod")?;
             let uid: Arc<str> = key.value().into();
-            if pod.label == OutcomeLabel::Immature && pod.decision.is_some() {
+            if pod.label == OutcomeLabel::Immature {
                 keeper.due.push(Reverse((pod.placed_at.0 + READY_WITHIN_MS, uid.clone())));
             }
             keeper.pods.insert(uid, pod);
@@ -193,15 +193,17 @@ impl Keeper {
         if at <= self.now {
             return;
         }
-        self.now = at;
         while let Some(Reverse((due, _))) = self.due.peek() {
             if *due > at.0 {
                 break;
             }
-            if let Some(Reverse((_, uid))) = self.due.pop() {
+            if let Some(Reverse((due, uid))) = self.due.pop() {
+                // Judged as of when it was due, however late the news of it comes.
+                self.now = self.now.max(UnixMillis(due));
                 self.pod_due(&uid);
             }
         }
+        self.now = at;
         let first = UnixMillis(at.0 - self.window_ms).hour();
         if first > self.first_hour {
             self.first_hour = first;
@@ -226,7 +228,7 @@ impl Keeper {
             }
             self.due.push(Reverse((matures, uid.clone())));
             // A pod that was never seen is the watch's silence, not the node's fault.
-            if pod.state == OutcomeState::Starting && pod.counted {
+            if pod.state == OutcomeState::Starting && pod.counted && pod.decision.is_some() {
                 let mut news = News::default();
                 pod.trouble(Cause::NotReady, &mut news);
                 pod.changed_at = now;
@@ -254,6 +256,15 @@ impl Keeper {
             if judged.is_some_and(|said| said != good) {
                 self.contradict(id, good);
             }
+        }
+        if let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.label == OutcomeLabel::AppFault)
+            && let Some(hour) = pod.blamed_hour.take()
+            && let Some(memory) = self.nodes.get_mut(&pod.node)
+        {
+            let bucket = memory.series.at(hour);
+            bucket.troubled = bucket.troubled.saturating_sub(1);
+            self.pending.nodes.insert(pod.node.clone());
+            self.rates_stale = true;
         }
         self.remember(uid);
         if self.pods.get(uid).is_some_and(|pod| pod.gone) {
@@ -351,6 +362,7 @@ impl Keeper {
             let mut pod = Tracked::new(o.pod.clone(), o.workload.clone(), node.clone(), o.at);
             // Placed by somebody else or before this store was made: its restarts so far happened unwatched.
             pod.restarts = o.restarts;
+            self.due.push(Reverse((pod.matures_at().0, uid.clone())));
             self.pods.insert(uid.clone(), pod);
         }
         let Some(pod) = self.pods.get_mut(uid) else { return };
@@ -365,8 +377,7 @@ impl Keeper {
             self.count(uid, news);
             self.remember(uid);
         }
-        let over =
-            self.pods.get(uid).is_some_and(|p| p.gone && (p.decision.is_none() || p.label != OutcomeLabel::Immature));
+        let over = self.pods.get(uid).is_some_and(|p| p.gone && p.label != OutcomeLabel::Immature);
         if over {
             self.drop_pod(uid);
         }
@@ -401,6 +412,9 @@ impl Keeper {
             cause != Cause::ImagePull && !(everywhere && may_be_app(cause))
         });
         add(self.node_hour(&node), blame);
+        if let Some(pod) = self.pods.get_mut(uid).filter(|_| blame) {
+            pod.blamed_hour = Some(now.hour());
+        }
     }
 
     pub fn node(&mut self, o: &NodeObservation) {
@@ -438,7 +452,7 @@ impl Keeper {
             if matches!(pod.state, OutcomeState::Starting | OutcomeState::Running) {
                 (pod.state, pod.changed_at) = (OutcomeState::Deleted, at);
             }
-            let over = pod.decision.is_none() || pod.label != OutcomeLabel::Immature;
+            let over = pod.label != OutcomeLabel::Immature;
             self.remember(&uid);
             if over {
                 self.drop_pod(&uid);
@@ -563,172 +577,6 @@ impl Keeper {
     /// How many records wait, the measure of when to commit early.
     pub fn waiting(&self) -> usize {
         self.pending.decisions.len() + self.pending.pods.len()
-    }
-
-    /// Writes all that has gathered. On an error what could not be written is lost, and counted by the caller.
-    pub fn commit(&mut self) -> Result<(), HistoryError> {
-        let mut pending = std::mem::take(&mut self.pending);
-        let store = self.store.clone();
-        let result = store.write("writing history", |tx| {
-            self.put_records(tx, &mut pending)?;
-            self.put_counters(tx, &pending)?;
-            self.retain(tx)?;
-            let mut meta = tx.open_table(store::META)?;
-            let t = self.totals;
-            for (name, value) in [
-                ("decisions", t.decisions),
-                ("decision_bytes", t.decision_bytes),
-                ("feedback", t.feedback),
-                ("contradicting", t.contradicting),
-                ("last_feedback", t.last_feedback),
-            ] {
-                meta.insert(name, value)?;
-            }
-            Ok(())
-        });
-        match result {
-            Ok(()) => self.saved = self.totals,
-            Err(_) => self.totals = self.saved,
-        }
-        result
-    }
-
-    fn put_records(&mut self, tx: &WriteTransaction, pending: &mut Pending) -> Result<(), redb::Error> {
-        let mut decisions = tx.open_table(store::DECISIONS)?;
-        let mut by_pod = tx.open_table(store::BY_POD)?;
-        let mut by_node = tx.open_table(store::BY_NODE)?;
-        for (id, record) in &pending.decisions {
-            let bytes = encode(record)?;
-            self.totals.decision_bytes += bytes.len() as u64;
-            match decisions.insert(id, bytes.as_slice())? {
-                Some(old) => {
-                    self.totals.decision_bytes = self.totals.decision_bytes.saturating_sub(old.value().len() as u64);
-                }
-                None => self.totals.decisions += 1,
-            }
-            by_pod.insert(store::pod_key(record).as_slice(), ())?;
-            if let Some(node) = &record.node {
-                by_node.insert(store::node_key(node, record.id).as_slice(), ())?;
-            }
-        }
-        let mut outcomes = tx.open_table(store::OUTCOMES)?;
-        for (id, outcome) in &pending.outcomes {
-            outcomes.insert(id, encode(outcome)?.as_slice())?;
-        }
-        let mut feedback = tx.open_table(store::FEEDBACK)?;
-        for (id, record) in &pending.feedback {
-            feedback.insert(id, encode(record)?.as_slice())?;
-        }
-        let mut feedback_of = tx.open_table(store::FEEDBACK_OF)?;
-        for (decision, id) in &pending.feedback_of {
-            feedback_of.insert(decision, id)?;
-        }
-        let mut examples = tx.open_table(store::EXAMPLES)?;
-        for (id, example) in &pending.examples {
-            examples.insert(id, encode(example)?.as_slice())?;
-        }
-        Ok(())
-    }
-
-    fn put_counters(&mut self, tx: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
-        let mut pods = tx.open_table(store::PODS)?;
-        for uid in &pending.pods {
-            match self.pods.get(uid) {
-                Some(pod) => pods.insert(&**uid, encode(pod)?.as_slice())?,
-                None => pods.remove(&**uid)?,
-            };
-        }
-        let mut days = tx.open_table(store::DAYS)?;
-        for day in &pending.days {
-            match self.days.get(day) {
-                Some(counts) => days.insert(day, encode(counts)?.as_slice())?,
-                None => days.remove(day)?,
-            };
-        }
-        let mut node_hours = tx.open_table(store::NODE_HOURS)?;
-        let mut workload_hours = tx.open_table(store::WORKLOAD_HOURS)?;
-        for (gone, hour) in &pending.hours_gone {
-            match gone {
-                Gone::Node(name) => node_hours.remove((&**name, *hour))?,
-                Gone::Workload(key) => workload_hours.remove((workload_name(key).as_str(), *hour))?,
-            };
-        }
-        let mut usage = tx.open_table(store::USAGE)?;
-        for name in &pending.nodes {
-            let Some(memory) = self.nodes.get_mut(name) else { continue };
-            for (hour, bucket) in memory.series.take_dirty() {
-                node_hours.insert((&**name, hour), bucket.to_bytes().as_slice())?;
-            }
-            if std::mem::take(&mut memory.usage_dirty) {
-                usage.insert(&**name, encode(&(memory.cpu, memory.memory))?.as_slice())?;
-            }
-        }
-        for key in &pending.workloads {
-            let Some(memory) = self.workloads.get_mut(key) else { continue };
-            let name = workload_name(key);
-            for (hour, bucket) in memory.series.take_dirty() {
-                workload_hours.insert((name.as_str(), hour), bucket.to_bytes().as_slice())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets decisions, feedback and examples that left the window, and the oldest decisions above the byte budget.
-    fn retain(&mut self, tx: &WriteTransaction) -> Result<(), redb::Error> {
-        let over = self.totals.decision_bytes > self.byte_budget;
-        if !over && self.now.0 - self.retained_at < 60_000 {
-            return Ok(());
-        }
-        self.retained_at = self.now.0;
-        let oldest = UnixMillis(self.now.0 - self.window_ms);
-        let first = DecisionId::first_at(oldest).0;
-        let mut decisions = tx.open_table(store::DECISIONS)?;
-        let mut by_pod = tx.open_table(store::BY_POD)?;
-        let mut by_node = tx.open_table(store::BY_NODE)?;
-        let mut outcomes = tx.open_table(store::OUTCOMES)?;
-        let mut feedback_of = tx.open_table(store::FEEDBACK_OF)?;
-        for _ in 0..REMOVE_AT_ONCE {
-            let Some((id, record, bytes)) = decisions
-                .first()?
-                .map(|(k, v)| (k.value(), serde_json::from_slice::<DecisionRecord>(v.value()), v.value().len() as u64))
-            else {
-                break;
-            };
-            if id >= first && self.totals.decision_bytes <= self.byte_budget {
-                break;
-            }
-            decisions.remove(id)?;
-            outcomes.remove(id)?;
-            feedback_of.remove(id)?;
-            self.totals.decisions = self.totals.decisions.saturating_sub(1);
-            self.totals.decision_bytes = self.totals.decision_bytes.saturating_sub(bytes);
-            if let Ok(record) = record {
-                by_pod.remove(store::pod_key(&record).as_slice())?;
-                if let Some(node) = &record.node {
-                    by_node.remove(store::node_key(node, record.id).as_slice())?;
-                }
-            }
-        }
-        // Also what belongs to decisions that the byte budget removed earlier.
-        outcomes.retain_in(..first, |_, _| false)?;
-        feedback_of.retain_in(..first, |_, _| false)?;
-        tx.open_table(store::EXAMPLES)?.retain_in(..first, |_, _| false)?;
-        let mut feedback = tx.open_table(store::FEEDBACK)?;
-        for _ in 0..REMOVE_AT_ONCE {
-            let Some((id, record)) =
-                feedback.first()?.map(|(k, v)| (k.value(), serde_json::from_slice::<FeedbackRecord>(v.value())))
-            else {
-                break;
-            };
-            if record.as_ref().is_ok_and(|record| record.at >= oldest) {
-                break;
-            }
-            feedback.remove(id)?;
-            self.totals.feedback = self.totals.feedback.saturating_sub(1);
-            let contradicts = record.is_ok_and(|r| r.agreement == crate::types::Agreement::Contradicts);
-            self.totals.contradicting = self.totals.contradicting.saturating_sub(u64::from(contradicts));
-        }
-        Ok(())
     }
 
     /// All rates as of now.

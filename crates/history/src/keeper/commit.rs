@@ -1,0 +1,178 @@
+//! One transaction for all that has gathered, and retention.
+
+use redb::{ReadableTable as _, WriteTransaction};
+
+use super::{Gone, Keeper, Pending, workload_name};
+use crate::store::{self, HistoryError, encode};
+use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
+
+/// Decisions removed in one transaction, so that no commit takes long.
+const REMOVE_AT_ONCE: usize = 4_096;
+
+impl Keeper {
+    /// Writes all that has gathered. On an error what could not be written is lost, and counted by the caller.
+    pub fn commit(&mut self) -> Result<(), HistoryError> {
+        let mut pending = std::mem::take(&mut self.pending);
+        let store = self.store.clone();
+        let result = store.write("writing history", |tx| {
+            self.put_records(tx, &mut pending)?;
+            self.put_counters(tx, &pending)?;
+            self.retain(tx)?;
+            let mut meta = tx.open_table(store::META)?;
+            let t = self.totals;
+            for (name, value) in [
+                ("decisions", t.decisions),
+                ("decision_bytes", t.decision_bytes),
+                ("feedback", t.feedback),
+                ("contradicting", t.contradicting),
+                ("last_feedback", t.last_feedback),
+            ] {
+                meta.insert(name, value)?;
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => self.saved = self.totals,
+            Err(_) => self.totals = self.saved,
+        }
+        result
+    }
+
+    fn put_records(&mut self, tx: &WriteTransaction, pending: &mut Pending) -> Result<(), redb::Error> {
+        let mut decisions = tx.open_table(store::DECISIONS)?;
+        let mut by_pod = tx.open_table(store::BY_POD)?;
+        let mut by_node = tx.open_table(store::BY_NODE)?;
+        for (id, record) in &pending.decisions {
+            let bytes = encode(record)?;
+            self.totals.decision_bytes += bytes.len() as u64;
+            match decisions.insert(id, bytes.as_slice())? {
+                Some(old) => {
+                    self.totals.decision_bytes = self.totals.decision_bytes.saturating_sub(old.value().len() as u64);
+                }
+                None => self.totals.decisions += 1,
+            }
+            by_pod.insert(store::pod_key(record).as_slice(), ())?;
+            if let Some(node) = &record.node {
+                by_node.insert(store::node_key(node, record.id).as_slice(), ())?;
+            }
+        }
+        let mut outcomes = tx.open_table(store::OUTCOMES)?;
+        for (id, outcome) in &pending.outcomes {
+            outcomes.insert(id, encode(outcome)?.as_slice())?;
+        }
+        let mut feedback = tx.open_table(store::FEEDBACK)?;
+        for (id, record) in &pending.feedback {
+            feedback.insert(id, encode(record)?.as_slice())?;
+        }
+        let mut feedback_of = tx.open_table(store::FEEDBACK_OF)?;
+        for (decision, id) in &pending.feedback_of {
+            feedback_of.insert(decision, id)?;
+        }
+        let mut examples = tx.open_table(store::EXAMPLES)?;
+        for (id, example) in &pending.examples {
+            examples.insert(id, encode(example)?.as_slice())?;
+        }
+        Ok(())
+    }
+
+    fn put_counters(&mut self, tx: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
+        let mut pods = tx.open_table(store::PODS)?;
+        for uid in &pending.pods {
+            match self.pods.get(uid) {
+                Some(pod) => pods.insert(&**uid, encode(pod)?.as_slice())?,
+                None => pods.remove(&**uid)?,
+            };
+        }
+        let mut days = tx.open_table(store::DAYS)?;
+        for day in &pending.days {
+            match self.days.get(day) {
+                Some(counts) => days.insert(day, encode(counts)?.as_slice())?,
+                None => days.remove(day)?,
+            };
+        }
+        let mut node_hours = tx.open_table(store::NODE_HOURS)?;
+        let mut workload_hours = tx.open_table(store::WORKLOAD_HOURS)?;
+        for (gone, hour) in &pending.hours_gone {
+            match gone {
+                Gone::Node(name) => node_hours.remove((&**name, *hour))?,
+                Gone::Workload(key) => workload_hours.remove((workload_name(key).as_str(), *hour))?,
+            };
+        }
+        let mut usage = tx.open_table(store::USAGE)?;
+        for name in &pending.nodes {
+            let Some(memory) = self.nodes.get_mut(name) else { continue };
+            for (hour, bucket) in memory.series.take_dirty() {
+                node_hours.insert((&**name, hour), bucket.to_bytes().as_slice())?;
+            }
+            if std::mem::take(&mut memory.usage_dirty) {
+                usage.insert(&**name, encode(&(memory.cpu, memory.memory))?.as_slice())?;
+            }
+        }
+        for key in &pending.workloads {
+            let Some(memory) = self.workloads.get_mut(key) else { continue };
+            let name = workload_name(key);
+            for (hour, bucket) in memory.series.take_dirty() {
+                workload_hours.insert((name.as_str(), hour), bucket.to_bytes().as_slice())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets decisions, feedback and examples that left the window, and the oldest decisions above the byte budget.
+    fn retain(&mut self, tx: &WriteTransaction) -> Result<(), redb::Error> {
+        let over = self.totals.decision_bytes > self.byte_budget;
+        if !over && self.now.0 - self.retained_at < 60_000 {
+            return Ok(());
+        }
+        self.retained_at = self.now.0;
+        let oldest = UnixMillis(self.now.0 - self.window_ms);
+        let first = DecisionId::first_at(oldest).0;
+        let mut decisions = tx.open_table(store::DECISIONS)?;
+        let mut by_pod = tx.open_table(store::BY_POD)?;
+        let mut by_node = tx.open_table(store::BY_NODE)?;
+        let mut outcomes = tx.open_table(store::OUTCOMES)?;
+        let mut feedback_of = tx.open_table(store::FEEDBACK_OF)?;
+        for _ in 0..REMOVE_AT_ONCE {
+            let Some((id, record, bytes)) = decisions
+                .first()?
+                .map(|(k, v)| (k.value(), serde_json::from_slice::<DecisionRecord>(v.value()), v.value().len() as u64))
+            else {
+                break;
+            };
+            if id >= first && self.totals.decision_bytes <= self.byte_budget {
+                break;
+            }
+            decisions.remove(id)?;
+            outcomes.remove(id)?;
+            feedback_of.remove(id)?;
+            self.totals.decisions = self.totals.decisions.saturating_sub(1);
+            self.totals.decision_bytes = self.totals.decision_bytes.saturating_sub(bytes);
+            if let Ok(record) = record {
+                by_pod.remove(store::pod_key(&record).as_slice())?;
+                if let Some(node) = &record.node {
+                    by_node.remove(store::node_key(node, record.id).as_slice())?;
+                }
+            }
+        }
+        // Also what belongs to decisions that the byte budget removed earlier.
+        outcomes.retain_in(..first, |_, _| false)?;
+        feedback_of.retain_in(..first, |_, _| false)?;
+        tx.open_table(store::EXAMPLES)?.retain_in(..first, |_, _| false)?;
+        let mut feedback = tx.open_table(store::FEEDBACK)?;
+        for _ in 0..REMOVE_AT_ONCE {
+            let Some((id, record)) =
+                feedback.first()?.map(|(k, v)| (k.value(), serde_json::from_slice::<FeedbackRecord>(v.value())))
+            else {
+                break;
+            };
+            if record.as_ref().is_ok_and(|record| record.at >= oldest) {
+                break;
+            }
+            feedback.remove(id)?;
+            self.totals.feedback = self.totals.feedback.saturating_sub(1);
+            let contradicts = record.is_ok_and(|r| r.agreement == Agreement::Contradicts);
+            self.totals.contradicting = self.totals.contradicting.saturating_sub(u64::from(contradicts));
+        }
+        Ok(())
+    }
+}
