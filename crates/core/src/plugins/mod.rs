@@ -1,5 +1,40 @@
-//! The plugins of kube-scheduler's default profile. [`PluginId`] names them.
+//! The plugins of kube-scheduler's default profile, one file each. [`PluginId`] names them; [`Plugin`] is what the
+//! framework asks of one; [`filters`] and [`scorers`] list them in the order in which they run.
+//!
+//! A new plugin is a file with an implementation of [`Plugin`] and an entry in [`ALL`].
 
+mod balanced_allocation;
+mod framework;
 mod id;
+mod image_locality;
+mod node_affinity;
+mod node_declared_features;
+mod node_name;
+mod node_ports;
+mod node_resources_fit;
+mod node_unschedulable;
+mod scheduling_gates;
+mod taint_toleration;
 
+pub use framework::{Code, Rejection};
+pub(crate) use framework::{Context, Narrowed, Normalization, Plugin, Scope};
 pub use id::{PluginId, PluginSet};
+pub use scheduling_gates::gates_message;
+
+/// All plugins that filter or score, in the order in which filters run.
+pub(crate) static ALL: [&dyn Plugin; 9] = [
+    &node_unschedulable::NodeUnschedulable,
+    &node_name::NodeNamePlugin,
+    &taint_toleration::TaintToleration,
+    &node_affinity::NodeAffinityPlugin,
+    &node_ports::NodePorts,
+    &node_resources_fit::NodeResourcesFit,
+    &node_declared_features::NodeDeclaredFeatures,
+    &balanced_allocation::BalancedAllocation,
+    &image_locality::ImageLocality,
+];
+
+/// The plugin of this name, if it filters or scores.
+pub(crate) fn find(id: PluginId) -> Option<&'static dyn Plugin> {
+    ALL.iter().copied().find(|plugin| plugin.id() == id)
+}

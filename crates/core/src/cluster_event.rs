@@ -1,0 +1,23 @@
+//! Changes of the cluster that may let a pod fit that did not: what queueing hints are asked about.
+
+use std::sync::Arc;
+
+use crate::object::{Node, PodSpec};
+
+/// A change of the cluster, or of the waiting pod itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterEvent {
+    /// A node is new.
+    NodeAdded(Arc<Node>),
+    /// A node changed.
+    NodeChanged {
+        /// As it was.
+        before: Arc<Node>,
+        /// As it is.
+        node: Arc<Node>,
+    },
+    /// A pod left its node, or came to its end there; what it held.
+    PodRemoved(Arc<PodSpec>),
+    /// The waiting pod itself wants something else now.
+    PodChanged,
+}

@@ -1,0 +1,108 @@
+//! Why no node is feasible, counted over nodes, and in kube-scheduler's words.
+
+use std::collections::BTreeMap;
+
+use crate::object::PodSpec;
+use crate::plugins::{self, PluginId, PluginSet, Rejection};
+
+/// What could be found out about evicting pods for the sake of one that fits nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PreemptionOutlook {
+    /// It would help on these nodes; the pods to be evicted are named.
+    Possible(Vec<PreemptionCandidate>),
+    /// It would not help; why, in kube-scheduler's words.
+    Impossible(String),
+}
+
+/// A node on which evicting pods would make room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreemptionCandidate {
+    /// The node.
+    pub node: crate::object::NodeName,
+    /// Uids of the pods, the most important first.
+    pub victims: Vec<crate::object::PodUid>,
+    /// Whether no candidate is cheaper.
+    pub best: bool,
+}
+
+/// Why no node is feasible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// Nodes there are.
+    pub nodes: usize,
+    /// Reasons with the number of nodes that gave them, by text.
+    pub reasons: BTreeMap<String, usize>,
+    /// The plugins that rejected nodes: what they wait for may help the pod.
+    pub plugins: PluginSet,
+    /// What evicting pods would bring.
+    pub preemption: PreemptionOutlook,
+}
+
+impl Diagnosis {
+    /// The text of the `FailedScheduling` event and of the `PodScheduled` condition, kube-scheduler's to the letter.
+    #[must_use]
+    pub fn message(&self) -> String {
+        if self.nodes == 0 {
+            return "no nodes available to schedule pods".to_owned();
+        }
+        let mut message = nodes_message(self.nodes, &self.reasons);
+        if let PreemptionOutlook::Impossible(why) = &self.preemption {
+            message.push_str(" no new claims to deallocate, preemption: ");
+            message.push_str(why);
+        }
+        message
+    }
+}
+
+/// `0/N nodes are available: 1 this, 2 that.`, where each entry is sorted as text, number included.
+pub(super) fn nodes_message(nodes: usize, reasons: &BTreeMap<String, usize>) -> String {
+    let mut counted: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    counted.sort_unstable();
+    format!("0/{nodes} nodes are available: {}.", counted.join(", "))
+}
+
+/// The reason of nodes that a pod was kept from before filters ran.
+pub(super) fn narrowed_reason(by: PluginId) -> String {
+    format!("node(s) didn't satisfy plugin(s) [{}]", by.name())
+}
+
+/// The texts of a rejection, sorted.
+pub(super) fn texts(spec: &PodSpec, rejection: Rejection) -> Vec<String> {
+    let Some(plugin) = plugins::find(rejection.plugin) else { return Vec::new() };
+    let bits = (0..u64::BITS).filter(|bit| rejection.reasons & (1 << bit) != 0);
+    let mut texts: Vec<String> = bits.map(|bit| plugin.reason(spec, bit)).collect();
+    texts.sort_unstable();
+    texts
+}
+
+/// Counts rejections; equal ones are put into words once.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Few: one for each combination of plugin and reasons that occurs.
+    counts: Vec<(Rejection, usize)>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, rejection: Rejection) {
+        match self.counts.iter_mut().find(|(known, _)| *known == rejection) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((rejection, 1)),
+        }
+    }
+
+    pub(super) fn plugins(&self) -> PluginSet {
+        let mut plugins = PluginSet::EMPTY;
+        self.counts.iter().for_each(|(rejection, _)| plugins.insert(rejection.plugin));
+        plugins
+    }
+
+    pub(super) fn reasons(&self, spec: &PodSpec) -> BTreeMap<String, usize> {
+        let mut reasons = BTreeMap::new();
+        for &(rejection, count) in &self.counts {
+            for text in texts(spec, rejection) {
+                *reasons.entry(text).or_default() += count;
+            }
+        }
+        reasons
+    }
+}

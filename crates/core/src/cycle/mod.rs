@@ -1,0 +1,499 @@
+//! One decision: [`decide`], the only way in which a node is chosen, for scheduling, dry runs and replay alike.
+//!
+//! The order is kube-scheduler's: gates, what is not implemented, narrowing, filters, scores; then enhanced scoring and
+//! the model, and a seeded choice among equals. [`Decider`] is the same with verdicts kept from decision to decision.
+
+mod decision;
+mod diagnosis;
+mod preempt;
+mod unsupported;
+mod verdicts;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
+pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
+
+use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
+use crate::object::{Pod, PodSpec};
+use crate::plugins::{Code, PluginId, PluginSet};
+use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
+use crate::profile::{MAX_MODEL_SHARE, Profile};
+use crate::state::{ClusterState, NodeId, NodeView, mix};
+use diagnosis::{Tally, narrowed_reason, texts};
+use verdicts::Verdicts;
+
+/// Verdicts of so many specs are kept. A spec's verdicts take about 60 bytes a node: 1,024 specs at 5,000 nodes are
+/// 300 MB, so that the bound is also one on rows.
+const MAX_SPECS: usize = 1024;
+/// Rows of verdicts that are kept at most, over all specs.
+const MAX_ROWS: usize = 2_000_000;
+
+/// Decides where the pod goes. Pure: equal arguments give equal decisions.
+#[must_use]
+pub fn decide(state: &ClusterState, pod: &Pod, profile: &Profile, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
+    Decider::new().decide(state, pod, profile, predictor, cycle)
+}
+
+/// How clear a choice is, 0..1: half for being chosen at all and half for the margin to the runner-up, which counts
+/// fully from a tenth of the score's range on; times a half plus half the share of the signals' weight that is known on
+/// the chosen node. A model's own confidence takes the place of the second factor when it had a part.
+#[must_use]
+pub fn confidence(margin: Option<f64>, range: f64, coverage: f64) -> f64 {
+    let margin = match margin {
+        Some(margin) if range > 0.0 => (margin / (range / 10.0)).clamp(0.0, 1.0),
+        Some(_) => 0.0,
+        None => 1.0,
+    };
+    (0.5 + 0.5 * margin) * (0.5 + 0.5 * coverage.clamp(0.0, 1.0))
+}
+
+/// [`decide`], with what can be kept between decisions. Of one state only: verdicts are known by the versions of its
+/// rows.
+#[derive(Default)]
+pub struct Decider {
+    /// By the address of the spec, which the verdicts keep alive.
+    verdicts: HashMap<usize, Verdicts>,
+    uses: u64,
+    enhanced: Option<EnhancedColumn>,
+    feasible: Vec<NodeId>,
+    totals: Vec<i64>,
+}
+
+/// The rows of enhanced scoring, for one configuration.
+struct EnhancedColumn {
+    config: EnhancedConfig,
+    observed: u64,
+    rows: Vec<EnhancedRow>,
+}
+
+/// A feasible node with its score.
+#[derive(Clone, Copy)]
+struct Scored {
+    id: NodeId,
+    total: f64,
+    model_part: f64,
+    prediction: Option<NodePrediction>,
+}
+
+/// What came of scoring.
+struct Scores {
+    scored: Vec<Scored>,
+    scorer: EnhancedScorer,
+    range: f64,
+    model: Result<Option<Arc<str>>, Fallback>,
+}
+
+impl Decider {
+    /// Nothing kept yet.
+    #[must_use]
+    pub fn new() -> Decider {
+        Decider::default()
+    }
+
+    /// Decides where the pod goes; see [`decide`].
+    #[must_use]
+    pub fn decide(
+        &mut self,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        predictor: &dyn Predictor,
+        cycle: Cycle,
+    ) -> Decision {
+        if !pod.spec.scheduling_gates.is_empty() {
+            let gates = pod.spec.scheduling_gates.clone();
+            return bare(state, pod, cycle, Outcome::Gated(gates), "its scheduling gates hold it back".to_owned());
+        }
+        let (refused, _) = unsupported::required(state, pod);
+        if !refused.is_empty() {
+            let reason = format!("it needs what is not implemented: {}", refused.join(", "));
+            return bare(state, pod, cycle, Outcome::Refused(refused), reason);
+        }
+        // What a pod on a node asks for depends on the pod, not on its spec alone.
+        if pod.node.is_some() {
+            let mut verdicts = Verdicts::new(&pod.spec, pod.node.as_ref(), state);
+            return self.decide_by(&mut verdicts, state, pod, profile, predictor, cycle);
+        }
+        let key = Arc::as_ptr(&pod.spec).addr();
+        let mut verdicts = match self.verdicts.remove(&key) {
+            Some(kept) => kept,
+            None => Verdicts::new(&pod.spec, None, state),
+        };
+        let decision = self.decide_by(&mut verdicts, state, pod, profile, predictor, cycle);
+        self.keep(key, verdicts, state.row_count());
+        decision
+    }
+
+    fn keep(&mut self, key: usize, mut verdicts: Verdicts, rows: usize) {
+        self.uses += 1;
+        verdicts.last_used = self.uses;
+        let limit = (MAX_ROWS / rows.max(1)).clamp(1, MAX_SPECS);
+        if self.verdicts.len() >= limit {
+            // Half go at once, those not used for longest, so that the search for them is seldom.
+            let mut uses: Vec<u64> = self.verdicts.values().map(|verdicts| verdicts.last_used).collect();
+            uses.sort_unstable();
+            let oldest_kept = uses[uses.len() / 2];
+            self.verdicts.retain(|_, verdicts| verdicts.last_used > oldest_kept);
+        }
+        self.verdicts.insert(key, verdicts);
+    }
+
+    fn decide_by(
+        &mut self,
+        verdicts: &mut Verdicts,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        predictor: &dyn Predictor,
+        cycle: Cycle,
+    ) -> Decision {
+        let mut feasible = std::mem::take(&mut self.feasible);
+        verdicts.refresh(state, &mut feasible);
+        if let Some(narrowed) = verdicts.narrowed() {
+            feasible.retain(|id| narrowed.names.binary_search(state.view(*id).name()).is_ok());
+        }
+        let decision = if feasible.is_empty() {
+            unschedulable(verdicts, state, pod, cycle)
+        } else if let (Some((plugin, error)), 2..) = (verdicts.score_error(), feasible.len()) {
+            let error = format!("running PreScore plugin \"{}\": {error}", plugin.name());
+            bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
+        } else {
+            let scores = self.score(verdicts, state, pod, profile, predictor, cycle, &feasible);
+            self.choose(verdicts, state, pod, profile, cycle, &feasible, scores)
+        };
+        self.feasible = feasible;
+        decision
+    }
+
+    /// The enhanced rows, brought up to date.
+    fn refresh_enhanced(&mut self, state: &ClusterState, config: &EnhancedConfig) {
+        let current = self.enhanced.as_ref().is_some_and(|column| {
+            column.observed == state.observed() && column.rows.len() == state.row_count() && column.config == *config
+        });
+        if current {
+            return;
+        }
+        let mut rows = vec![EnhancedRow::default(); state.row_count()];
+        for id in state.ids() {
+            let node = state.view(id);
+            rows[id.index()] = EnhancedRow::new(config, node.signals(), node.node().taints.len());
+        }
+        self.enhanced = Some(EnhancedColumn { config: config.clone(), observed: state.observed(), rows });
+    }
+
+    fn enhanced_row(&self, id: NodeId) -> EnhancedRow {
+        self.enhanced.as_ref().and_then(|column| column.rows.get(id.index())).copied().unwrap_or_default()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
+    fn score(
+        &mut self,
+        verdicts: &Verdicts,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        predictor: &dyn Predictor,
+        cycle: Cycle,
+        feasible: &[NodeId],
+    ) -> Scores {
+        self.refresh_enhanced(state, &profile.enhanced);
+        let mut scorer = EnhancedScorer::new(&profile.enhanced);
+        feasible.iter().for_each(|id| scorer.see(&self.enhanced_row(*id)));
+        scorer.close();
+        let mut totals = std::mem::take(&mut self.totals);
+        totals.clear();
+        totals.resize(feasible.len(), 0);
+        // As kube-scheduler: with one feasible node there is nothing to compare and no score.
+        let mut range = 0.0;
+        if feasible.len() > 1 {
+            range = verdicts.add_scores(profile, feasible, &mut totals) as f64;
+        }
+        let weight = profile.enhanced.weight.max(0.0);
+        let enhanced_counts = weight > 0.0 && feasible.len() > 1;
+        let told_apart = enhanced_counts && scorer.knows_anything();
+        let constant = if enhanced_counts { weight * scorer.total(&EnhancedRow::default()) } else { 0.0 };
+        let mut scored: Vec<Scored> = totals
+            .iter()
+            .zip(feasible)
+            .map(|(&total, &id)| {
+                let enhanced = if told_apart { weight * scorer.total(&self.enhanced_row(id)) } else { constant };
+                Scored { id, total: total as f64 + enhanced, model_part: 0.0, prediction: None }
+            })
+            .collect();
+        self.totals = totals;
+        if enhanced_counts {
+            range += weight * 100.0;
+        }
+        let model = ask_model(state, pod, profile, predictor, cycle, range, &mut scored);
+        Scores { scored, scorer, range, model }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
+    fn choose(
+        &self,
+        verdicts: &Verdicts,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        cycle: Cycle,
+        feasible: &[NodeId],
+        scores: Scores,
+    ) -> Decision {
+        let Scores { scored, scorer, range, model } = scores;
+        // Among equals the one with the largest number made from seed and name: every one is as likely, and the order
+        // of rows does not matter.
+        let lot = |scored: &Scored| mix(cycle.seed ^ state.row(scored.id).name_hash);
+        let mut best: Option<(&Scored, u64)> = None;
+        let mut second: Option<(&Scored, u64)> = None;
+        let mut equals = 0;
+        for candidate in &scored {
+            let order = best.map_or(std::cmp::Ordering::Greater, |(known, _)| candidate.total.total_cmp(&known.total));
+            let beats_second = second.is_none_or(|(known, _)| candidate.total.total_cmp(&known.total).is_ge());
+            if order.is_lt() && !beats_second {
+                continue;
+            }
+            let own = lot(candidate);
+            let wins = |other: Option<(&Scored, u64)>| {
+                other.is_none_or(|(known, lot)| candidate.total.total_cmp(&known.total).then(own.cmp(&lot)).is_gt())
+            };
+            equals = if order.is_gt() { 1 } else { equals + usize::from(order.is_eq()) };
+            if wins(best) {
+                second = best;
+                best = Some((candidate, own));
+            } else if wins(second) {
+                second = Some((candidate, own));
+            }
+        }
+        let Some((best, _)) = best else {
+            return unschedulable(verdicts, state, pod, cycle);
+        };
+        let report = |scored: &Scored| NodeReport {
+            node: state.view(scored.id).name().clone(),
+            rejection: None,
+            plugins: if feasible.len() > 1 { verdicts.parts(profile, feasible, scored.id) } else { Vec::new() },
+            enhanced: Some(scorer.score(&self.enhanced_row(scored.id))),
+            prediction: scored.prediction,
+            model_part: scored.model_part,
+            total: scored.total,
+        };
+        let chosen = report(best);
+        let runner_up = second.map(|(second, _)| report(second));
+        let margin = runner_up.as_ref().map(|second| chosen.total - second.total);
+        let coverage = match best.prediction {
+            Some(prediction) => prediction.confidence,
+            None => chosen.enhanced.map_or(0.0, |enhanced| enhanced.coverage),
+        };
+        let mut nodes = Vec::new();
+        if cycle.detail == Detail::Full {
+            nodes.extend(scored.iter().map(report));
+            nodes.extend(rejections(verdicts, state, &pod.spec));
+            nodes.sort_by(|a, b| a.node.cmp(&b.node));
+        }
+        let (algorithm, fallback, model_id) = match model {
+            Ok(model_id) => (Algorithm::MlPrediction, None, model_id),
+            Err(fallback) => (Algorithm::EnhancedScoring, Some(fallback), None),
+        };
+        let name = chosen.node.clone();
+        let reason = chosen_sentence(&chosen, runner_up.as_ref(), feasible.len(), state.node_count(), equals);
+        Decision {
+            outcome: Outcome::Placed(name),
+            algorithm,
+            fallback,
+            model_id,
+            confidence: confidence(margin, range, coverage),
+            propensity: 1.0 / equals.max(1) as f64,
+            total_nodes: state.node_count(),
+            feasible_nodes: feasible.len(),
+            chosen: Some(chosen),
+            runner_up,
+            nodes,
+            not_considered: unsupported::preferred(pod),
+            reason,
+            cycle,
+        }
+    }
+}
+
+/// Lets the model move the scores of the best candidates by at most twice its weight either way; the model's id.
+fn ask_model(
+    state: &ClusterState,
+    pod: &Pod,
+    profile: &Profile,
+    predictor: &dyn Predictor,
+    cycle: Cycle,
+    range: f64,
+    scored: &mut [Scored],
+) -> Result<Option<Arc<str>>, Fallback> {
+    let weight = profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range;
+    predictor.available(cycle.now)?;
+    if scored.len() < 2 {
+        return Err(Fallback::NothingToCompare);
+    }
+    if weight <= 0.0 || profile.model_candidates < 2 {
+        return Err(Fallback::Disabled);
+    }
+    let mut order: Vec<usize> = (0..scored.len()).collect();
+    let lot = |index: usize| mix(cycle.seed ^ state.row(scored[index].id).name_hash);
+    order.sort_by(|&a, &b| scored[b].total.total_cmp(&scored[a].total).then_with(|| lot(b).cmp(&lot(a))));
+    order.truncate(profile.model_candidates);
+    let candidates: Vec<NodeView<'_>> = order.iter().map(|&index| state.view(scored[index].id)).collect();
+    let request = PredictRequest { pod, cluster: state.summary(), candidates: &candidates, now: cycle.now };
+    let mut predictions = Vec::with_capacity(candidates.len());
+    predictor.predict(&request, &mut predictions)?;
+    let sound = |p: &NodePrediction| p.p_bad.is_finite() && p.confidence.is_finite();
+    if predictions.len() != candidates.len() || !predictions.iter().all(sound) {
+        return Err(Fallback::Failed("the model's answer does not fit the question".into()));
+    }
+    let mut by_risk: Vec<f64> = predictions.iter().map(|prediction| prediction.p_bad).collect();
+    by_risk.sort_by(f64::total_cmp);
+    let median = logit(by_risk[by_risk.len() / 2]);
+    for (&index, prediction) in order.iter().zip(&predictions) {
+        let better = (median - logit(prediction.p_bad)).clamp(-2.0, 2.0);
+        let part = weight * prediction.confidence.clamp(0.0, 1.0) * better;
+        scored[index].model_part = part;
+        scored[index].prediction = Some(*prediction);
+        scored[index].total += part;
+    }
+    Ok(predictor.model_id())
+}
+
+fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
+
+/// A decision without a node.
+fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason: String) -> Decision {
+    Decision {
+        outcome,
+        algorithm: Algorithm::EnhancedScoring,
+        fallback: Some(Fallback::NothingToCompare),
+        model_id: None,
+        confidence: 0.0,
+        propensity: 0.0,
+        total_nodes: state.node_count(),
+        feasible_nodes: 0,
+        chosen: None,
+        runner_up: None,
+        nodes: Vec::new(),
+        not_considered: unsupported::preferred(pod),
+        reason,
+        cycle,
+    }
+}
+
+fn unschedulable(verdicts: &Verdicts, state: &ClusterState, pod: &Pod, cycle: Cycle) -> Decision {
+    let mut tally = Tally::default();
+    let narrowed = verdicts.narrowed();
+    let left_out =
+        |id: NodeId| narrowed.is_some_and(|narrowed| narrowed.names.binary_search(state.view(id).name()).is_err());
+    let mut outside = 0;
+    for id in state.ids() {
+        if left_out(id) {
+            outside += 1;
+        } else if let Some(rejection) = verdicts.status(id) {
+            tally.add(rejection);
+        }
+    }
+    let mut plugins = tally.plugins();
+    let mut reasons = tally.reasons(&pod.spec);
+    if let (Some(narrowed), 1..) = (narrowed, outside) {
+        reasons.insert(narrowed_reason(narrowed.by), outside);
+        plugins.insert(narrowed.by);
+    }
+    if state.node_count() == 0 {
+        // A node that could hold the pod is what it waits for.
+        plugins.insert(PluginId::NodeResourcesFit);
+    }
+    let preemption = preempt::outlook(state, pod, verdicts, left_out, cycle.now);
+    let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, preemption };
+    let reason = diagnosis.message();
+    let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
+    if cycle.detail == Detail::Full {
+        decision.nodes.extend(rejections(verdicts, state, &pod.spec));
+        decision.nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    }
+    decision
+}
+
+/// Reports on all nodes that are not feasible.
+fn rejections<'a>(
+    verdicts: &'a Verdicts,
+    state: &'a ClusterState,
+    spec: &'a PodSpec,
+) -> impl Iterator<Item = NodeReport> + 'a {
+    state.ids().filter_map(move |id| {
+        let node = state.view(id).name().clone();
+        let outside = verdicts.narrowed().filter(|narrowed| narrowed.names.binary_search(&node).is_err());
+        let rejection = match (outside, verdicts.status(id)) {
+            (Some(narrowed), _) => NodeRejection {
+                plugin: None,
+                code: Code::UnschedulableAndUnresolvable,
+                reasons: vec![narrowed_reason(narrowed.by)],
+            },
+            (None, Some(rejection)) => {
+                NodeRejection { plugin: Some(rejection.plugin), code: rejection.code, reasons: texts(spec, rejection) }
+            }
+            (None, None) => return None,
+        };
+        Some(NodeReport {
+            node,
+            rejection: Some(rejection),
+            plugins: Vec::new(),
+            enhanced: None,
+            prediction: None,
+            model_part: 0.0,
+            total: 0.0,
+        })
+    })
+}
+
+/// The plugins whose judgement a refused pod lacks: it waits for what concerns them.
+pub(crate) fn refused_by(state: &ClusterState, pod: &Pod) -> PluginSet {
+    unsupported::required(state, pod).1
+}
+
+fn chosen_sentence(
+    chosen: &NodeReport,
+    runner_up: Option<&NodeReport>,
+    feasible: usize,
+    nodes: usize,
+    equals: usize,
+) -> String {
+    let place = format!("{feasible} of {nodes} nodes can take the pod");
+    match runner_up {
+        None => format!("{} is the only one of {nodes} nodes that can take the pod", chosen.node),
+        Some(second) if equals > 1 => format!(
+            "{place}; {} was drawn from {equals} equally good ones (score {:.1}), {} among them",
+            chosen.node, chosen.total, second.node
+        ),
+        Some(second) => {
+            let (what, by) = main_difference(chosen, second);
+            format!(
+                "{place}; {} scores {:.1}, {:.1} more than {}, mostly by {what} ({by:+.1})",
+                chosen.node,
+                chosen.total,
+                chosen.total - second.total,
+                second.node
+            )
+        }
+    }
+}
+
+/// What speaks most for the first against the second, and by how much.
+fn main_difference(first: &NodeReport, second: &NodeReport) -> (&'static str, f64) {
+    let plugins = first.plugins.iter().map(|(plugin, score)| {
+        let other = second.plugins.iter().find(|(known, _)| known == plugin).map_or(0, |(_, score)| *score);
+        (plugin.name(), (score - other) as f64)
+    });
+    let total = |report: &NodeReport| report.enhanced.map_or(0.0, |enhanced| enhanced.total);
+    plugins
+        .chain([
+            ("its live signals", total(first) - total(second)),
+            ("the model", first.model_part - second.model_part),
+        ])
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or(("nothing", 0.0))
+}

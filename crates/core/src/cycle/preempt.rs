@@ -1,0 +1,116 @@
+//! What evicting pods would bring for a pod that fits nowhere: dry runs on copies of rows, by the rules of
+//! [`crate::preemption`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::diagnosis::{PreemptionCandidate, PreemptionOutlook, nodes_message, texts};
+use super::verdicts::Verdicts;
+use crate::object::{Pod, PreemptionPolicy};
+use crate::plugins::{Code, Rejection};
+use crate::preemption::{
+    self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, Window,
+};
+use crate::state::{ClusterState, NodeId, NodeRow, NodeUse, NodeView};
+use crate::time::Timestamp;
+
+/// One node without some of its pods.
+struct Trial<'a> {
+    verdicts: &'a Verdicts,
+    id: NodeId,
+    row: (NodeUse, NodeRow),
+    pods: &'a [Arc<Pod>],
+}
+
+impl DryRun for Trial<'_> {
+    type Rejection = Rejection;
+
+    fn remove(&mut self, victim: usize) {
+        let pod = &self.pods[victim];
+        self.row.0.remove(pod.requests());
+        self.row.1.remove_pod(pod);
+    }
+
+    fn restore(&mut self, victim: usize) {
+        let pod = &self.pods[victim];
+        self.row.0.add(pod.requests());
+        self.row.1.add_pod(pod.clone());
+    }
+
+    fn fits(&mut self) -> Result<(), Rejection> {
+        self.verdicts.fits(NodeView::of_trial(self.id, &self.row))
+    }
+}
+
+/// What evicting pods would bring. `left_out` are nodes that the pod was kept from before filters ran.
+pub(super) fn outlook(
+    state: &ClusterState,
+    pod: &Pod,
+    verdicts: &Verdicts,
+    left_out: impl Fn(NodeId) -> bool,
+    now: Timestamp,
+) -> PreemptionOutlook {
+    if pod.spec.preemption_policy == PreemptionPolicy::Never {
+        return PreemptionOutlook::Impossible(POLICY_NEVER.to_owned());
+    }
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let mut candidates = Vec::new();
+    let mut costs = Vec::new();
+    let mut potential = Vec::new();
+    for id in state.ids() {
+        let helpless = |rejection: Rejection| rejection.code == Code::UnschedulableAndUnresolvable;
+        if left_out(id) || verdicts.status(id).is_some_and(helpless) {
+            *reasons.entry(NOT_HELPFUL.to_owned()).or_default() += 1;
+        } else {
+            potential.push(id);
+        }
+    }
+    // Trials follow the names, so that the choice does not depend on the order in which nodes came.
+    potential.sort_unstable_by(|a, b| state.view(*a).name().cmp(state.view(*b).name()));
+    let window = Window::default();
+    for &id in &potential {
+        let pods: Vec<Arc<Pod>> =
+            state.view(id).pods().iter().filter(|other| other.spec.priority < pod.spec.priority).cloned().collect();
+        let victims: Vec<PotentialVictim<'_>> = pods
+            .iter()
+            .map(|other| PotentialVictim {
+                priority: other.spec.priority,
+                started: other.started.unwrap_or(now),
+                budgets: &[],
+            })
+            .collect();
+        let found = if victims.is_empty() {
+            Err(NoCandidate::NoVictims)
+        } else {
+            let mut trial = Trial { verdicts, id, row: state.trial(id), pods: &pods };
+            preemption::select_victims(&victims, &[], &mut trial)
+        };
+        match found {
+            Ok(chosen) => {
+                costs.extend(Cost::of(&chosen, &victims));
+                candidates.push(PreemptionCandidate {
+                    node: state.view(id).name().clone(),
+                    victims: chosen.pods.iter().map(|&victim| pods[victim].uid.clone()).collect(),
+                    best: false,
+                });
+                if window.is_enough(potential.len(), candidates.len(), 0) {
+                    break;
+                }
+            }
+            Err(NoCandidate::NoVictims) => *reasons.entry(NO_VICTIMS_FOUND.to_owned()).or_default() += 1,
+            Err(NoCandidate::NothingToEvict) => {}
+            Err(NoCandidate::DoesNotFit(rejection)) => {
+                for text in texts(&pod.spec, rejection) {
+                    *reasons.entry(text).or_default() += 1;
+                }
+            }
+        }
+    }
+    if candidates.is_empty() {
+        return PreemptionOutlook::Impossible(nodes_message(state.node_count(), &reasons));
+    }
+    for best in preemption::best(&costs) {
+        candidates[best].best = true;
+    }
+    PreemptionOutlook::Possible(candidates)
+}

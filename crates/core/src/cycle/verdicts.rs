@@ -1,0 +1,237 @@
+//! What the plugins say of each node for one pod spec, kept as long as the node's row does not change.
+
+use std::sync::Arc;
+
+use crate::object::{NodeName, PodSpec};
+use crate::plugins::{self, Context, Narrowed, Normalization, Plugin, PluginId, Rejection, Scope};
+use crate::profile::Profile;
+use crate::state::{ClassId, ClusterState, NodeId, NodeView};
+
+/// A plugin that scores this spec, with its raw scores by row.
+struct Column {
+    plugin: &'static dyn Plugin,
+    scope: Scope,
+    raw: Vec<i64>,
+}
+
+/// What plugins say of a class of nodes.
+#[derive(Default, Clone)]
+struct ClassVerdict {
+    /// The class's serial; another one makes the verdict void.
+    serial: u64,
+    /// The place of the filter that rejects it among the filters.
+    rejected_at: usize,
+    rejection: Option<Rejection>,
+    /// Raw scores, by column; only those that depend on the class alone are read.
+    scores: Vec<i64>,
+}
+
+/// Verdicts on all nodes for one spec.
+pub(super) struct Verdicts {
+    context: Context,
+    narrowed: Option<Narrowed>,
+    filters: Vec<(&'static dyn Plugin, Scope)>,
+    columns: Vec<Column>,
+    /// Why the spec cannot be scored.
+    score_error: Option<(PluginId, String)>,
+    /// The row's version that the verdict is of.
+    versions: Vec<u64>,
+    status: Vec<Option<Rejection>>,
+    classes: Vec<ClassVerdict>,
+    images_version: u64,
+    pub(super) last_used: u64,
+}
+
+impl Verdicts {
+    pub(super) fn new(spec: &Arc<PodSpec>, node: Option<&NodeName>, state: &ClusterState) -> Verdicts {
+        let context = Context::new(spec, node, state);
+        let mut filters = Vec::new();
+        let mut columns = Vec::new();
+        let mut score_error = None;
+        let mut narrowed = None;
+        for plugin in plugins::ALL {
+            narrowed = narrowed.or_else(|| plugin.narrow(spec));
+            match plugin.filter_scope(&context) {
+                Scope::Skip => {}
+                scope => filters.push((plugin, scope)),
+            }
+            match plugin.score_scope(&context) {
+                Ok(Scope::Skip) => {}
+                Ok(scope) => columns.push(Column { plugin, scope, raw: Vec::new() }),
+                Err(error) => score_error = score_error.or(Some((plugin.id(), error))),
+            }
+        }
+        Verdicts {
+            context,
+            narrowed,
+            filters,
+            columns,
+            score_error,
+            versions: Vec::new(),
+            status: Vec::new(),
+            classes: Vec::new(),
+            images_version: state.images().version(),
+            last_used: 0,
+        }
+    }
+
+    pub(super) fn narrowed(&self) -> Option<&Narrowed> {
+        self.narrowed.as_ref()
+    }
+
+    pub(super) fn score_error(&self) -> Option<&(PluginId, String)> {
+        self.score_error.as_ref()
+    }
+
+    /// The rejection of a node that [`Verdicts::refresh`] has seen.
+    pub(super) fn status(&self, id: NodeId) -> Option<Rejection> {
+        self.status[id.index()]
+    }
+
+    /// Brings the verdicts up to date with the state, and lists the feasible nodes.
+    pub(super) fn refresh(&mut self, state: &ClusterState, feasible: &mut Vec<NodeId>) {
+        if self.images_version != state.images().version() {
+            self.images_version = state.images().version();
+            let context = Context::new(&self.context.spec, self.context.node.as_ref(), state);
+            // Without images in common, before and now, the image scores are 0 as they were.
+            if !context.images.is_empty() || !self.context.images.is_empty() {
+                self.versions.fill(0);
+                self.classes.clear();
+            }
+            self.context = context;
+        }
+        let versions = state.versions();
+        if self.versions.len() < versions.len() {
+            self.versions.resize(versions.len(), 0);
+            self.status.resize(versions.len(), None);
+            for column in &mut self.columns {
+                column.raw.resize(versions.len(), 0);
+            }
+        }
+        if self.classes.len() < state.classes().len() {
+            self.classes.resize(state.classes().len(), ClassVerdict::default());
+        }
+        feasible.clear();
+        for (index, &version) in versions.iter().enumerate() {
+            if version == 0 {
+                continue;
+            }
+            let id = NodeId::of_index(index);
+            if self.versions[index] != version {
+                self.judge(state, id);
+                self.versions[index] = version;
+            }
+            if self.status[index].is_none() {
+                feasible.push(id);
+            }
+        }
+    }
+
+    fn judge(&mut self, state: &ClusterState, id: NodeId) {
+        let node = state.view(id);
+        let class = node.row().class;
+        if self.classes[class.index()].serial != state.classes().serial(class) {
+            self.judge_class(state, class, node);
+        }
+        let of_class = &self.classes[class.index()];
+        let status = self.filters[..of_class.rejected_at.min(self.filters.len())]
+            .iter()
+            .filter(|(_, scope)| *scope == Scope::Node)
+            .find_map(|(plugin, _)| plugin.filter(&self.context, node).err())
+            .or(of_class.rejection);
+        self.status[id.index()] = status;
+        if status.is_none() {
+            for (index, column) in self.columns.iter_mut().enumerate() {
+                column.raw[id.index()] = match column.scope {
+                    Scope::Class => of_class.scores[index],
+                    _ => column.plugin.score(&self.context, node, state),
+                };
+            }
+        }
+    }
+
+    fn judge_class(&mut self, state: &ClusterState, class: ClassId, node: NodeView<'_>) {
+        let rejected = self.filters.iter().enumerate().find_map(|(at, (plugin, scope))| {
+            let rejection = (*scope == Scope::Class).then(|| plugin.filter(&self.context, node).err())??;
+            Some((at, rejection))
+        });
+        let scores = self.columns.iter().map(|column| match column.scope {
+            Scope::Class => column.plugin.score(&self.context, node, state),
+            _ => 0,
+        });
+        self.classes[class.index()] = ClassVerdict {
+            serial: state.classes().serial(class),
+            rejected_at: rejected.map_or(usize::MAX, |(at, _)| at),
+            rejection: rejected.map(|(_, rejection)| rejection),
+            scores: scores.collect(),
+        };
+    }
+
+    /// Whether the pod would fit the node as given, by all filters.
+    pub(super) fn fits(&self, node: NodeView<'_>) -> Result<(), Rejection> {
+        self.filters.iter().try_for_each(|(plugin, _)| plugin.filter(&self.context, node))
+    }
+
+    /// Adds the weighted scores of all plugins to `totals`, which are those of `candidates`; the range that they span.
+    pub(super) fn add_scores(&self, profile: &Profile, candidates: &[NodeId], totals: &mut [i64]) -> i64 {
+        let mut range = 0;
+        for column in &self.columns {
+            let weight = profile.weight(column.plugin.id());
+            if weight == 0 {
+                continue;
+            }
+            range += weight * 100;
+            let normalize = self.normalizer(column, candidates);
+            for (total, id) in totals.iter_mut().zip(candidates) {
+                *total += weight * normalize.apply(column.raw[id.index()]);
+            }
+        }
+        range
+    }
+
+    /// The weighted scores of one candidate, plugin by plugin.
+    pub(super) fn parts(&self, profile: &Profile, candidates: &[NodeId], id: NodeId) -> Vec<(PluginId, i64)> {
+        let columns = self.columns.iter().filter(|column| profile.weight(column.plugin.id()) != 0);
+        columns
+            .map(|column| {
+                let plugin = column.plugin.id();
+                let score = self.normalizer(column, candidates).apply(column.raw[id.index()]);
+                (plugin, profile.weight(plugin) * score)
+            })
+            .collect()
+    }
+
+    fn normalizer(&self, column: &Column, candidates: &[NodeId]) -> Normalizer {
+        match column.plugin.normalization() {
+            Normalization::None => Normalizer::Identity,
+            by_largest => {
+                let largest = candidates.iter().map(|id| column.raw[id.index()]).max().unwrap_or(0);
+                match (by_largest, largest) {
+                    (Normalization::ReversedOfLargest, 0) => Normalizer::Constant(100),
+                    (Normalization::ReversedOfLargest, largest) => Normalizer::Reversed(largest),
+                    (_, 0) => Normalizer::Identity,
+                    (_, largest) => Normalizer::Scaled(largest),
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Normalizer {
+    Identity,
+    Constant(i64),
+    Scaled(i64),
+    Reversed(i64),
+}
+
+impl Normalizer {
+    fn apply(self, raw: i64) -> i64 {
+        match self {
+            Normalizer::Identity => raw,
+            Normalizer::Constant(score) => score,
+            Normalizer::Scaled(largest) => 100 * raw / largest,
+            Normalizer::Reversed(largest) => 100 - 100 * raw / largest,
+        }
+    }
+}

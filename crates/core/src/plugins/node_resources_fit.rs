@@ -1,0 +1,132 @@
+//! NodeResourcesFit: a node takes a pod only if what it requests is free, and is liked the more the more stays free
+//! (LeastAllocated over CPU and memory).
+
+use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
+use crate::cluster_event::ClusterEvent;
+use crate::object::{Node, PodSpec};
+use crate::state::{ClusterState, NodeView, asks_for_nothing};
+
+pub(crate) struct NodeResourcesFit;
+
+/// Reasons by bit; further bits are the pod's other resources, in their order.
+const PODS: u32 = 0;
+const CPU: u32 = 1;
+const MEMORY: u32 = 2;
+const STORAGE: u32 = 3;
+const FIRST_SCALAR: u32 = 4;
+/// Other resources beyond those that have a bit share the last one.
+const LAST: u32 = 63;
+
+fn scalar_bit(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(LAST).saturating_add(FIRST_SCALAR).min(LAST)
+}
+
+/// The share of 100 that stays free; 0 if it does not fit.
+fn free_share(requested: i64, allocatable: i64) -> i64 {
+    if requested > allocatable { 0 } else { (allocatable - requested).saturating_mul(100) / allocatable }
+}
+
+impl Plugin for NodeResourcesFit {
+    fn id(&self) -> PluginId {
+        PluginId::NodeResourcesFit
+    }
+
+    fn filter_scope(&self, _: &Context) -> Scope {
+        Scope::Node
+    }
+
+    fn filter(&self, pod: &Context, node: NodeView<'_>) -> Result<(), Rejection> {
+        let granted = &pod.spec.requests.granted;
+        let used = node.used();
+        let mut reasons = 0u64;
+        let mut hopeless = false;
+        if used.pods + 1 > used.allowed_pods {
+            reasons |= 1 << PODS;
+        }
+        if !asks_for_nothing(granted) {
+            let mut check = |bit: u32, wanted: i64, allocatable: i64, requested: i64| {
+                if wanted > 0 && wanted > allocatable.saturating_sub(requested) {
+                    reasons |= 1 << bit;
+                    hopeless |= wanted > allocatable;
+                }
+            };
+            check(CPU, granted.cpu.get(), used.allocatable_cpu.get(), used.requested_cpu.get());
+            check(MEMORY, granted.memory.get(), used.allocatable_memory.get(), used.requested_memory.get());
+            let storage = granted.ephemeral_storage.get();
+            check(STORAGE, storage, used.allocatable_storage.get(), used.requested_storage.get());
+            for (index, (name, wanted)) in granted.scalars.iter().enumerate() {
+                let (allocatable, requested) = node.scalar(name);
+                check(scalar_bit(index), *wanted, allocatable, requested);
+            }
+        }
+        if reasons == 0 {
+            return Ok(());
+        }
+        let code = if hopeless { Code::UnschedulableAndUnresolvable } else { Code::Unschedulable };
+        Err(Rejection { plugin: self.id(), code, reasons })
+    }
+
+    fn reason(&self, pod: &PodSpec, bit: u32) -> String {
+        match bit {
+            PODS => "Too many pods".to_owned(),
+            CPU => "Insufficient cpu".to_owned(),
+            MEMORY => "Insufficient memory".to_owned(),
+            STORAGE => "Insufficient ephemeral-storage".to_owned(),
+            _ => {
+                let name = pod.requests.granted.scalars.get((bit - FIRST_SCALAR) as usize);
+                format!("Insufficient {}", name.map_or("", |(name, _)| name))
+            }
+        }
+    }
+
+    fn score_scope(&self, _: &Context) -> Result<Scope, String> {
+        Ok(Scope::Node)
+    }
+
+    fn score(&self, pod: &Context, node: NodeView<'_>, _: &ClusterState) -> i64 {
+        let used = node.used();
+        let (cpu, memory) = pod.spec.requests.nonzero_to_place;
+        let (mut sum, mut count) = (0, 0);
+        for (wanted, requested, allocatable) in [
+            (cpu.get(), used.nonzero_cpu.get(), used.allocatable_cpu.get()),
+            (memory.get(), used.nonzero_memory.get(), used.allocatable_memory.get()),
+        ] {
+            if allocatable != 0 {
+                sum += free_share(requested.saturating_add(wanted), allocatable);
+                count += 1;
+            }
+        }
+        if count == 0 { 0 } else { sum / count }
+    }
+
+    fn may_help(&self, pod: &PodSpec, event: &ClusterEvent) -> bool {
+        match event {
+            ClusterEvent::NodeAdded(node) => could_hold(pod, node),
+            ClusterEvent::NodeChanged { before, node } => {
+                (before.allocatable != node.allocatable || before.allowed_pods != node.allowed_pods)
+                    && could_hold(pod, node)
+            }
+            // Every pod that goes frees at least one place; it helps if it frees anything the pod asks for.
+            ClusterEvent::PodRemoved(spec) => {
+                let (wanted, freed) = (&pod.requests.granted, &spec.requests.granted);
+                asks_for_nothing(wanted)
+                    || asks_for_nothing(freed)
+                    || (wanted.cpu.get() > 0 && freed.cpu.get() > 0)
+                    || (wanted.memory.get() > 0 && freed.memory.get() > 0)
+                    || (wanted.ephemeral_storage.get() > 0 && freed.ephemeral_storage.get() > 0)
+                    || wanted.scalars.iter().any(|(name, amount)| *amount > 0 && freed.scalar(name) > 0)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether an empty node of this size could hold the pod.
+fn could_hold(pod: &PodSpec, node: &Node) -> bool {
+    let (wanted, has) = (&pod.requests.granted, &node.allocatable);
+    node.allowed_pods > 0
+        && wanted.cpu <= has.cpu
+        && wanted.memory <= has.memory
+        && wanted.ephemeral_storage <= has.ephemeral_storage
+        && wanted.scalars.iter().all(|(name, amount)| *amount <= has.scalar(name))
+}

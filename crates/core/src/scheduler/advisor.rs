@@ -1,0 +1,61 @@
+//! What the queue asks of the plugins: gates and queueing hints.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::cluster_event::ClusterEvent;
+use crate::object::{Pod, PodUid};
+use crate::plugins::{self, PluginId, PluginSet};
+use crate::queue::Advisor;
+
+/// The hints of all plugins, for the pods that wait.
+pub(super) struct Hints<'a> {
+    pending: &'a HashMap<PodUid, Arc<Pod>>,
+}
+
+impl<'a> Hints<'a> {
+    pub(super) fn of(pending: &'a HashMap<PodUid, Arc<Pod>>) -> Hints<'a> {
+        Hints { pending }
+    }
+}
+
+/// Plugins for which a change of a node can matter.
+const OF_NODES: PluginSet = PluginSet::of(&[
+    PluginId::NodeUnschedulable,
+    PluginId::TaintToleration,
+    PluginId::NodeAffinity,
+    PluginId::NodePorts,
+    PluginId::NodeResourcesFit,
+    PluginId::NodeDeclaredFeatures,
+]);
+/// Plugins for which the end of a pod can matter.
+const OF_PODS: PluginSet =
+    PluginSet::of(&[PluginId::NodePorts, PluginId::NodeResourcesFit, PluginId::InterPodAffinity]);
+
+impl Advisor<ClusterEvent> for Hints<'_> {
+    fn gate(&self, pod: &PodUid) -> Option<PluginId> {
+        let gated = self.pending.get(pod).is_some_and(|pod| !pod.spec.scheduling_gates.is_empty());
+        gated.then_some(PluginId::SchedulingGates)
+    }
+
+    fn interested(&self, event: &ClusterEvent) -> PluginSet {
+        match event {
+            ClusterEvent::NodeAdded(_) | ClusterEvent::NodeChanged { .. } => OF_NODES,
+            ClusterEvent::PodRemoved(_) => OF_PODS,
+            ClusterEvent::PodChanged => PluginSet::of(&PluginId::ALL),
+        }
+    }
+
+    fn may_help(&self, pod: &PodUid, plugin: PluginId, event: &ClusterEvent) -> bool {
+        let Some(pod) = self.pending.get(pod) else { return false };
+        match (plugin, event) {
+            // What the pod wants is judged anew.
+            (_, ClusterEvent::PodChanged) => true,
+            // The pod was refused for another's anti-affinity, which may be gone with it.
+            (PluginId::InterPodAffinity, ClusterEvent::PodRemoved(spec)) => {
+                !spec.pod_affinities.required_anti.is_empty()
+            }
+            _ => plugins::find(plugin).is_some_and(|plugin| plugin.may_help(&pod.spec, event)),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What goes into the scheduler and what comes out: [`Input`] and [`Effect`].
+
+use std::sync::Arc;
+
+use crate::cycle::Decision;
+use crate::object::{Node, NodeName, Pod, PodUid};
+use crate::state::NodeSignals;
+
+/// Something that happened outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A node is new or changed.
+    NodeApplied(Node),
+    /// A node is gone.
+    NodeDeleted(NodeName),
+    /// All nodes there are; what is not among them is gone.
+    NodesReset(Vec<Node>),
+    /// A pod is new or changed, whoever schedules it.
+    PodApplied(Pod),
+    /// A pod is gone.
+    PodDeleted(PodUid),
+    /// All pods there are; what is not among them is gone.
+    PodsReset(Vec<Pod>),
+    /// New signals of nodes; `None` forgets those of a node.
+    Signals(Vec<(NodeName, Option<NodeSignals>)>),
+    /// What came of an [`Effect::Bind`].
+    BindResult {
+        /// The pod.
+        uid: PodUid,
+        /// How it went.
+        result: BindResult,
+    },
+    /// Time passed: backoffs end, beliefs expire.
+    Tick,
+}
+
+/// What came of a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BindResult {
+    /// The pod is bound.
+    Bound,
+    /// The API server refuses it for good: the pod is bound, gone, or another. Nothing more is to be done unless the
+    /// watch shows otherwise.
+    Refused(Arc<str>),
+    /// It did not come about for now; the pod is tried again after a backoff.
+    Unavailable(Arc<str>),
+}
+
+/// Something that is to be done outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Bind the pod to the node. Exactly one [`Input::BindResult`] has to come back.
+    Bind {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// The node.
+        node: NodeName,
+        /// How it was chosen.
+        decision: Arc<Decision>,
+        /// Attempts so far, this one included.
+        attempts: u32,
+    },
+    /// The pod cannot be placed now: an event and the `PodScheduled` condition have to say so.
+    Unschedulable {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// The condition's reason: `Unschedulable` or `SchedulerError`.
+        reason: &'static str,
+        /// The text of the event and the condition.
+        message: String,
+        /// How it was judged; `None` if its binding failed.
+        decision: Option<Arc<Decision>>,
+    },
+}

@@ -1,0 +1,479 @@
+//! The scheduler as a state machine: [`Scheduler::step`] takes what happened, [`Scheduler::run_once`] takes one decision,
+//! and both tell what is to be done. It knows no clock and does no I/O; one thread owns it.
+
+mod advisor;
+mod io;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+pub use io::{BindResult, Effect, Input};
+
+use crate::cache::{AssumedPods, Belief, Change, Healed};
+use crate::cluster_event::ClusterEvent;
+use crate::cycle::{self, Cycle, Decider, Decision, Detail, Outcome};
+use crate::object::{Node, NodeName, Pod, PodSpec, PodUid};
+use crate::plugins::{PluginId, PluginSet};
+use crate::predictor::Predictor;
+use crate::profile::Profile;
+use crate::queue::{PendingCounts, QueueConfig, QueuedPod, SchedulingQueue};
+use crate::state::{ClusterState, mix, name_hash};
+use crate::time::Timestamp;
+use advisor::Hints;
+
+/// Settings of the scheduler.
+#[derive(Debug, Clone)]
+pub struct SchedulerConfig {
+    /// One profile for each scheduler name that is served; pods of other names are left alone.
+    pub profiles: Vec<Profile>,
+    /// Times of the queue.
+    pub queue: QueueConfig,
+    /// Decides, with pod and attempt, among equally good nodes.
+    pub seed: u64,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        SchedulerConfig { profiles: vec![Profile::default()], queue: QueueConfig::default(), seed: 0 }
+    }
+}
+
+/// What happened so far, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Attempts to place a pod.
+    pub attempts: u64,
+    /// Attempts that chose a node.
+    pub placed: u64,
+    /// Attempts that found no node feasible.
+    pub unschedulable: u64,
+    /// Attempts on pods that need what is not implemented.
+    pub refused: u64,
+    /// Attempts that failed, and bindings that did not come about.
+    pub errors: u64,
+    /// Differences from the API server's view that a relist healed.
+    pub healed: u64,
+    /// Bindings that the API server confirmed and the watch never showed.
+    pub expired: u64,
+}
+
+/// A binding under way.
+#[derive(Debug)]
+struct Binding {
+    pod: Arc<Pod>,
+    node: NodeName,
+}
+
+/// Places pods: owns the cluster state, the queue, and the books of assumed pods.
+///
+/// Its size is that of the API server's content: every pod and node in it is an object there.
+pub struct Scheduler {
+    profiles: HashMap<Arc<str>, Profile>,
+    seed: u64,
+    state: ClusterState,
+    books: AssumedPods,
+    queue: SchedulingQueue<ClusterEvent>,
+    /// Pods of our profiles that are not known to be on a node by the API server's word, whether queued or being bound.
+    pending: HashMap<PodUid, Arc<Pod>>,
+    binding: HashMap<PodUid, Binding>,
+    /// Specs in use, so that pods of one template share theirs.
+    specs: HashSet<Arc<PodSpec>>,
+    /// Pods applied since unused specs were dropped.
+    since_sweep: usize,
+    decider: Decider,
+    counters: Counters,
+}
+
+impl Scheduler {
+    /// An empty scheduler.
+    #[must_use]
+    pub fn new(config: SchedulerConfig) -> Scheduler {
+        let profiles = config.profiles.into_iter().map(|profile| (profile.scheduler_name.clone(), profile)).collect();
+        Scheduler {
+            profiles,
+            seed: config.seed,
+            state: ClusterState::new(),
+            books: AssumedPods::new(),
+            queue: SchedulingQueue::new(config.queue),
+            pending: HashMap::new(),
+            binding: HashMap::new(),
+            specs: HashSet::new(),
+            since_sweep: 0,
+            decider: Decider::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Follows what happened. Takes no decision; see [`Scheduler::run_once`].
+    pub fn step(&mut self, input: Input, now: Timestamp, effects: &mut Vec<Effect>) {
+        match input {
+            Input::NodeApplied(node) => self.apply_node(node, now),
+            Input::NodeDeleted(name) => {
+                self.state.remove_node(&name);
+            }
+            Input::NodesReset(nodes) => {
+                let listed: HashSet<&NodeName> = nodes.iter().map(|node| &node.name).collect();
+                let gone: Vec<NodeName> =
+                    self.state.nodes().map(|node| node.name().clone()).filter(|name| !listed.contains(name)).collect();
+                for name in &gone {
+                    self.state.remove_node(name);
+                }
+                nodes.into_iter().for_each(|node| self.apply_node(node, now));
+            }
+            Input::PodApplied(pod) => self.apply_pod(pod, now),
+            Input::PodDeleted(uid) => self.delete_pod(&uid, now),
+            Input::PodsReset(pods) => self.reset_pods(pods, now),
+            Input::Signals(signals) => {
+                for (node, signals) in signals {
+                    self.state.set_signals(&node, signals);
+                }
+            }
+            Input::BindResult { uid, result } => self.bind_result(&uid, result, now, effects),
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    /// Takes the next decision, if a pod is ready: true if one was taken. The caller decides how many to take before it
+    /// looks at inputs again.
+    pub fn run_once(&mut self, predictor: &dyn Predictor, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let Some(queued) = self.queue.pop() else { return false };
+        let Some(pod) = self.pending.get(&queued.uid).cloned() else {
+            self.queue.done(&queued.uid);
+            return true;
+        };
+        let Some(profile) = self.profiles.get(&pod.spec.scheduler_name) else {
+            self.queue.done(&queued.uid);
+            return true;
+        };
+        let seed = mix(self.seed ^ name_hash(&pod.uid) ^ u64::from(queued.attempts));
+        let cycle = Cycle { now, seed, detail: Detail::Brief };
+        let decision = Arc::new(self.decider.decide(&self.state, &pod, profile, predictor, cycle));
+        self.counters.attempts += 1;
+        match &decision.outcome {
+            Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, effects),
+            Outcome::Unschedulable(diagnosis) => {
+                self.counters.unschedulable += 1;
+                let (plugins, message) = (diagnosis.plugins, diagnosis.message());
+                self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
+            }
+            Outcome::Refused(features) => {
+                self.counters.refused += 1;
+                let mut plugins = cycle::refused_by(&self.state, &pod);
+                // What the border did not understand belongs to no plugin; the pod waits for its own change.
+                plugins.insert(PluginId::SchedulingGates);
+                let message = format!(
+                    "0/{} nodes are available: the pod needs what Augur does not implement: {}.",
+                    decision.total_nodes,
+                    features.join(", ")
+                );
+                self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
+            }
+            Outcome::Gated(_) => {
+                let mut plugins = PluginSet::EMPTY;
+                plugins.insert(PluginId::SchedulingGates);
+                self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+            }
+            Outcome::Failed(error) => {
+                self.counters.errors += 1;
+                let message = error.clone();
+                self.set_aside(&pod, PluginSet::EMPTY, "SchedulerError", message, Some(decision), now, effects);
+            }
+        }
+        true
+    }
+
+    /// When [`Input::Tick`] is next due; `None` if only an input can change anything.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        [self.queue.next_wakeup(), self.books.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// Whether [`Scheduler::run_once`] would take a decision.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.queue.has_next()
+    }
+
+    /// The cluster as decisions see it, assumed pods included.
+    #[must_use]
+    pub fn state(&self) -> &ClusterState {
+        &self.state
+    }
+
+    /// How many pods wait, by place.
+    #[must_use]
+    pub fn waiting(&self) -> PendingCounts {
+        self.queue.pending()
+    }
+
+    /// Bindings under way.
+    #[must_use]
+    pub fn binding(&self) -> usize {
+        self.binding.len()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { healed: self.books.healed(), expired: self.books.expired(), ..self.counters }
+    }
+
+    /// The profile of a scheduler name.
+    #[must_use]
+    pub fn profile(&self, scheduler_name: &str) -> Option<&Profile> {
+        self.profiles.get(scheduler_name)
+    }
+
+    /// A pod by namespace and name, pending or on a node. Looks through all pods.
+    #[must_use]
+    pub fn find_pod(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
+        let pending = self.pending.values();
+        pending
+            .chain(self.state.pods().map(|(pod, _)| pod))
+            .find(|pod| &*pod.name == name && &*pod.namespace == namespace)
+    }
+
+    /// What the queue remembers of a pod.
+    #[must_use]
+    pub fn queued(&self, uid: &PodUid) -> Option<&QueuedPod> {
+        self.queue.get(uid)
+    }
+
+    /// Decides for a pod without doing anything about it, with a report on every node. The pod may be one that waits,
+    /// one that was never seen, or one on a node, which is then judged as if it were not there.
+    #[must_use]
+    pub fn dry_run(&self, pod: &Pod, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
+        let default;
+        let profile = match self.profiles.get(&pod.spec.scheduler_name) {
+            Some(profile) => profile,
+            None => {
+                default = Profile::default();
+                &default
+            }
+        };
+        if pod.node.is_some() {
+            let unbound = Pod { node: None, ..pod.clone() };
+            return cycle::decide(&self.state, &unbound, profile, predictor, cycle);
+        }
+        cycle::decide(&self.state, pod, profile, predictor, cycle)
+    }
+
+    /// Breaks of the invariants between queue, books and state; empty when all is well.
+    #[must_use]
+    pub fn inconsistencies(&self) -> Vec<String> {
+        let mut problems = self.queue.inconsistencies();
+        problems.extend(self.state.inconsistencies());
+        for (pod, node) in self.state.pods() {
+            if self.books.get(&pod.uid).map(|(known, _)| known) != Some(node) {
+                problems.push(format!("pod {} is on {node} but not in the books", pod.uid));
+            }
+        }
+        for queued in self.queue.iter() {
+            if !self.pending.contains_key(&queued.uid) {
+                problems.push(format!("pod {} is queued but not pending", queued.uid));
+            }
+        }
+        problems
+    }
+
+    fn apply_node(&mut self, node: Node, now: Timestamp) {
+        let name = node.name.clone();
+        let before = self.state.node(&name).map(|known| known.node().clone());
+        self.state.apply_node(node);
+        let Some(node) = self.state.node(&name).map(|known| known.node().clone()) else { return };
+        let event = match before {
+            None => ClusterEvent::NodeAdded(node),
+            Some(before) if Arc::ptr_eq(&before, &node) => return,
+            Some(before) => ClusterEvent::NodeChanged { before, node },
+        };
+        self.tell_queue(&event, now);
+    }
+
+    fn tell_queue(&mut self, event: &ClusterEvent, now: Timestamp) {
+        self.queue.on_event(event, now, &Hints::of(&self.pending), |_| true);
+    }
+
+    /// The pod with its spec shared.
+    fn share(&mut self, mut pod: Pod) -> Arc<Pod> {
+        match self.specs.get(&pod.spec) {
+            Some(known) => pod.spec = known.clone(),
+            None => {
+                self.specs.insert(pod.spec.clone());
+            }
+        }
+        self.since_sweep += 1;
+        if self.since_sweep > 4 * self.specs.len() + 1024 {
+            self.since_sweep = 0;
+            self.specs.retain(|spec| Arc::strong_count(spec) > 1);
+        }
+        Arc::new(pod)
+    }
+
+    fn apply_pod(&mut self, pod: Pod, now: Timestamp) {
+        let pod = self.share(pod);
+        let uid = pod.uid.clone();
+        if pod.phase.is_over() {
+            self.forget_pending(&uid);
+            let change = self.books.remove(&uid);
+            self.follow(&pod, change, now);
+            return;
+        }
+        if let Some(node) = pod.node.clone() {
+            self.forget_pending(&uid);
+            let change = self.books.confirm(&uid, &node);
+            if change == Change::default() {
+                self.state.update_pod(pod);
+            } else {
+                self.follow(&pod, change, now);
+            }
+            return;
+        }
+        let ours = self.profiles.contains_key(&pod.spec.scheduler_name);
+        if !ours || pod.terminating {
+            self.forget_pending(&uid);
+            return;
+        }
+        if let Some((_, Belief::Bound { .. } | Belief::Confirmed)) = self.books.get(&uid) {
+            // The watch is behind: the pod is bound.
+            return;
+        }
+        let priority = pod.spec.priority;
+        let before = self.pending.insert(uid.clone(), pod.clone());
+        if self.binding.contains_key(&uid) {
+            return;
+        }
+        let hints = Hints::of(&self.pending);
+        match before {
+            None => self.queue.add(&uid, priority, now, &hints),
+            Some(before) if Arc::ptr_eq(&before.spec, &pod.spec) && before.labels == pod.labels => {}
+            Some(_) => self.queue.update(&uid, priority, [ClusterEvent::PodChanged], now, &hints),
+        }
+    }
+
+    fn delete_pod(&mut self, uid: &PodUid, now: Timestamp) {
+        let pending = self.pending.get(uid).cloned();
+        self.forget_pending(uid);
+        let change = self.books.remove(uid);
+        let known = self.state.pod(uid).map(|(pod, _)| pod.clone()).or(pending);
+        if let Some(pod) = known {
+            self.follow(&pod, change, now);
+        }
+    }
+
+    fn reset_pods(&mut self, pods: Vec<Pod>, now: Timestamp) {
+        let listed: HashMap<&PodUid, &Pod> = pods.iter().map(|pod| (&pod.uid, pod)).collect();
+        let on_nodes = pods.iter().filter(|pod| !pod.phase.is_over());
+        let healed = self.books.reconcile(on_nodes.filter_map(|pod| Some((&pod.uid, pod.node.as_ref()?))));
+        for difference in &healed {
+            let known = self.state.pod(difference.pod()).map(|(pod, _)| pod.clone());
+            let pod = match (difference, listed.get(difference.pod())) {
+                (Healed::Ghost(..), _) | (_, None) => known,
+                (_, Some(pod)) => Some(Arc::new((*pod).clone())),
+            };
+            if let Some(pod) = pod {
+                self.follow(&pod, difference.change(), now);
+            }
+        }
+        let gone: Vec<PodUid> = self
+            .pending
+            .keys()
+            .chain(self.state.pods().map(|(pod, _)| &pod.uid))
+            .filter(|uid| !listed.contains_key(uid))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|uid| self.delete_pod(uid, now));
+        pods.into_iter().for_each(|pod| self.apply_pod(pod, now));
+    }
+
+    /// The pod no longer waits for us, whoever placed or ended it. A binding under way is answered later, to nobody.
+    fn forget_pending(&mut self, uid: &PodUid) {
+        self.pending.remove(uid);
+        self.queue.delete(uid);
+    }
+
+    /// Lets the state follow the books, and the queue hear of what became free.
+    fn follow(&mut self, pod: &Arc<Pod>, change: Change, now: Timestamp) {
+        if change.leave.is_some()
+            && let Some(left) = self.state.remove(&pod.uid)
+        {
+            self.tell_queue(&ClusterEvent::PodRemoved(left.spec.clone()), now);
+        }
+        if let Some(node) = change.enter {
+            self.state.place(pod.clone(), &node);
+        }
+    }
+
+    fn assume(
+        &mut self,
+        pod: &Arc<Pod>,
+        node: &NodeName,
+        decision: &Arc<Decision>,
+        attempts: u32,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(change) = self.books.assume(&pod.uid, node) else {
+            // It is on a node already, by the API server's word.
+            self.queue.done(&pod.uid);
+            return;
+        };
+        self.counters.placed += 1;
+        if let Some(node) = change.enter {
+            self.state.place(pod.clone(), &node);
+        }
+        self.binding.insert(pod.uid.clone(), Binding { pod: pod.clone(), node: node.clone() });
+        effects.push(Effect::Bind { pod: pod.clone(), node: node.clone(), decision: decision.clone(), attempts });
+    }
+
+    fn bind_result(&mut self, uid: &PodUid, result: BindResult, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(binding) = self.binding.remove(uid) else { return };
+        let (message, refused) = match result {
+            BindResult::Bound => {
+                // An error means that the pod is gone meanwhile, which the books know.
+                let _ = self.books.bound(uid, now);
+                self.queue.done(uid);
+                return;
+            }
+            BindResult::Refused(message) => (message, true),
+            BindResult::Unavailable(message) => (message, false),
+        };
+        self.counters.errors += 1;
+        if let Ok(change) = self.books.forget(uid) {
+            self.follow(&binding.pod, change, now);
+        }
+        // If the pod is bound or gone, the watch has said so or will; until then it is tried again behind its backoff.
+        let Some(pod) = self.pending.get(uid).cloned() else { return };
+        if refused {
+            self.queue.reject(uid, PluginSet::EMPTY, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+        } else {
+            let message = format!("binding to node {} failed: {message}", binding.node);
+            self.set_aside(&pod, PluginSet::EMPTY, "SchedulerError", message, None, now, effects);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one effect")]
+    fn set_aside(
+        &mut self,
+        pod: &Arc<Pod>,
+        plugins: PluginSet,
+        reason: &'static str,
+        message: String,
+        decision: Option<Arc<Decision>>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+        effects.push(Effect::Unschedulable { pod: pod.clone(), reason, message, decision });
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        for (uid, change) in self.books.expire(now) {
+            if let Some(pod) = self.pending.get(&uid).cloned() {
+                self.follow(&pod, change, now);
+                self.queue.add(&uid, pod.spec.priority, now, &Hints::of(&self.pending));
+            } else if let Some(pod) = self.state.pod(&uid).map(|(pod, _)| pod.clone()) {
+                self.follow(&pod, change, now);
+            }
+        }
+        self.queue.tick(now, &Hints::of(&self.pending));
+    }
+}

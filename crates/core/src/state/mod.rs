@@ -1,0 +1,343 @@
+//! The cluster as the decision sees it: one row a node, kept up to date change by change.
+//!
+//! Start at [`ClusterState::apply_node`], [`ClusterState::place`] and [`ClusterState::remove`]; [`NodeView`] reads a
+//! row. Every change of what could alter a verdict on a node gives its row a new version, so that verdicts can be
+//! kept as long as the version stands.
+
+mod classes;
+mod images;
+mod rows;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use rows::{NodeSignals, NodeUse};
+pub use view::{ClusterSummary, NodeView};
+
+use crate::object::{Node, NodeName, Pod, PodUid, Resources};
+pub(crate) use classes::{ClassId, Classes, HOSTNAME};
+pub(crate) use images::{ImageId, Images};
+use rows::PlacedPod;
+pub(crate) use rows::{NodeRow, hash as name_hash, mix};
+
+/// A row's number. Numbers of deleted nodes are used again, with a new version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) u32);
+
+impl NodeId {
+    /// The row of this number. Rows are fewer than 2³²: as many nodes do not fit into memory.
+    pub(crate) fn of_index(index: usize) -> NodeId {
+        NodeId(index as u32)
+    }
+
+    /// As an index into columns.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// All nodes, the pods on them, and live signals.
+///
+/// Its size is that of the cluster: rows of deleted nodes are used again, and pods leave with their deletion.
+#[derive(Debug, Default)]
+pub struct ClusterState {
+    rows: Vec<NodeRow>,
+    /// What the scoring loop reads, apart from the rest so that it stays in cache.
+    used: Vec<NodeUse>,
+    /// The row's version; 0 for a free row.
+    versions: Vec<u64>,
+    free: Vec<NodeId>,
+    by_name: HashMap<NodeName, NodeId>,
+    pods: HashMap<PodUid, PlacedPod>,
+    /// Pods on nodes that are not known (yet), by node.
+    strays: HashMap<NodeName, Vec<PodUid>>,
+    classes: Classes,
+    images: Images,
+    /// Pods on nodes with required anti-affinity, which concerns pods that come after them.
+    repelling: HashMap<PodUid, Arc<Pod>>,
+    clock: u64,
+    /// Changes with every change of signals, of the number of a node's taints, and of the set of nodes.
+    observed: u64,
+}
+
+impl ClusterState {
+    /// An empty cluster.
+    #[must_use]
+    pub fn new() -> ClusterState {
+        ClusterState::default()
+    }
+
+    /// Adds a node, or follows its change. Pods that were there before the node are on it from now on.
+    pub fn apply_node(&mut self, node: Node) -> NodeId {
+        let id = match self.by_name.get(&node.name) {
+            Some(&id) => {
+                let row = &mut self.rows[id.index()];
+                if *row.node == node {
+                    return id;
+                }
+                self.observed += u64::from(row.node.taints.len() != node.taints.len());
+                self.classes.leave(row.class);
+                self.images.remove_node(&mut row.images);
+                row.class = self.classes.enter(&node);
+                row.images = self.images.add_node(&node.images);
+                self.used[id.index()].set_allocatable(&node.allocatable, node.allowed_pods);
+                row.set_allocatable(&node.allocatable);
+                row.node = Arc::new(node);
+                id
+            }
+            None => {
+                let id = self.free.pop().unwrap_or_else(|| {
+                    self.rows.push(NodeRow::default());
+                    self.used.push(NodeUse::default());
+                    self.versions.push(0);
+                    NodeId::of_index(self.rows.len() - 1)
+                });
+                self.by_name.insert(node.name.clone(), id);
+                let class = self.classes.enter(&node);
+                let images = self.images.add_node(&node.images);
+                let mut used = NodeUse::default();
+                used.set_allocatable(&node.allocatable, node.allowed_pods);
+                let mut row = NodeRow::new(node, class, images);
+                let allocatable = row.node.allocatable.clone();
+                row.set_allocatable(&allocatable);
+                let name = row.node.name.clone();
+                self.rows[id.index()] = row;
+                self.used[id.index()] = used;
+                self.images.set_nodes(self.by_name.len());
+                self.observed += 1;
+                for uid in self.strays.remove(&name).unwrap_or_default() {
+                    self.settle(&uid, id);
+                }
+                id
+            }
+        };
+        self.touch(id);
+        id
+    }
+
+    /// Removes a node. Its pods stay known, for the case that it comes back.
+    pub fn remove_node(&mut self, name: &str) -> bool {
+        let Some(id) = self.by_name.remove(name) else { return false };
+        let row = std::mem::take(&mut self.rows[id.index()]);
+        self.used[id.index()] = NodeUse::default();
+        self.versions[id.index()] = 0;
+        self.free.push(id);
+        self.classes.leave(row.class);
+        let mut images = row.images;
+        self.images.remove_node(&mut images);
+        self.images.set_nodes(self.by_name.len());
+        for pod in row.pods {
+            if let Some(placed) = self.pods.get_mut(&pod.uid) {
+                placed.at = None;
+            }
+            self.strays.entry(row.node.name.clone()).or_default().push(pod.uid.clone());
+        }
+        self.observed += 1;
+        true
+    }
+
+    /// Puts a pod on a node, known or not. A pod that is somewhere already is moved.
+    pub fn place(&mut self, pod: Arc<Pod>, node: &NodeName) {
+        let uid = pod.uid.clone();
+        self.remove(&uid);
+        if !pod.spec.pod_affinities.required_anti.is_empty() {
+            self.repelling.insert(uid.clone(), pod.clone());
+        }
+        self.pods.insert(uid.clone(), PlacedPod { pod, node: node.clone(), at: None });
+        match self.by_name.get(node) {
+            Some(&id) => self.settle(&uid, id),
+            None => self.strays.entry(node.clone()).or_default().push(uid),
+        }
+    }
+
+    /// Follows a change of a pod that is on a node. What only tells how it fares leaves verdicts on the node as they are.
+    pub fn update_pod(&mut self, pod: Arc<Pod>) {
+        let Some(placed) = self.pods.get_mut(&pod.uid) else { return };
+        let before = &placed.pod;
+        if before.spec != pod.spec || before.resized != pod.resized || before.labels != pod.labels {
+            let node = placed.node.clone();
+            self.place(pod, &node);
+            return;
+        }
+        if let Some(id) = placed.at
+            && let Some(here) = self.rows[id.index()].pods.iter_mut().find(|here| here.uid == pod.uid)
+        {
+            *here = pod.clone();
+        }
+        if let Some(repelling) = self.repelling.get_mut(&pod.uid) {
+            *repelling = pod.clone();
+        }
+        placed.pod = pod;
+    }
+
+    /// Takes a pod off its node; nothing if it is on none.
+    pub fn remove(&mut self, uid: &str) -> Option<Arc<Pod>> {
+        let placed = self.pods.remove(uid)?;
+        self.repelling.remove(uid);
+        match placed.at {
+            Some(id) => {
+                self.rows[id.index()].remove_pod(&placed.pod);
+                self.used[id.index()].remove(placed.pod.requests());
+                self.touch(id);
+            }
+            None => {
+                if let Some(strays) = self.strays.get_mut(&placed.node) {
+                    strays.retain(|stray| **stray != *uid);
+                    if strays.is_empty() {
+                        self.strays.remove(&placed.node);
+                    }
+                }
+            }
+        }
+        Some(placed.pod)
+    }
+
+    /// Sets or forgets the signals of a node; false if there is no such node.
+    pub fn set_signals(&mut self, node: &str, signals: Option<NodeSignals>) -> bool {
+        let Some(&id) = self.by_name.get(node) else { return false };
+        self.rows[id.index()].signals = signals;
+        self.observed += 1;
+        true
+    }
+
+    /// The node of this name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<NodeView<'_>> {
+        self.by_name.get(name).map(|&id| self.view(id))
+    }
+
+    /// All nodes, in no order that means anything.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
+        self.ids().map(|id| self.view(id))
+    }
+
+    /// How many nodes there are.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// How many pods are on nodes, known or not.
+    #[must_use]
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// A pod that is on a node, and the node's name.
+    #[must_use]
+    pub fn pod(&self, uid: &str) -> Option<(&Arc<Pod>, &NodeName)> {
+        self.pods.get(uid).map(|placed| (&placed.pod, &placed.node))
+    }
+
+    /// All pods on nodes, known or not, in no order.
+    pub fn pods(&self) -> impl Iterator<Item = (&Arc<Pod>, &NodeName)> {
+        self.pods.values().map(|placed| (&placed.pod, &placed.node))
+    }
+
+    /// The cluster as a whole.
+    #[must_use]
+    pub fn summary(&self) -> ClusterSummary {
+        ClusterSummary::of(self.nodes())
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.versions.iter().enumerate().filter(|(_, version)| **version != 0).map(|(index, _)| NodeId::of_index(index))
+    }
+
+    pub(crate) fn view(&self, id: NodeId) -> NodeView<'_> {
+        NodeView::new(self, id)
+    }
+
+    pub(crate) fn row(&self, id: NodeId) -> &NodeRow {
+        &self.rows[id.index()]
+    }
+
+    pub(crate) fn used(&self, id: NodeId) -> &NodeUse {
+        &self.used[id.index()]
+    }
+
+    /// The version of each row by its number; 0 for a row without a node.
+    pub(crate) fn versions(&self) -> &[u64] {
+        &self.versions
+    }
+
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    pub(crate) fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// How many rows there are, with and without a node.
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Changes with everything that enhanced scoring reads.
+    pub(crate) fn observed(&self) -> u64 {
+        self.observed
+    }
+
+    /// Pods on nodes with required anti-affinity.
+    pub(crate) fn repelling(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.repelling.values()
+    }
+
+    /// The row as it would be without some of its pods, for trials of preemption.
+    pub(crate) fn trial(&self, id: NodeId) -> (NodeUse, NodeRow) {
+        (self.used[id.index()].clone(), self.rows[id.index()].clone())
+    }
+
+    fn settle(&mut self, uid: &PodUid, id: NodeId) {
+        let Some(placed) = self.pods.get_mut(uid) else { return };
+        placed.at = Some(id);
+        let pod = placed.pod.clone();
+        self.used[id.index()].add(pod.requests());
+        self.rows[id.index()].add_pod(pod);
+        self.touch(id);
+    }
+
+    fn touch(&mut self, id: NodeId) {
+        self.clock += 1;
+        self.versions[id.index()] = self.clock;
+    }
+
+    /// Differences between the kept sums and sums made anew from the pods; empty when all is well.
+    #[must_use]
+    pub fn inconsistencies(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for id in self.ids() {
+            let row = self.row(id);
+            let mut fresh = NodeUse::default();
+            fresh.set_allocatable(&row.node.allocatable, row.node.allowed_pods);
+            let mut bare = NodeRow::new(Node::clone(&row.node), row.class, row.images.clone());
+            bare.set_allocatable(&row.node.allocatable);
+            for pod in &row.pods {
+                fresh.add(pod.requests());
+                bare.add_pod(pod.clone());
+            }
+            if fresh != *self.used(id) || !bare.same_use(row) {
+                problems.push(format!("node {}: sums differ from its pods", row.node.name));
+            }
+        }
+        for (uid, placed) in &self.pods {
+            let on_row = placed.at.is_some_and(|id| self.row(id).pods.iter().any(|pod| pod.uid == *uid));
+            let stray = self.strays.get(&placed.node).is_some_and(|strays| strays.contains(uid));
+            if on_row == stray {
+                problems.push(format!("pod {uid} is on {} rows", u8::from(on_row) + u8::from(stray)));
+            }
+        }
+        problems
+    }
+}
+
+/// Whether a pod of these requests asks for nothing at all.
+pub(crate) fn asks_for_nothing(granted: &Resources) -> bool {
+    granted.cpu.get() == 0
+        && granted.memory.get() == 0
+        && granted.ephemeral_storage.get() == 0
+        && granted.scalars.is_empty()
+}
