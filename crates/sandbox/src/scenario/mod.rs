@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::sim::{Archetype, Behaviour, Character, Fault, Millis, NodeSpec, Resources, Taint};
 
 pub use objects::{Planned, workload_objects};
+pub(crate) use objects::{cpu_text, memory_text, resource_list};
 
 /// Annotation (or label) that gives a pod's archetype.
 pub const ARCHETYPE: &str = "sandbox.augur.dev/archetype";
