@@ -2,9 +2,20 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient, LocalEventKind, PatchKind};
+use augur_clock::Clock;
+use serde_json::{Value, json};
+
 use super::audit::{audit, reference};
 use super::openb::{GPU, GPU_MILLI, Trace, TracePod, read};
-use crate::sim::MIB;
+use super::replay::{Tracker, without_counts};
+use super::{Pace, Progress, ReplayOptions, Summary, replay};
+use crate::sim::{MIB, Resources};
+use crate::{Sandbox, SandboxOptions};
 
 const NODES: &str = "\
 sn,cpu_milli,memory_mib,gpu,model
@@ -173,4 +184,146 @@ fn the_published_lists_are_read() {
             assert!(trace.pods.len() > 7_000, "{name}");
         }
     }
+}
+
+#[test]
+fn reasons_are_grouped_without_their_counts() {
+    let message = "0/5 nodes are available: 2 Insufficient memory, 3 Insufficient cpu. preemption: 0/5 nodes are available: 5 No preemption victims found for incoming pod.";
+    assert_eq!(without_counts(message), "Insufficient cpu, Insufficient memory");
+    assert_eq!(
+        without_counts("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
+        "node(s) didn't match Pod's node affinity/selector"
+    );
+    assert_eq!(without_counts("no such volume"), "no such volume");
+}
+
+#[test]
+fn the_tracker_follows_a_pod_to_its_end() {
+    let trace = small("tracker");
+    let mut tracker = Tracker::new(&trace);
+    let seen = |name: &str, node: &str, waits: &str| {
+        let conditions = if waits.is_empty() {
+            json!([])
+        } else {
+            json!([{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": waits }])
+        };
+        json!({ "metadata": { "name": name }, "spec": { "nodeName": node }, "status": { "conditions": conditions } })
+            .to_string()
+    };
+    tracker.observe(false, seen("p-0", "", "").as_bytes());
+    tracker.observe(false, b"no pod");
+    tracker.observe(false, seen("stranger", "n-0", "").as_bytes());
+    assert_eq!(tracker.undecided(), 5);
+    tracker.observe(false, seen("p-0", "", "0/2 nodes are available: 2 Insufficient cpu.").as_bytes());
+    tracker.observe(false, seen("p-0", "n-0", "").as_bytes());
+    tracker.observe(true, seen("p-0", "n-0", "").as_bytes());
+    tracker.observe(false, seen("p-1", "", "0/2 nodes are available: 2 Insufficient cpu.").as_bytes());
+    tracker.observe(true, seen("p-1", "", "").as_bytes());
+    assert_eq!(tracker.undecided(), 3);
+    let summary = tracker.summary(&trace, Pace::Timed, Duration::from_secs(2));
+    assert_eq!((summary.placed, summary.unplaced), (1, vec![("Insufficient cpu".to_owned(), 1)]));
+    assert_eq!(summary.utilisation.cpu, 0.25);
+    assert!(summary.findings.is_none());
+}
+
+/// Places every pod on the first node that has room, like a scheduler would through the API.
+async fn first_fit(client: LocalClient, trace: Arc<Trace>) {
+    let mut free: Vec<Resources> = trace.nodes.iter().map(|node| node.capacity()).collect();
+    let mut homes: HashMap<String, usize> = HashMap::new();
+    let mut watch = client.watch("pods", "", 1).unwrap();
+    while let Some(event) = watch.next().await {
+        let object: Value = serde_json::from_slice(&event.object).unwrap();
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let pod = trace.pods.iter().find(|pod| pod.name == name).unwrap();
+        let requests = pod.requests();
+        match event.kind {
+            LocalEventKind::Added => {
+                let room = free.iter().zip(&trace.nodes).position(|(free, node)| {
+                    requests.cpu_milli <= free.cpu_milli
+                        && [GPU, GPU_MILLI].iter().all(|gpu| requests.extended(gpu) <= free.extended(gpu))
+                        && (pod.models.is_empty() || pod.models.contains(&node.model))
+                });
+                if let Some(home) = room {
+                    free[home].add(&requests, -1);
+                    homes.insert(name.to_owned(), home);
+                    let node = &trace.nodes[home].name;
+                    let binding = json!({ "metadata": { "name": name }, "target": { "kind": "Node", "name": node } });
+                    client.create_subresource("pods", "default", name, "binding", binding).unwrap();
+                } else {
+                    let message = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.";
+                    let condition = json!({ "type": "PodScheduled", "status": "False", "message": message });
+                    let patch = json!({ "status": { "conditions": [condition] } });
+                    client.patch("pods", "default", name, "status", PatchKind::Strategic, &patch).unwrap();
+                }
+            }
+            LocalEventKind::Deleted => {
+                if let Some(home) = homes.remove(name) {
+                    free[home].add(&requests, 1);
+                }
+            }
+            LocalEventKind::Modified | LocalEventKind::Expired => {}
+        }
+    }
+}
+
+async fn run(trace: Trace, pace: Pace, speed: f64) -> (Summary, Arc<Progress>) {
+    let clock = Clock::scaled(speed);
+    let server = ApiServer::new(ApiServerOptions { clock: clock.clone(), ..ApiServerOptions::default() }).unwrap();
+    let mut options = SandboxOptions::new(clock.clone(), "tests");
+    options.instant = true;
+    options.heartbeat = None;
+    let sandbox = Sandbox::start(&server, trace.scenario(), options).unwrap();
+    let trace = Arc::new(trace);
+    let scheduler = tokio::spawn(first_fit(server.local("scheduler"), trace.clone()));
+    let client = server.local("replay");
+    let options =
+        ReplayOptions { clock, pace, namespace: "default".to_owned(), scheduler_name: "tests".to_owned(), limit: None };
+    let progress = Arc::new(Progress::default());
+    let summary = replay(&trace, Arc::new(client.clone()), &client, &options, progress.clone()).await.unwrap();
+    scheduler.abort();
+    drop(sandbox);
+    (summary, progress)
+}
+
+#[tokio::test]
+async fn a_trace_at_full_speed_is_placed_and_audited() {
+    let (summary, progress) = run(small("full"), Pace::Full { in_flight: 4 }, 1.0).await;
+    assert_eq!((summary.pods, summary.placed, summary.nodes), (5, 3, 2));
+    assert_eq!(summary.unplaced, [("Insufficient nvidia.com/gpu".to_owned(), 2)]);
+    let findings = summary.findings.clone().unwrap();
+    assert!(findings.is_clean(), "{findings:?}");
+    assert_eq!((summary.bound, summary.reference), (3, Some(3)));
+    assert_eq!(progress.created.load(Ordering::Relaxed), 5);
+    assert_eq!(progress.placed.load(Ordering::Relaxed), 3);
+    let text = summary.to_string();
+    assert!(text.starts_with("placed    3 of 5 pods on 2 nodes\nunplaced  2\n"), "{text}");
+    assert!(text.contains("no waiting pod fits any node"), "{text}");
+}
+
+#[tokio::test]
+async fn with_times_pods_leave_and_make_room() {
+    // p-3 comes after p-2 has left.
+    let pods = PODS.replace(",7,70,", ",65,70,");
+    let trace = load("timed", NODES, &pods).unwrap();
+    let (summary, _) = run(trace, Pace::Timed, 200.0).await;
+    assert_eq!((summary.placed, summary.findings.is_some()), (4, false));
+    assert_eq!(summary.unplaced.iter().map(|(_, count)| count).sum::<usize>(), 1);
+    assert!(summary.to_string().contains("at the peak"));
+}
+
+#[tokio::test]
+async fn a_list_without_times_cannot_be_replayed_with_times() {
+    let trace = load("untimed", NODES, "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np-0,1000,1024,1,500\n").unwrap();
+    let server = ApiServer::new(ApiServerOptions::default()).unwrap();
+    let client = server.local("replay");
+    let options = ReplayOptions {
+        clock: Clock::real(),
+        pace: Pace::Timed,
+        namespace: "default".to_owned(),
+        scheduler_name: "tests".to_owned(),
+        limit: None,
+    };
+    let error =
+        replay(&Arc::new(trace), Arc::new(client.clone()), &client, &options, Arc::default()).await.unwrap_err();
+    assert!(error.to_string().contains("can only be fed at full speed"), "{error}");
 }
