@@ -1,0 +1,211 @@
+//! Every endpoint of the contract exists, answers as it should, and is described.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::*;
+use serde_json::json;
+
+const POD: &str = r#"{"pod_name":"a","pod_namespace":"default","pod_spec":{"containers":[],"unheardOf":1}}"#;
+const FEEDBACK: &str = r#"{"prediction_result":{"predicted_node":"n1"},"actual_node":"n1","success":true}"#;
+const EXTENDER: &str = r#"{"Pod":{"metadata":{"name":"a"}},"NodeNames":["n1"]}"#;
+
+/// Method, path, body, status.
+type Call = (&'static str, &'static str, &'static str, u16);
+
+const SCHEDULER: &[Call] = &[
+    ("GET", "/health", "", 200),
+    ("GET", "/livez", "", 200),
+    ("GET", "/readyz", "", 200),
+    ("GET", "/metrics", "", 200),
+    ("GET", "/api/v1/metrics", "", 200),
+    ("GET", "/api/v1/nodes", "", 200),
+    ("GET", "/api/v1/nodes/n1", "", 200),
+    ("POST", "/api/v1/predict", POD, 200),
+    ("POST", "/api/v1/model/train", "", 503),
+    ("GET", "/api/v1/model/status", "", 200),
+    ("GET", "/api/v1/decisions?pod=a&node=n1&since=15m&limit=5", "", 200),
+    ("GET", "/api/v1/decisions/0000000000000001", "", 404),
+    ("GET", "/api/v1/pods/default/never-seen/explain", "", 404),
+    ("GET", "/api/v1/workloads", "", 200),
+    ("GET", "/api/v1/workloads/default/Deployment/never-seen", "", 404),
+    ("GET", "/api/v1/events", "", 200),
+    ("POST", "/extender/filter", EXTENDER, 200),
+    ("POST", "/extender/prioritize", EXTENDER, 200),
+    ("POST", "/extender/preempt", EXTENDER, 503),
+    ("POST", "/extender/bind", EXTENDER, 200),
+];
+
+const LEARNER: &[Call] = &[
+    ("GET", "/health", "", 200),
+    ("POST", "/predict", POD, 200),
+    ("POST", "/feedback", FEEDBACK, 200),
+    ("GET", "/feedback/recent?limit=5", "", 200),
+    ("GET", "/performance", "", 200),
+    ("GET", "/metrics", "", 200),
+    ("GET", "/model/info", "", 200),
+    ("GET", "/model/snapshot", "", 503),
+    ("GET", "/models", "", 200),
+    ("POST", "/models/m1/promote", "", 503),
+    ("POST", "/models/rollback", "", 503),
+    ("POST", "/train", "", 503),
+    ("POST", "/online/update", "", 503),
+    ("GET", "/jobs/j1", "", 404),
+    ("GET", "/data/summary", "", 200),
+    ("POST", "/data/features", POD, 200),
+    ("POST", "/examples", r#"{"examples":[]}"#, 200),
+];
+
+#[tokio::test]
+async fn every_endpoint_of_the_contract_answers_and_is_described() {
+    let f = fixture();
+    for (router, calls) in [(&f.scheduler, SCHEDULER), (&f.learner, LEARNER)] {
+        let (status, openapi) = get(router, "/openapi.json").await;
+        assert_eq!(status, 200);
+        assert!(openapi["openapi"].as_str().unwrap().starts_with("3.1"), "{}", openapi["openapi"]);
+        for (method, path, body, expected) in calls {
+            let response = call(router, request(method, path, *body)).await;
+            assert_eq!(response.status().as_u16(), *expected, "{method} {path}");
+            if *expected >= 400 {
+                let (_, body) = text(response).await;
+                assert!(!body.contains("no_such_path"), "{method} {path}: {body}");
+            }
+            let plain = path.split('?').next().unwrap();
+            let described = openapi["paths"].as_object().unwrap().iter().any(|(pattern, item)| {
+                let same = |(p, s): (&str, &str)| p == s || p.starts_with('{');
+                pattern.split('/').count() == plain.split('/').count()
+                    && pattern.split('/').zip(plain.split('/')).all(same)
+                    && item.get(method.to_lowercase()).is_some()
+            });
+            assert!(described, "{method} {path} is not in /openapi.json");
+        }
+        assert_eq!(openapi["paths"].as_object().unwrap().len(), calls.len(), "described, but not in this table");
+        assert_eq!(call(router, request("GET", "/", "")).await.status().as_u16(), 307);
+        let (status, page) = text(call(router, request("GET", "/docs", "")).await).await;
+        assert!(status == 200 && page.contains("/openapi.json"));
+        for foreign in ["http://", "https://", "src=\"//"] {
+            assert!(!page.contains(foreign), "the page asks for {foreign}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_needs_a_model_says_so() {
+    let f = fixture();
+    for (router, path) in [
+        (&f.scheduler, "/api/v1/model/train"),
+        (&f.learner, "/train"),
+        (&f.learner, "/online/update"),
+        (&f.learner, "/models/rollback"),
+        (&f.learner, "/models/m1/promote"),
+    ] {
+        let (status, body) = post(router, path, "").await;
+        assert_eq!((status, &body["code"]), (503, &json!("not_trained")), "{path}");
+        assert!(body["error"].is_string() && body["details"].is_object(), "{body}");
+    }
+    let (_, info) = get(&f.learner, "/model/info").await;
+    assert_eq!((&info["is_trained"], &info["trained_at"]), (&json!(false), &json!(null)));
+    assert_eq!(info["feature_names"].as_array().unwrap().len(), 13);
+    let (_, status) = get(&f.scheduler, "/api/v1/model/status").await;
+    assert_eq!((&status["model_id"], &status["fallback_reason"]), (&json!(null), &json!("not_trained")));
+}
+
+#[tokio::test]
+async fn bad_requests_are_told_what_is_wrong() {
+    let f = fixture();
+    let cases = [
+        ("/predict", "{\"pod_name\": \"a\",\n oops}", 400, "malformed_json", "line 2 column 2"),
+        ("/predict", "", 400, "malformed_json", "EOF"),
+        ("/predict", r#"{"pod_namespace":"default"}"#, 422, "invalid_body", "pod_name"),
+        ("/predict", r#"{"pod_name":"a"}"#, 422, "invalid_body", "pod_spec"),
+        ("/predict", r#"{"pod_name":"a","pod_spec":[]}"#, 422, "invalid_body", "pod_spec"),
+        ("/predict", r#"{"pod_name":7,"pod_spec":{}}"#, 422, "invalid_body", "line 1"),
+        ("/predict", r#"{"pod_name":"missing","pod_spec":{}}"#, 404, "pod_not_found", "missing"),
+        ("/feedback", r#"{"prediction_result":{},"success":true}"#, 422, "invalid_body", "actual_node"),
+        ("/feedback", r#"{"actual_node":"n1"}"#, 422, "invalid_feedback", "success"),
+        (
+            "/feedback",
+            r#"{"actual_node":"n1","success":true,"prediction_result":{"confidence":7}}"#,
+            422,
+            "invalid_feedback",
+            "confidence",
+        ),
+        (
+            "/feedback",
+            r#"{"actual_node":"n1","success":true,"prediction_result":{"decision_id":"x"}}"#,
+            422,
+            "invalid_feedback",
+            "decision_id",
+        ),
+        (
+            "/examples",
+            r#"{"examples":[{"decision_id":"0000000000000001","at":1,"node":"n1","label":"immature","propensity":1,"features":[]}]}"#,
+            422,
+            "invalid_example",
+            "examples[0].label",
+        ),
+        ("/nothing", "", 404, "no_such_path", "/nothing"),
+        ("/health", "", 405, "method_not_allowed", "POST"),
+    ];
+    for (path, body, status, code, names) in cases {
+        let (got, answer) = post(&f.learner, path, body).await;
+        assert_eq!((got, answer["code"].as_str().unwrap()), (status, code), "{path} {body}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(names), "{path} {body}: {answer}");
+    }
+    let (status, answer) = post(&f.learner, "/predict", "x".repeat((3 << 20) + 1)).await;
+    assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")));
+    for query in ["limit=many", "since=yesterday"] {
+        let (status, answer) = get(&f.scheduler, &format!("/api/v1/decisions?{query}")).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_query")), "{query}: {answer}");
+    }
+    let (status, answer) = get(&f.scheduler, "/api/v1/nodes/n9").await;
+    assert_eq!((status, &answer["code"]), (404, &json!("node_not_found")));
+}
+
+#[tokio::test]
+async fn state_changes_need_the_token_beyond_loopback() {
+    use augur_api::{Access, CheckStatus};
+    let with = |token: Option<&str>| {
+        let mut request = request("POST", "/feedback", FEEDBACK);
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        request
+    };
+    let f = fixture_with(Access::Token("secret".to_owned()), CheckStatus::Healthy);
+    for (token, status) in [(None, 401), (Some("wrong"), 403), (Some("secret"), 200)] {
+        assert_eq!(call(&f.learner, with(token)).await.status().as_u16(), status, "{token:?}");
+    }
+    let (status, _) = post(&f.learner, "/predict", POD).await;
+    assert_eq!(status, 200, "a prediction changes nothing");
+    for path in ["/examples", "/train", "/online/update", "/models/rollback", "/models/m/promote"] {
+        assert_eq!(post(&f.learner, path, "{}").await.0, 401, "{path}");
+    }
+    assert_eq!(post(&f.scheduler, "/api/v1/model/train", "").await.0, 401);
+    let f = fixture_with(Access::Closed, CheckStatus::Healthy);
+    assert_eq!(call(&f.learner, with(Some("any"))).await.status().as_u16(), 403);
+}
+
+#[tokio::test]
+async fn health_is_503_only_without_kubernetes() {
+    use augur_api::{Access, CheckStatus};
+    for (kubernetes, code, status, learner) in [
+        (CheckStatus::Healthy, 200, "healthy", "healthy"),
+        (CheckStatus::Degraded, 200, "degraded", "healthy"),
+        (CheckStatus::Unhealthy, 503, "unhealthy", "degraded"),
+    ] {
+        let f = fixture_with(Access::Loopback, kubernetes);
+        let (got, body) = get(&f.scheduler, "/health").await;
+        assert_eq!((got, body["status"].as_str().unwrap()), (code, status));
+        assert_eq!(body["service"], "ai-scheduler");
+        for check in ["kubernetes", "metrics_api", "learner", "model", "history", "leader"] {
+            assert!(body["checks"][check]["status"].is_string(), "{check}: {body}");
+        }
+        let (_, body) = get(&f.learner, "/health").await;
+        assert_eq!((body["status"].as_str().unwrap(), body["version"].as_str().unwrap()), (learner, "1.2.3"));
+        assert_eq!(body["go_backend"], body["scheduler"]);
+    }
+    let f = fixture_with(Access::Loopback, CheckStatus::Unhealthy);
+    assert_eq!(get(&f.scheduler, "/readyz").await.0, 503);
+    assert_eq!(get(&f.scheduler, "/livez").await.0, 200);
+}
