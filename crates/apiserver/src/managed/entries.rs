@@ -57,27 +57,32 @@ const ANCIENT: &str = "ancient-changes";
 
 impl Entries {
     /// Reads `metadata.managedFields`; `None` when an entry is malformed.
-    pub fn read(list: &[Value]) -> Option<Entries> {
-        let mut entries = Entries::default();
+    pub fn read(list: Vec<Value>) -> Option<Entries> {
+        let mut entries = Entries(Vec::with_capacity(list.len() + 1));
         for value in list {
-            let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
-            let operation = match text("operation") {
+            let Value::Object(mut map) = value else { return None };
+            let mut text = |name: &str| match map.remove(name) {
+                Some(Value::String(text)) => text,
+                _ => String::new(),
+            };
+            let operation = match text("operation").as_str() {
                 "Apply" => Operation::Apply,
                 "Update" => Operation::Update,
                 _ => return None,
             };
-            if text("apiVersion").is_empty() || text("fieldsType") != "FieldsV1" {
+            if text("fieldsType") != "FieldsV1" {
                 return None;
             }
-            let set = value.get("fieldsV1").map_or(Some(Set::default()), Set::read)?;
-            let entry = Entry {
-                manager: text("manager").to_owned(),
-                operation,
-                api_version: text("apiVersion").to_owned(),
-                subresource: text("subresource").to_owned(),
-                time: value.get("time").and_then(Value::as_str).map(str::to_owned),
-                set,
+            let (manager, api_version, subresource) = (text("manager"), text("apiVersion"), text("subresource"));
+            if api_version.is_empty() {
+                return None;
+            }
+            let time = Some(text("time")).filter(|time| !time.is_empty());
+            let set = match map.remove("fieldsV1") {
+                Some(fields) => Set::read(fields)?,
+                None => Set::default(),
             };
+            let entry = Entry { manager, operation, api_version, subresource, time, set };
             match entries.position(&entry) {
                 Some(at) => entries.0[at] = entry,
                 None => entries.0.push(entry),

@@ -49,10 +49,12 @@ impl Writer<'_> {
 /// An empty list of `managedFields`, or a list with one empty entry, ends the tracking.
 pub fn track_update(ty: &'static Type, live: Option<&Value>, new: &mut Value, by: &Writer<'_>) {
     let given = take_managed_fields(new);
-    let of_live = || live.and_then(managed_fields).and_then(|list| Entries::read(list)).unwrap_or_default();
-    let mut entries = match &given {
-        _ if !by.subresource.is_empty() => of_live(),
-        Some(list) if is_reset(list) => Entries::default(),
+    let live_list = live.and_then(managed_fields);
+    let of_live = || live_list.cloned().and_then(Entries::read).unwrap_or_default();
+    let mut entries = match given {
+        // Mostly the list came along unchanged.
+        Some(list) if !by.subresource.is_empty() && Some(&list) != live_list => of_live(),
+        Some(list) if is_reset(&list) => Entries::default(),
         Some(list) => Entries::read(list).unwrap_or_else(of_live),
         None => of_live(),
     };
@@ -103,7 +105,7 @@ fn record(ty: &'static Type, live: Option<&Value>, new: &Value, entries: &mut En
 /// server leaves it out there. `new` is the scaled object itself.
 pub fn track_scale(live: &Value, new: &mut Value, by: &Writer<'_>) {
     take_managed_fields(new);
-    let mut entries = managed_fields(live).and_then(|list| Entries::read(list)).unwrap_or_default();
+    let mut entries = managed_fields(live).cloned().and_then(Entries::read).unwrap_or_default();
     if live.pointer("/spec/replicas") != new.pointer("/spec/replicas") {
         let replicas = Set::of_path(&["spec", "replicas"]);
         for entry in &mut entries.0 {
@@ -172,7 +174,7 @@ pub fn apply(
         nothing = schema::zero_object(ty);
         &nothing
     };
-    let mut entries = managed_fields(live).and_then(|list| Entries::read(list)).unwrap_or_default();
+    let mut entries = managed_fields(live).cloned().and_then(Entries::read).unwrap_or_default();
     if entries.0.is_empty() {
         let before = Writer { manager: "before-first-apply", ..*by };
         record(ty, None, live, &mut entries, &before);
@@ -377,31 +379,23 @@ fn is_reset(list: &[Value]) -> bool {
     }
 }
 
-/// Fields that nobody owns, as they identify the object or are the API server's own.
+/// Edges below the metadata that nobody owns, as they identify the object or are the API server's own.
 const NOT_OWNED: &[&str] = &[
-    "name",
-    "namespace",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-    "clusterName",
-    "generation",
-    "managedFields",
-    "resourceVersion",
+    "f:name",
+    "f:namespace",
+    "f:creationTimestamp",
+    "f:selfLink",
+    "f:uid",
+    "f:clusterName",
+    "f:generation",
+    "f:managedFields",
+    "f:resourceVersion",
 ];
 
 fn strip(set: &mut Set) {
-    set.children.remove("f:apiVersion");
-    set.children.remove("f:kind");
-    if let Some(metadata) = set.children.get_mut("f:metadata") {
-        metadata.member = false;
-        for name in NOT_OWNED {
-            metadata.children.remove(&format!("f:{name}"));
-        }
-        if metadata.is_empty() {
-            set.children.remove("f:metadata");
-        }
-    }
+    set.remove_edge("f:apiVersion");
+    set.remove_edge("f:kind");
+    set.remove_edges_below("f:metadata", NOT_OWNED);
 }
 
 /// What writes through a subresource cannot change, and so do not come to own.

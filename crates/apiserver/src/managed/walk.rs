@@ -138,9 +138,7 @@ fn diff_lists(item: &'static Wire, keys: &[&str], old: Option<&Value>, new: Opti
         // Items that occur more than once are owned as one value.
         let mut below = match (before.as_slice(), after.as_slice()) {
             ([] | [_], [] | [_]) => self::diff(shape, before.first().copied(), after.first().copied()),
-            ([_, _, ..], [_, _, ..]) => {
-                Diff { modified: Set { member: before != after, ..Set::default() }, ..Diff::default() }
-            }
+            ([_, _, ..], [_, _, ..]) => Diff { modified: Set::here(before != after), ..Diff::default() },
             ([_, _, ..], _) => after.first().map_or_else(Diff::default, |value| self::diff(shape, None, Some(*value))),
             _ => before.first().map_or_else(Diff::default, |value| self::diff(shape, Some(*value), None)),
         };
@@ -171,7 +169,7 @@ pub(super) fn field_set(shape: Shape, value: &Value) -> Set {
                 if let Ok(edge) = edge_of_item(item, keys, value) {
                     let mut below = field_set(Shape::of_item(item), value);
                     below.member = true;
-                    set.children.entry(edge).or_default().union(below);
+                    set.put_more(edge, below);
                 }
             }
         }
@@ -279,15 +277,15 @@ pub(super) fn remove(shape: Shape, value: &Value, set: &Set) -> Option<Value> {
         (Shape::Struct(_) | Shape::Map(_), Value::Object(map)) => {
             let (mut out, mut matched) = (Map::new(), false);
             for (name, value) in map {
-                let below = set.children.get(&edge_of_name(name));
-                if below.is_some_and(|below| below.member) {
+                let below = set.child(&edge_of_name(name));
+                if below.as_ref().is_some_and(|below| below.member) {
                     continue;
                 }
                 let left = match below {
                     None => value.clone(),
                     Some(below) => {
                         matched = true;
-                        remove(shape.child(name), value, below).unwrap_or_else(|| emptied(value))
+                        remove(shape.child(name), value, &below).unwrap_or_else(|| emptied(value))
                     }
                 };
                 out.insert(name.clone(), left);
@@ -299,15 +297,15 @@ pub(super) fn remove(shape: Shape, value: &Value, set: &Set) -> Option<Value> {
             let (mut out, mut matched) = (Vec::new(), false);
             for value in list {
                 let edge = edge_of_item(item, keys, value).unwrap_or_default();
-                let below = set.children.get(&edge);
-                if below.is_some_and(|below| below.member) {
+                let below = set.child(&edge);
+                if below.as_ref().is_some_and(|below| below.member) {
                     continue;
                 }
                 out.push(match below {
                     None => value.clone(),
                     Some(below) => {
                         matched = true;
-                        remove(Shape::of_item(item), value, below).unwrap_or_else(|| emptied(value))
+                        remove(Shape::of_item(item), value, &below).unwrap_or_else(|| emptied(value))
                     }
                 });
             }
@@ -327,18 +325,20 @@ fn emptied(value: &Value) -> Value {
 }
 
 /// The set with every struct field that leads to a member as a member of its own.
-pub(super) fn with_named_fields(shape: Shape, mut set: Set) -> Set {
-    for (edge, below) in &mut set.children {
+pub(super) fn with_named_fields(shape: Shape, set: Set) -> Set {
+    let mut out = Set::here(set.member);
+    for (edge, below) in set.into_edges() {
         let name = edge.strip_prefix("f:");
         let named = matches!((shape, name), (Shape::Struct(ty), Some(name)) if ty.field(name).is_some());
         let child = match (shape, name) {
             (Shape::Set(item) | Shape::Items(item, _), _) => Shape::of_item(item),
             (_, name) => shape.child(name.unwrap_or_default()),
         };
-        *below = with_named_fields(child, std::mem::take(below));
+        let mut below = with_named_fields(child, below);
         below.member |= named;
+        out.put(|| edge, below);
     }
-    set
+    out
 }
 
 /// What of a configuration does not fit its type, as `path: message`.
@@ -364,9 +364,10 @@ pub(super) fn validate(shape: Shape, value: &Value, path: &str, errors: &mut Vec
                 match edge_of_item(item, keys, value) {
                     Err(why) => errors.push(format!("{path}: element {index}: {why}")),
                     Ok(edge) => {
-                        let one = Set { member: false, children: BTreeMap::from([(edge.clone(), Set::leaf())]) };
+                        let mut one = Set::default();
+                        one.put(|| edge.clone(), Set::leaf());
                         let shown = one.paths().concat();
-                        if seen.children.contains_key(&edge) {
+                        if seen.contains_edge(&edge) {
                             errors.push(format!("{path}: duplicate entries for key {shown}"));
                         }
                         seen.union(one);
