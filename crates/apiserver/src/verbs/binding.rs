@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::update::storage_conflict;
 use super::{Answer, Target, WriteOptions, Written, meta_mut, meta_text, seconds};
 use crate::error::ApiError;
-use crate::managed::{self, Writer};
 use crate::server::ApiServer;
 use crate::store::WriteError;
 
@@ -38,13 +37,6 @@ impl ApiServer {
             precondition("ResourceVersion", meta_text(binding, "resourceVersion"), &entry.revision.to_string())?;
             let mut pod = live.clone();
             assign(&mut pod, node, binding, &seconds(self.now())).map_err(|why| refused(target.name, &why))?;
-            let by = Writer {
-                manager: options.manager,
-                api_version: "v1",
-                subresource: target.subresource,
-                now: self.now(),
-            };
-            managed::track_update(Self::type_of(target.resource)?, Some(&live), &mut pod, &by);
             match self.commit(target, options, &entry, &live, pod, Vec::new()) {
                 Ok(_) => {
                     let mut status = super::delete::success(Value::Null);
