@@ -1,221 +1,201 @@
 #!/usr/bin/env python3
 """Writes crates/apiserver/src/schema/types.txt: names, wire types and list semantics of the Kubernetes API types.
 
-Only facts are taken from the Go sources (never their sentences):  schema_from_go.py KUBERNETES_CHECKOUT > types.txt
-The format is described in crates/apiserver/src/schema/table.rs.
+    schema_from_go.py KUBERNETES_CHECKOUT > crates/apiserver/src/schema/types.txt
+
+Only facts are taken from the Go sources (never their sentences): the JSON names of fields, their types, and the markers
+of patch strategies, merge keys, list types and defaults. The format is described in crates/apiserver/src/schema/table.rs.
 """
-import os
+
+import pathlib
 import re
 import sys
 
-ROOT = sys.argv[1]
-API = os.path.join(ROOT, "staging/src/k8s.io/api")
-MACH = os.path.join(ROOT, "staging/src/k8s.io/apimachinery/pkg")
-
-PACKAGES = {  # our id -> (directory, the Go package name that error texts show)
-    "meta.v1": (os.path.join(MACH, "apis/meta/v1"), "v1"),
-    "core.v1": (os.path.join(API, "core/v1"), "v1"),
-    "apps.v1": (os.path.join(API, "apps/v1"), "v1"),
-    "batch.v1": (os.path.join(API, "batch/v1"), "v1"),
-    "policy.v1": (os.path.join(API, "policy/v1"), "v1"),
-    "coordination.v1": (os.path.join(API, "coordination/v1"), "v1"),
-    "scheduling.v1": (os.path.join(API, "scheduling/v1"), "v1"),
-    "storage.v1": (os.path.join(API, "storage/v1"), "v1"),
-    "events.v1": (os.path.join(API, "events/v1"), "v1"),
-    "discovery.v1": (os.path.join(API, "discovery/v1"), "v1"),
-    "rbac.v1": (os.path.join(API, "rbac/v1"), "v1"),
-    "resource.v1": (os.path.join(API, "resource/v1"), "v1"),
-    "authorization.v1": (os.path.join(API, "authorization/v1"), "v1"),
-    "authentication.v1": (os.path.join(API, "authentication/v1"), "v1"),
-    "autoscaling.v1": (os.path.join(API, "autoscaling/v1"), "v1"),
-    "networking.v1": (os.path.join(API, "networking/v1"), "v1"),
-    "node.v1": (os.path.join(API, "node/v1"), "v1"),
+# Group and version as the table calls them, and the directory below staging/src/k8s.io that declares their types.
+PACKAGES = {"meta.v1": "apimachinery/pkg/apis/meta/v1"} | {
+    f"{group}.v1": f"api/{group}/v1"
+    for group in (
+        "core apps batch policy coordination scheduling storage events discovery rbac resource authorization"
+        " authentication autoscaling networking node"
+    ).split()
 }
-ROOTS = """core.v1: Pod Node Namespace Event ConfigMap Secret Service Endpoints ServiceAccount PersistentVolume
-PersistentVolumeClaim ReplicationController ResourceQuota LimitRange Binding PodTemplate
-apps.v1: Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision
-batch.v1: Job CronJob
-policy.v1: PodDisruptionBudget Eviction
-coordination.v1: Lease
-scheduling.v1: PriorityClass
-storage.v1: StorageClass CSINode CSIDriver CSIStorageCapacity VolumeAttachment VolumeAttributesClass
-events.v1: Event
-discovery.v1: EndpointSlice
-rbac.v1: Role RoleBinding ClusterRole ClusterRoleBinding
-resource.v1: ResourceClaim ResourceClaimTemplate ResourceSlice DeviceClass
-authorization.v1: SelfSubjectAccessReview SubjectAccessReview LocalSubjectAccessReview SelfSubjectRulesReview
-authentication.v1: TokenReview TokenRequest SelfSubjectReview
-autoscaling.v1: Scale
-node.v1: RuntimeClass
-networking.v1: Ingress IngressClass NetworkPolicy
-meta.v1: Status ListMeta DeleteOptions"""
-IMPORTS = {"apiv1": "core.v1", "k8s_api_v1": "core.v1", "metav1": "meta.v1", "v1": "core.v1", "corev1": "core.v1", "core": "core.v1", "api": "core.v1"}
-SPECIAL = {"meta.v1.Time": "t", "meta.v1.MicroTime": "mt", "meta.v1.Duration": "dur", "meta.v1.FieldsV1": "any",
-           "resource.Quantity": "q", "intstr.IntOrString": "ios", "runtime.RawExtension": "any",
-           "runtime.Object": "any"}
-PRIM = {"string": "s", "bool": "b", "int32": "i32", "int64": "i64", "int": "i64", "uint8": "i32", "float64": "f64",
-        "byte": "byte", "types.UID": "s:types.UID", "interface{}": "any", "uint16": "i32", "int16": "i32"}
 
-decls = {}  # id -> ("struct", [lines]) | ("alias", go type)
+# The kinds that are wanted; everything that they refer to follows.
+ROOTS = {
+    "core.v1": "Pod Node Namespace Event ConfigMap Secret Service Endpoints ServiceAccount PersistentVolume"
+    " PersistentVolumeClaim ReplicationController ResourceQuota LimitRange Binding PodTemplate",
+    "apps.v1": "Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision",
+    "batch.v1": "Job CronJob",
+    "policy.v1": "PodDisruptionBudget Eviction",
+    "coordination.v1": "Lease",
+    "scheduling.v1": "PriorityClass",
+    "storage.v1": "StorageClass CSINode CSIDriver CSIStorageCapacity VolumeAttachment VolumeAttributesClass",
+    "events.v1": "Event",
+    "discovery.v1": "EndpointSlice",
+    "rbac.v1": "Role RoleBinding ClusterRole ClusterRoleBinding",
+    "resource.v1": "ResourceClaim ResourceClaimTemplate ResourceSlice DeviceClass",
+    "authorization.v1": "SelfSubjectAccessReview SubjectAccessReview LocalSubjectAccessReview SelfSubjectRulesReview",
+    "authentication.v1": "TokenReview TokenRequest SelfSubjectReview",
+    "autoscaling.v1": "Scale",
+    "node.v1": "RuntimeClass",
+    "networking.v1": "Ingress IngressClass NetworkPolicy",
+    "meta.v1": "Status ListMeta DeleteOptions",
+}
+
+# How the sources call the packages that they import.
+IMPORTS = {"metav1": "meta.v1"} | {name: "core.v1" for name in "apiv1 k8s_api_v1 v1 corev1 core api".split()}
+FOREIGN = {"resource", "intstr", "runtime", "types"}
+
+WIRES = {
+    "string": "s", "bool": "b", "int32": "i32", "int64": "i64", "int": "i64", "uint8": "i32", "uint16": "i32",
+    "int16": "i32", "float64": "f64", "byte": "byte", "interface{}": "any", "types.UID": "s:types.UID",
+    "meta.v1.Time": "t", "meta.v1.MicroTime": "mt", "meta.v1.Duration": "dur", "meta.v1.FieldsV1": "any",
+    "resource.Quantity": "q", "intstr.IntOrString": "ios", "runtime.RawExtension": "any", "runtime.Object": "any",
+}  # fmt: skip
+
+STRUCT = re.compile(r"type (\w+) struct \{\s*(\})?")
+ALIAS = re.compile(r"type (\w+) (?:=\s*)?([\w\[\]\.\*]+)\s*(?://.*)?$")
+FIELD = re.compile(r"(?:(\w+)\s+)?([\w\[\]\.\*]+(?:\{\})?)\s+`(.*)`")
+MAP = re.compile(r"map\[([\w\.]+)\](.*)")
 
 
-def load(pkg, directory):
-    for name in sorted(os.listdir(directory)):
-        if not name.endswith(".go") or name.endswith("_test.go") or "generated" in name:
+def declarations(package, directory):
+    """Yields every declared name with the lines of its struct and the comments before it, or with the type it stands for."""
+    for path in sorted(directory.glob("*.go")):
+        if path.name.endswith("_test.go") or "generated" in path.name:
             continue
-        lines = open(os.path.join(directory, name), encoding="utf-8").read().split("\n")
-        i = 0
-        comment = []
-        while i < len(lines):
-            line = lines[i]
-            m = re.match(r"type (\w+) struct \{\s*(\})?", line)
-            a = re.match(r"type (\w+) (=\s*)?([\w\[\]\.\*]+)\s*(//.*)?$", line)
+        lines = iter(path.read_text(encoding="utf-8").split("\n"))
+        comments = []
+        for line in lines:
+            struct, alias = STRUCT.match(line), ALIAS.match(line)
             if line.startswith("//"):
-                comment.append(line)
-            elif m:
+                comments.append(line)
+                continue
+            if struct:
                 body = []
-                if not m.group(2):
-                    i += 1
-                    while not lines[i].startswith("}"):
-                        body.append(lines[i].strip())
-                        i += 1
-                decls[f"{pkg}.{m.group(1)}"] = ("struct", body, [c for c in comment if "+" in c])
-                comment = []
-            elif a and a.group(3) not in ("interface", "struct"):
-                decls[f"{pkg}.{a.group(1)}"] = ("alias", a.group(3))
-                comment = []
-            else:
-                comment = []
-            i += 1
-        # grouped declarations: type ( X struct {...} ) do not occur in the packages above
+                if not struct[2]:
+                    while not (inner := next(lines)).startswith("}"):
+                        body.append(inner.strip())
+                yield f"{package}.{struct[1]}", (body, comments, None)
+            elif alias and alias[2] not in ("interface", "struct"):
+                yield f"{package}.{alias[1]}", (None, None, alias[2])
+            comments = []
 
 
-for pkg, (directory, _) in PACKAGES.items():
-    load(pkg, directory)
+class Table:
+    """The declarations of a checkout, and what is to be written of them."""
 
-emitted, out = set(), []
+    def __init__(self, checkout):
+        staging = pathlib.Path(checkout) / "staging/src/k8s.io"
+        self.declared = {}
+        for package, directory in PACKAGES.items():
+            self.declared |= dict(declarations(package, staging / directory))
 
+    def write(self):
+        """Prints the table."""
+        todo = [f"{package}.{name}" for package, names in ROOTS.items() for name in names.split()]
+        done = {}
+        while todo:
+            full = todo.pop(0)
+            if full not in done:
+                more = []
+                atomic = " at" if any(is_atomic(comment) for comment in self.declared[full][1]) else ""
+                done[full] = (atomic, self.fields(full, more))
+                todo = more + todo
+        for full, (atomic, rows) in sorted(done.items()):
+            print(f"# {full} {shown(full)}{atomic}", *rows, sep="\n")
 
-def resolve(pkg, name):
-    if "." in name:
-        alias, base = name.split(".")
-        if alias in ("resource", "intstr", "runtime", "types"):
-            return name
-        return f"{IMPORTS[alias]}.{base}"
-    return f"{pkg}.{name}"
+    def fields(self, full, todo):
+        """The rows of a struct's fields; the structs that they refer to are added to `todo`."""
+        package = full.rsplit(".", 1)[0]
+        rows, marks = [], []
+        for line in self.declared[full][0]:
+            if line.startswith("//"):
+                if mark := re.match(r"//\s*\+(.*)", line):
+                    marks.append(mark[1].strip())
+                continue
+            if field := FIELD.match(line):
+                rows += self.field(package, *field.groups(), marks, todo)
+            marks = []
+        return rows
 
+    def field(self, package, name, go, tags, marks, todo):
+        """The row of one field, or those of the struct that it embeds."""
+        tag = re.search(r'json:"([^"]*)"', tags)
+        json_name, *options = (tag[1] if tag else "").split(",")
+        if "inline" in options or (tag and not json_name and name is None):
+            return self.fields(resolve(package, go.lstrip("*")), todo)
+        if json_name in ("", "-"):
+            return []
+        required = "required" in marks or ("omitempty" not in options and "optional" not in marks)
+        flags = (
+            "p" * go.startswith("*") + "o" * ("omitempty" in options) + "z" * ("omitzero" in options) + "r" * required
+        )
+        return [" ".join([json_name, self.wire(package, go, todo), flags or "-", *semantics(tags, marks)])]
 
-def show(full):
-    """The Go name in error texts."""
-    pkg, name = full.rsplit(".", 1)
-    return f"{PACKAGES[pkg][1]}.{name}" if pkg in PACKAGES else full
-
-
-def wire(pkg, go, todo):
-    go = go.lstrip("*")
-    if go == "[]byte":
-        return "bytes"
-    if go.startswith("[]"):
-        return "[]" + wire(pkg, go[2:], todo)
-    m = re.match(r"map\[([\w\.]+)\](.*)", go)
-    if m:
-        return "{}" + wire(pkg, m.group(2), todo)
-    if go in PRIM:
-        return PRIM[go]
-    full = resolve(pkg, go)
-    if full in SPECIAL:
-        return SPECIAL[full]
-    if full in PRIM:
-        return PRIM[full]
-    kind = decls[full]
-    if kind[0] == "alias":
-        base = wire(full.rsplit(".", 1)[0], kind[1], todo)
+    def wire(self, package, go, todo):
+        """The wire type of a Go type."""
+        go = go.lstrip("*")
+        if go == "[]byte":
+            return "bytes"
+        if go.startswith("[]"):
+            return "[]" + self.wire(package, go[2:], todo)
+        if mapping := MAP.match(go):
+            return "{}" + self.wire(package, mapping[2], todo)
+        full = go if go in WIRES else resolve(package, go)
+        if full in WIRES:
+            return WIRES[full]
+        stands_for = self.declared[full][2]
+        if stands_for is None:
+            todo.append(full)
+            return "@" + full
+        base = self.wire(full.rsplit(".", 1)[0], stands_for, todo)
         if base.startswith("@") or base in ("q", "t", "any", "dur"):
             return base
         if base.startswith("s"):
-            return "s:" + show(full)
-        if base.startswith(("[]", "{}")):
-            return f"<{show(full)}>{base}"
-        return base
-    todo.append(full)
-    return "@" + full
+            return "s:" + shown(full)
+        return f"<{shown(full)}>{base}" if base.startswith(("[]", "{}")) else base
 
 
-def fields(full, todo):
-    pkg = full.rsplit(".", 1)[0]
-    rows, marks = [], []
-    for line in decls[full][1]:
-        if line.startswith("//"):
-            m = re.match(r"//\s*\+(.*)", line)
-            if m:
-                marks.append(m.group(1).strip())
-            continue
-        if not line:
-            marks = []
-            continue
-        m = re.match(r"(?:(\w+)\s+)?([\w\[\]\.\*]+(?:\{\})?)\s+`(.*)`", line)
-        if not m:
-            marks = []
-            continue
-        _, go, tags = m.groups()
-        js = re.search(r'json:"([^"]*)"', tags)
-        parts = (js.group(1) if js else "").split(",")
-        if "inline" in parts or (js and parts[0] == "" and m.group(1) is None):
-            rows += fields(resolve(pkg, go.lstrip("*")), todo)
-            marks = []
-            continue
-        if not parts[0] or parts[0] == "-":
-            marks = []
-            continue
-        flags = ""
-        if go.startswith("*"):
-            flags += "p"
-        if "omitempty" in parts:
-            flags += "o"
-        if "omitzero" in parts:
-            flags += "z"
-        if "required" in marks or ("omitempty" not in parts and "optional" not in marks):
-            flags += "r"
-        extra = []
-        strategy = re.search(r'patchStrategy:"([^"]*)"', tags)
-        key = re.search(r'patchMergeKey:"([^"]*)"', tags)
-        if strategy:
-            extra.append("ps=" + strategy.group(1))
-        if key:
-            extra.append("mk=" + key.group(1))
-        keys = [x.split("=", 1)[1] for x in marks if x.startswith("listMapKey=")]
-        for x in marks:
-            if x.startswith("listType="):
-                extra.append("lt=" + x.split("=", 1)[1])
-            if x.startswith(("structType=atomic", "mapType=atomic")):
-                extra.append("at")
-            if x.startswith("default="):
-                value = x.split("=", 1)[1]
-                if value.startswith('"') or value.isdigit():
-                    extra.append("d=" + value.strip('"'))
-        if keys:
-            extra.append("lk=" + ",".join(keys))
-        rows.append(" ".join([parts[0], wire(pkg, go, todo), flags or "-", *extra]))
-        marks = []
-    return rows
+def semantics(tags, marks):
+    """How lists and maps are merged, and defaults."""
+    extra = []
+    for short, name in (("ps", "patchStrategy"), ("mk", "patchMergeKey")):
+        if value := re.search(rf'{name}:"([^"]*)"', tags):
+            extra.append(f"{short}={value[1]}")
+    keys = []
+    for mark in marks:
+        name, _, value = mark.partition("=")
+        if name == "listMapKey":
+            keys.append(value)
+        elif name == "listType":
+            extra.append("lt=" + value)
+        elif is_atomic(mark):
+            extra.append("at")
+        elif name == "default" and (value.startswith('"') or value.isdigit()):
+            extra.append("d=" + value.strip('"'))
+    return extra + (["lk=" + ",".join(keys)] if keys else [])
 
 
-todo = []
-for line in ROOTS.replace("\n", " ").split(" "):
-    if line.endswith(":"):
-        current = line[:-1]
-    elif line:
-        todo.append(f"{current}.{line}")
-ordered = []
-while todo:
-    full = todo.pop(0)
-    if full in emitted:
-        continue
-    emitted.add(full)
-    more = []
-    atomic = " at" if any("structType=atomic" in c or "mapType=atomic" in c for c in decls[full][2]) else ""
-    ordered.append((full, atomic, fields(full, more)))
-    todo = more + todo
-for full, atomic, rows in sorted(ordered):
-    print(f"# {full} {show(full)}{atomic}")
-    print("\n".join(rows))
+def is_atomic(mark):
+    return re.search(r"(structType|mapType)=atomic", mark) is not None
+
+
+def resolve(package, name):
+    """The full name of a type as a package calls it."""
+    alias, dot, base = name.partition(".")
+    if not dot:
+        return f"{package}.{name}"
+    return name if alias in FOREIGN else f"{IMPORTS[alias]}.{base}"
+
+
+def shown(full):
+    """The name that Go's error texts show."""
+    package, name = full.rsplit(".", 1)
+    return f"v1.{name}" if package in PACKAGES else full
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    Table(sys.argv[1]).write()
