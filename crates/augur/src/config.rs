@@ -3,6 +3,8 @@
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::span::Span;
+
 /// Why a configuration is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
@@ -41,18 +43,18 @@ section!(Config {
 section!(Server {
     host: String = "0.0.0.0".to_owned(),
     port: Option<u16> = None,
-    read_timeout: String = "30s".to_owned(),
-    write_timeout: String = "30s".to_owned(),
+    read_timeout: Span = Span::seconds(30),
+    write_timeout: Span = Span::seconds(30),
 });
 section!(Kubernetes {
     in_cluster: bool = false,
     kubeconfig_path: String = "~/.kube/config".to_owned(),
-    api_timeout: String = "30s".to_owned(),
+    api_timeout: Span = Span::seconds(30),
 });
 section!(Metrics {
-    collection_interval: String = "30s".to_owned(),
-    cache_duration: String = "168h".to_owned(),
-    api_timeout: String = "10s".to_owned(),
+    collection_interval: Span = Span::seconds(30),
+    cache_duration: Span = Span::seconds(168 * 3600),
+    api_timeout: Span = Span::seconds(10),
     enable_fallback: bool = true,
 });
 section!(Scheduler {
@@ -83,9 +85,9 @@ section!(Model {
 section!(OnlineLearning {
     feedback_threshold: u32 = 10,
     performance_threshold: f64 = 0.8,
-    update_interval: String = "24h".to_owned(),
+    update_interval: Span = Span::seconds(24 * 3600),
 });
-section!(Data { cache_duration: String = "168h".to_owned(), feature_count: u32 = 13 });
+section!(Data { cache_duration: Span = Span::seconds(168 * 3600), feature_count: u32 = 13 });
 
 impl Config {
     /// The configuration of a file; without one, the defaults.

@@ -3,10 +3,13 @@
 mod cli;
 mod commands;
 mod config;
+mod engine;
 mod kubeconfig;
 mod listen;
 mod logging;
 mod output;
+mod services;
+mod span;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Health(args) => commands::health::run(args).await,
             Command::Config(args) => commands::config::run(&args),
+            Command::Scheduler(args) => commands::scheduler::run(args).await,
             _ => anyhow::bail!("not wired yet"),
         }
     })

@@ -40,6 +40,12 @@ impl Skipped {
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         Skipped { reason, detail: detail.into() }
     }
+
+    /// The same, of a place within `place`.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        Skipped { detail: format!("{place}.{}", self.detail), ..self }
+    }
 }
 
 /// The reason for skipping what is no JSON of the kind.

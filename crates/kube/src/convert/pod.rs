@@ -21,7 +21,7 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
     if meta.name.is_empty() || meta.uid.is_empty() {
         return Err(Skipped::new(NAMELESS, "a pod without name or uid"));
     }
-    let mut resources = pod_resources(&pod.spec)?;
+    let mut resources = pod_resources(&pod.spec).map_err(|skipped| skipped.within("spec"))?;
     let spec = spec_with(meta, &pod.spec, &resources);
     let status = &pod.status;
     let resized = if add_status(&mut resources, pod)? {
@@ -63,23 +63,27 @@ pub fn pod_spec(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>) -> Result
 }
 
 fn pod_resources(spec: &wire::PodSpec<'_>) -> Result<PodResources, Skipped> {
-    let of = |container: &wire::Container<'_>| {
+    let of = |(index, container): (usize, &wire::Container<'_>), list: &str| {
         Ok(ContainerResources {
-            requests: amounts(&container.resources.requests, "resources.requests")?,
-            sidecar: container.restart_policy.as_ref().is_some_and(|policy| policy.as_str() == "Always"),
+            requests: amounts(&container.resources.requests, "resources.requests")
+                .map_err(|skipped| skipped.within(&format!("{list}[{index}]")))?,
+            sidecar: container.restart_policy.as_deref() == Some("Always"),
             status: None,
         })
     };
+    let all = |containers: &[wire::Container<'_>], list: &str| {
+        containers.iter().enumerate().map(|container| of(container, list)).collect::<Result<Vec<_>, Skipped>>()
+    };
     Ok(PodResources {
-        init_containers: spec.init_containers.iter().map(of).collect::<Result<_, Skipped>>()?,
-        containers: spec.containers.iter().map(of).collect::<Result<_, Skipped>>()?,
+        init_containers: all(&spec.init_containers, "initContainers")?,
+        containers: all(&spec.containers, "containers")?,
         pod_level: spec
             .resources
             .as_ref()
-            .map(|resources| amounts(&resources.requests, "spec.resources.requests"))
+            .map(|resources| amounts(&resources.requests, "resources.requests"))
             .transpose()?,
         pod_level_status: None,
-        overhead: amounts(&spec.overhead, "spec.overhead")?,
+        overhead: amounts(&spec.overhead, "overhead")?,
         resize_infeasible: false,
     })
 }

@@ -61,7 +61,7 @@ fn what_is_not_understood_is_refused_by_name() {
     let pod = r#"{"metadata":{"name":"p","uid":"u"},"spec":{"containers":[{"resources":{"requests":{"cpu":"-1"}}}]}}"#;
     assert_eq!(
         read_pod(pod).unwrap_err().to_string(),
-        "bad_quantity: resources.requests.cpu: -1 is below zero",
+        "bad_quantity: spec.containers[0].resources.requests.cpu: -1 is below zero",
         "the place and the value are told"
     );
 }

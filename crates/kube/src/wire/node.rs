@@ -88,4 +88,7 @@ pub struct NodeCondition<'a> {
     /// `True`, `False` or `Unknown`.
     #[serde(borrow)]
     pub status: Text<'a>,
+    /// Why, in a word.
+    #[serde(borrow)]
+    pub reason: Text<'a>,
 }

@@ -1,0 +1,269 @@
+//! The scheduler service: watches in, decisions and their effects out.
+//!
+//! [`Engine::start`] runs the watches as tasks and the scheduler on a thread of its own; [`EngineHandle`] asks it. The thread's
+//! loop is in [`owner`].
+
+mod latency;
+mod observe;
+mod outbound;
+mod owner;
+mod record;
+mod seen;
+mod signals;
+mod status;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use augur_api::SchedulerMetrics;
+use augur_clock::Clock;
+use augur_core::enhanced::EnhancedConfig;
+use augur_core::predictor::{Fallback, Predictor};
+use augur_core::profile::Profile;
+use augur_core::queue::QueueConfig;
+use augur_core::scheduler::{Scheduler, SchedulerConfig};
+use augur_history::HistoryHandle;
+use augur_kube::{Source, reflect};
+use jiff::Timestamp;
+use kube::Client;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use record::Recorder;
+pub use status::{EngineStatus, Shared};
+pub use view::{DryRun, View};
+
+use crate::config;
+use outbound::Outbound;
+use owner::{Inboxes, Owner, Parts, Query};
+use signals::core_time;
+
+/// Changes of pods that wait for the scheduler thread: what a busy API server sends in half a second. When it is full the watch
+/// waits, and the API server with it.
+const POD_CHANGES: usize = 4096;
+/// The same for nodes, which change seldom.
+const NODE_CHANGES: usize = 512;
+/// Questions that wait. Whoever finds it full waits for a place.
+const QUERIES: usize = 64;
+/// How long the thread may take to end: bindings in flight are waited for, and one turn.
+const END_WITHIN: Duration = Duration::from_millis(1500);
+
+/// What the engine runs with.
+pub struct EngineOptions {
+    /// The cluster.
+    pub client: Client,
+    /// The time.
+    pub clock: Clock,
+    /// How pods are placed, by scheduler name; at least one.
+    pub profiles: Vec<Profile>,
+    /// Decides among equally good nodes.
+    pub seed: u64,
+    /// The memory.
+    pub history: HistoryHandle,
+    /// The model.
+    pub predictor: Arc<dyn Predictor + Send + Sync>,
+    /// How often the Metrics API is asked, in the clock's time.
+    pub metrics_interval: Duration,
+    /// How long it may take to answer.
+    pub metrics_timeout: Duration,
+    /// Where attempts are counted.
+    pub counters: Arc<SchedulerMetrics>,
+}
+
+/// A profile of kube-scheduler's plugins and the configured enhanced scoring, for pods of this scheduler name.
+pub fn profile(scheduler_name: &str, config: &config::Scheduler) -> Profile {
+    let (scoring, thresholds) = (&config.scoring, &config.thresholds);
+    let mut profile = Profile::new(scheduler_name);
+    profile.enhanced = EnhancedConfig {
+        weight: profile.enhanced.weight,
+        cpu_weight: scoring.cpu_weight.into(),
+        memory_weight: scoring.memory_weight.into(),
+        node_ready_weight: scoring.node_ready_weight.into(),
+        taint_weight: scoring.taint_weight.into(),
+        failed_pods_weight: scoring.failed_pods_weight.into(),
+        restart_weight: scoring.restart_weight.into(),
+        cpu_threshold: thresholds.cpu_usage_threshold / 100.0,
+        memory_threshold: thresholds.memory_usage_threshold / 100.0,
+        failed_pods_threshold: thresholds.failed_pods_threshold.into(),
+        restart_threshold: thresholds.avg_restart_threshold,
+    };
+    profile
+}
+
+/// Why a query has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the scheduler thread has ended")]
+pub struct QueryError;
+
+/// The running scheduler service; dropping it does not end it, [`Engine::shutdown`] does.
+pub struct Engine {
+    handle: EngineHandle,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+/// Asks the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    queries: mpsc::Sender<Query>,
+    shared: Shared,
+    predictor: Arc<dyn Predictor + Send + Sync>,
+    history: HistoryHandle,
+    clock: Clock,
+}
+
+impl Engine {
+    /// Starts watches and thread on the current runtime.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(options: EngineOptions) -> std::io::Result<Engine> {
+        let runtime = Handle::current();
+        let shared = Shared::default();
+        let (pods, pod_changes) = mpsc::channel(POD_CHANGES);
+        let (nodes, node_changes) = mpsc::channel(NODE_CHANGES);
+        let (queries, asked) = mpsc::channel(QUERIES);
+        // One collection waits at most; the next is not asked for before it is taken in.
+        let (metrics, collections) = mpsc::channel(1);
+        let (stop, stopped) = watch::channel(false);
+        let (outbound, back) = Outbound::start(&options.client, runtime.clone());
+        watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
+        watch_kind(&runtime, &options.client, "/api/v1/pods", pods, shared.pods.clone());
+        let (client, clock) = (options.client.clone(), options.clock.clone());
+        let (interval, timeout) = (options.metrics_interval, options.metrics_timeout);
+        runtime.spawn(async move {
+            loop {
+                let collected = augur_kube::collect(&client, timeout, clock.now()).await;
+                if metrics.send(collected).await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = clock.sleep(interval) => {}
+                    () = metrics.closed() => return,
+                }
+            }
+        });
+        let handle = EngineHandle {
+            queries,
+            shared: shared.clone(),
+            predictor: options.predictor.clone(),
+            history: options.history.clone(),
+            clock: options.clock.clone(),
+        };
+        let owner = Owner::new(Parts {
+            scheduler: Scheduler::new(SchedulerConfig {
+                profiles: options.profiles,
+                queue: QueueConfig::default(),
+                seed: options.seed,
+            }),
+            seed: options.seed,
+            predictor: options.predictor,
+            clock: options.clock,
+            history: options.history,
+            outbound,
+            shared: shared.clone(),
+            counters: options.counters,
+        });
+        let inboxes = Inboxes {
+            pods: pod_changes,
+            nodes: node_changes,
+            back,
+            metrics: collections,
+            queries: asked,
+            stop: stopped,
+        };
+        let thread = std::thread::Builder::new().name("augur-scheduler".to_owned()).spawn(move || {
+            // Also when the thread panics, so that health never tells of a scheduler that is gone.
+            let _end = End(shared);
+            owner.run(inboxes, &runtime);
+        })?;
+        Ok(Engine { handle, stop, thread })
+    }
+
+    /// A handle.
+    pub fn handle(&self) -> EngineHandle {
+        self.handle.clone()
+    }
+
+    /// Stops deciding, waits a moment for the bindings under way, and ends the thread.
+    pub async fn shutdown(self) {
+        // The receiver is gone if the thread has ended by itself.
+        let _ = self.stop.send(true);
+        let thread = self.thread;
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        match tokio::time::timeout(END_WITHIN, joined).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(_) => tracing::error!("the scheduler thread panicked"),
+            Err(_) => tracing::warn!("the scheduler thread did not end in time"),
+        }
+    }
+}
+
+/// Marks the thread as ended.
+struct End(Shared);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut status = EngineStatus::clone(&self.0.status());
+        status.stopped = true;
+        self.0.publish(status);
+    }
+}
+
+fn watch_kind<T: augur_kube::Object>(
+    runtime: &Handle,
+    client: &Client,
+    path: &'static str,
+    changes: mpsc::Sender<augur_kube::Change<T>>,
+    stats: Arc<augur_kube::WatchStats>,
+) {
+    let client = client.clone();
+    let source = Source { path, narrowed: String::new() };
+    runtime.spawn(async move { reflect(client, source, changes, &stats).await });
+}
+
+impl EngineHandle {
+    /// Asks something of the cluster as the scheduler thread knows it, between two of its turns.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub fn query<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&View<'_>) -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, QueryError>> + Send + 'static {
+        let queries = self.queries.clone();
+        async move {
+            let (reply, answer) = oneshot::channel();
+            // Whoever asked may have gone away meanwhile.
+            let query: Query = Box::new(move |view| drop(reply.send(question(view))));
+            queries.send(query).await.map_err(|_| QueryError)?;
+            answer.await.map_err(|_| QueryError)
+        }
+    }
+
+    /// How the engine is doing, at most some 50 ms old. Never waits.
+    pub fn status(&self) -> Arc<EngineStatus> {
+        self.shared.status()
+    }
+
+    /// How the watches are doing.
+    pub fn watches(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The memory.
+    pub fn history(&self) -> &HistoryHandle {
+        &self.history
+    }
+
+    /// The model's id, and why it has no say now.
+    pub fn model(&self) -> (Option<Arc<str>>, Option<Fallback>) {
+        let now: Timestamp = self.clock.now();
+        (self.predictor.model_id(), self.predictor.available(core_time(now)).err())
+    }
+}

@@ -1,0 +1,133 @@
+//! What the scheduler thread has done in the world: bindings, events, conditions. Nothing here blocks that thread; what comes of
+//! it returns over the channel of [`Back`].
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use augur_core::object::{Pod, PodUid};
+use augur_core::scheduler::BindResult;
+use augur_kube::{BindError, Binder, Binding, ConditionReporter, EventRecorder, News, NotScheduled, PodRef};
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// Bindings under way at once. Enough to keep an API server busy that answers within tens of milliseconds, few enough that a
+/// server that hangs holds the room of a moment's decisions only.
+pub const BINDINGS_IN_FLIGHT: usize = 128;
+
+/// How long the API server may take for one attempt at a binding.
+const BINDING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Results that wait for the scheduler thread: all bindings in flight, and as many lost conditions as a burst may have. A lost
+/// condition beyond is told again when its text changes.
+const BACK: usize = BINDINGS_IN_FLIGHT + 8192;
+
+/// An event is repeated for an unchanged diagnosis after this time, so that it does not vanish with the events' time to live.
+const REPEAT_EVENT: SignedDuration = SignedDuration::from_mins(5);
+
+/// What came of something that the scheduler thread had done.
+#[derive(Debug)]
+pub enum Back {
+    /// A binding came about or not.
+    Bound(PodUid, BindResult),
+    /// The condition of this pod was not accepted.
+    ConditionLost(PodUid),
+}
+
+/// What a pod was last said to fail for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Told {
+    /// Hash of reason and text.
+    text: u64,
+    /// When the event was recorded.
+    event: Timestamp,
+}
+
+/// The way out.
+pub struct Outbound {
+    runtime: Handle,
+    binder: Binder,
+    events: EventRecorder,
+    conditions: ConditionReporter,
+    back: mpsc::Sender<Back>,
+}
+
+impl Outbound {
+    /// Starts the tasks that send; they end when this is dropped and the last request is answered.
+    pub fn start(client: &Client, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
+        let (back, results) = mpsc::channel(BACK);
+        let (events, send_events) = EventRecorder::new(client.clone());
+        let lost = back.clone();
+        let (conditions, send_conditions) = ConditionReporter::new(client.clone(), move |pod| {
+            // Full: see `BACK`.
+            let _ = lost.try_send(Back::ConditionLost(pod.uid));
+        });
+        runtime.spawn(send_events);
+        runtime.spawn(send_conditions);
+        let binder = Binder::new(client.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
+        (Outbound { runtime, binder, events, conditions, back }, results)
+    }
+
+    /// Events that were lost.
+    pub fn events_dropped(&self) -> u64 {
+        self.events.dropped()
+    }
+
+    /// Binds the pod. The result comes back as [`Back::Bound`], in every case.
+    pub fn bind(&self, pod: &Pod, node: &Arc<str>) {
+        let binding = Binding {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: node.clone(),
+        };
+        let (binder, back) = (self.binder.clone(), self.back.clone());
+        self.runtime.spawn(async move {
+            let result = match binder.bind(&binding).await {
+                Ok(()) => BindResult::Bound,
+                Err(error @ BindError::Refused(_)) => BindResult::Refused(error.to_string().into()),
+                Err(error) => BindResult::Unavailable(error.to_string().into()),
+            };
+            // The receiver is gone only after a shutdown.
+            let _ = back.send(Back::Bound(binding.uid, result)).await;
+        });
+    }
+
+    /// Records the event of a pod that is bound.
+    pub fn tell_bound(&self, pod: &Pod, node: &Arc<str>, now: Timestamp) {
+        self.events.record(&pod.spec.scheduler_name, pod_ref(pod), News::Scheduled(node.clone()), now);
+    }
+
+    /// Sets the condition and records the event of a pod that was not placed, as far as `before` does not say the same.
+    /// Returns what is told of it now.
+    pub fn tell_failed(
+        &self,
+        pod: &Pod,
+        reason: &'static str,
+        message: &str,
+        before: Option<Told>,
+        now: Timestamp,
+    ) -> Option<Told> {
+        let mut hasher = DefaultHasher::new();
+        (reason, message).hash(&mut hasher);
+        let text = hasher.finish();
+        let same = before.filter(|told| told.text == text);
+        let message: Arc<str> = message.into();
+        // Gates are their setter's business: the condition says it, and nothing failed.
+        let quiet = same.is_some_and(|told| now.duration_since(told.event) < REPEAT_EVENT);
+        if !quiet && reason != "SchedulingGated" {
+            self.events.record(&pod.spec.scheduler_name, pod_ref(pod), News::Failed(message.clone()), now);
+        }
+        let event = if quiet { same.map_or(now, |told| told.event) } else { now };
+        let accepted =
+            same.is_some() || self.conditions.report(NotScheduled { pod: pod_ref(pod), reason, message, at: now });
+        accepted.then_some(Told { text, event })
+    }
+}
+
+fn pod_ref(pod: &Pod) -> PodRef {
+    PodRef { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
+}

@@ -1,0 +1,608 @@
+//! The scheduler thread: it alone holds the [`Scheduler`], and everything reaches it over bounded channels.
+//!
+//! A turn takes in what has come, then decides a bounded number of pods, then has the effects carried out. Start at
+//! [`Owner::run`].
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use augur_api::{AttemptResult, PendingPods, SchedulerMetrics};
+use augur_clock::Clock;
+use augur_core::cycle::{Algorithm, Decision};
+use augur_core::object::{NodeName, Pod, PodUid};
+use augur_core::predictor::{Fallback, Predictor};
+use augur_core::scheduler::{BindResult, Effect, Input, Scheduler};
+use augur_core::state::{ClusterSummary, NodeSignals};
+use augur_history::{
+    DecisionId, DecisionKind, HistoryHandle, NodeObservation, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
+};
+use augur_kube::{Change, Collected, Key, Usage};
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use super::latency::Latencies;
+use super::outbound::{BINDINGS_IN_FLIGHT, Back, Outbound, Told};
+use super::record::{Recorder, Surroundings};
+use super::seen::{SeenNode, SeenPod};
+use super::signals::{Shares, core_time, shares, signals};
+use super::status::{Attempts, EngineStatus, MetricsStatus, Shared};
+use super::view::View;
+
+/// Inputs of one kind taken in before the next kind has its turn, so that a flood of pods cannot keep a result waiting.
+const INPUTS_PER_TURN: usize = 512;
+
+/// Pods decided in a turn: a few milliseconds of work, after which watches and queries have their say.
+const DECISIONS_PER_TURN: usize = 32;
+
+/// The status is published at most so often.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+
+/// Observations handed to history at once during a list, a quarter of what its queue holds.
+const LISTED_AT_ONCE: usize = 4096;
+
+/// How long bindings in flight are waited for at a shutdown.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A question, answered between two turns.
+pub type Query = Box<dyn FnOnce(&View<'_>) + Send>;
+
+/// The channels by which the thread is reached.
+pub struct Inboxes {
+    /// From the watch of pods.
+    pub pods: mpsc::Receiver<Change<SeenPod>>,
+    /// From the watch of nodes.
+    pub nodes: mpsc::Receiver<Change<SeenNode>>,
+    /// From what was carried out.
+    pub back: mpsc::Receiver<Back>,
+    /// From the Metrics API.
+    pub metrics: mpsc::Receiver<Collected>,
+    /// From the services.
+    pub queries: mpsc::Receiver<Query>,
+    /// True once the thread is to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// What the thread waited for.
+enum Woken {
+    Pod(Change<SeenPod>),
+    Node(Change<SeenNode>),
+    Back(Back),
+    Metrics(Box<Collected>),
+    Query(Query),
+    Time,
+    Stop,
+}
+
+/// A pod of ours that is not bound.
+struct Waiting {
+    since: Instant,
+    told: Option<Told>,
+}
+
+/// A binding under way.
+struct InFlight {
+    pod: Arc<Pod>,
+    node: NodeName,
+    decision: DecisionId,
+    attempts: u32,
+    began: Instant,
+}
+
+/// What is kept of a node beside the scheduler.
+#[derive(Default)]
+pub struct NodeNote {
+    /// All its conditions.
+    pub conditions: Vec<augur_api::NodeCondition>,
+    /// The latest reading.
+    pub usage: Option<Usage>,
+    shares: Option<Shares>,
+}
+
+/// The thread's own.
+pub struct Owner {
+    pub(super) scheduler: Scheduler,
+    pub(super) seed: u64,
+    pub(super) predictor: Arc<dyn Predictor + Send + Sync>,
+    pub(super) clock: Clock,
+    pub(super) history: HistoryHandle,
+    pub(super) outbound: Outbound,
+    pub(super) shared: Shared,
+    pub(super) recorder: Recorder,
+    pub(super) notes: HashMap<NodeName, NodeNote>,
+    pub(super) summary: ClusterSummary,
+    counters: Arc<SchedulerMetrics>,
+    waiting: HashMap<PodUid, Waiting>,
+    in_flight: HashMap<PodUid, InFlight>,
+    listed: (bool, bool),
+    summary_stale: bool,
+    attempts: Attempts,
+    bound: u64,
+    binding_errors: u64,
+    conditions_lost: u64,
+    decisions: Latencies,
+    bindings: Latencies,
+    metrics: MetricsStatus,
+    published: Option<Instant>,
+    ticked: Option<Timestamp>,
+}
+
+/// What the thread starts with.
+pub struct Parts {
+    pub scheduler: Scheduler,
+    pub seed: u64,
+    pub predictor: Arc<dyn Predictor + Send + Sync>,
+    pub clock: Clock,
+    pub history: HistoryHandle,
+    pub outbound: Outbound,
+    pub shared: Shared,
+    pub counters: Arc<SchedulerMetrics>,
+}
+
+impl Owner {
+    /// An owner that has seen nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        Owner {
+            scheduler: parts.scheduler,
+            seed: parts.seed,
+            predictor: parts.predictor,
+            clock: parts.clock,
+            history: parts.history,
+            outbound: parts.outbound,
+            shared: parts.shared,
+            counters: parts.counters,
+            recorder: Recorder::new(),
+            notes: HashMap::new(),
+            summary: ClusterSummary::default(),
+            waiting: HashMap::new(),
+            in_flight: HashMap::new(),
+            listed: (false, false),
+            summary_stale: true,
+            attempts: Attempts::default(),
+            bound: 0,
+            binding_errors: 0,
+            conditions_lost: 0,
+            decisions: Latencies::default(),
+            bindings: Latencies::default(),
+            metrics: MetricsStatus::default(),
+            published: None,
+            ticked: None,
+        }
+    }
+
+    /// Works until it is told to stop, then waits a moment for the bindings under way.
+    pub fn run(mut self, mut inboxes: Inboxes, runtime: &Handle) {
+        loop {
+            if *inboxes.stop.borrow() {
+                break;
+            }
+            let worked = self.turn(&mut inboxes);
+            self.publish(!worked);
+            if !worked {
+                match runtime.block_on(self.wait(&mut inboxes)) {
+                    Woken::Stop => break,
+                    woken => self.take(woken),
+                }
+            }
+        }
+        let until = Instant::now() + FAREWELL;
+        while !self.in_flight.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            match runtime.block_on(async { tokio::time::timeout(left, inboxes.back.recv()).await }) {
+                Ok(Some(back)) => self.take_back(back),
+                _ => break,
+            }
+        }
+        self.publish(true);
+    }
+
+    /// Takes in what has come and decides what can be decided; false when there was nothing to do.
+    fn turn(&mut self, inboxes: &mut Inboxes) -> bool {
+        let mut worked = false;
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(back) = inboxes.back.try_recv() else { break };
+            self.take_back(back);
+            worked = true;
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(change) = inboxes.nodes.try_recv() else { break };
+            self.take_node(change);
+            worked = true;
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(change) = inboxes.pods.try_recv() else { break };
+            self.take_pod(change);
+            worked = true;
+        }
+        if let Ok(collected) = inboxes.metrics.try_recv() {
+            self.take_metrics(collected);
+            worked = true;
+        }
+        while let Ok(query) = inboxes.queries.try_recv() {
+            self.answer(query);
+            worked = true;
+        }
+        self.tick();
+        if self.is_ready() {
+            for _ in 0..DECISIONS_PER_TURN {
+                // What is beyond waits in the queue, where priorities still count.
+                if self.in_flight.len() >= BINDINGS_IN_FLIGHT || !self.decide() {
+                    break;
+                }
+                worked = true;
+            }
+        }
+        worked
+    }
+
+    async fn wait(&self, inboxes: &mut Inboxes) -> Woken {
+        let now = self.clock.now();
+        let tick = Duration::from_secs(1);
+        let sleep = match self.scheduler.next_wakeup() {
+            Some(at) => at.since(core_time(now)).min(tick),
+            None => tick,
+        };
+        tokio::select! {
+            biased;
+            _ = inboxes.stop.wait_for(|stop| *stop) => Woken::Stop,
+            Some(back) = inboxes.back.recv() => Woken::Back(back),
+            Some(change) = inboxes.nodes.recv() => Woken::Node(change),
+            Some(change) = inboxes.pods.recv() => Woken::Pod(change),
+            Some(query) = inboxes.queries.recv() => Woken::Query(query),
+            Some(collected) = inboxes.metrics.recv() => Woken::Metrics(Box::new(collected)),
+            () = self.clock.sleep(sleep) => Woken::Time,
+        }
+    }
+
+    fn take(&mut self, woken: Woken) {
+        match woken {
+            Woken::Pod(change) => self.take_pod(change),
+            Woken::Node(change) => self.take_node(change),
+            Woken::Back(back) => self.take_back(back),
+            Woken::Metrics(collected) => self.take_metrics(*collected),
+            Woken::Query(query) => self.answer(query),
+            Woken::Time | Woken::Stop => {}
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.listed == (true, true)
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = core_time(self.clock.now());
+        let mut effects = Vec::new();
+        self.scheduler.step(input, now, &mut effects);
+        self.carry_out(effects, Duration::ZERO);
+    }
+
+    /// Decides the next pod; false when none is due.
+    fn decide(&mut self) -> bool {
+        if self.summary_stale {
+            self.summary = self.scheduler.state().summary();
+            self.summary_stale = false;
+        }
+        let began = Instant::now();
+        let now = core_time(self.clock.now());
+        let mut effects = Vec::new();
+        if !self.scheduler.run_once(&*self.predictor, now, &mut effects) {
+            return false;
+        }
+        let took = began.elapsed();
+        self.decisions.record(took);
+        self.carry_out(effects, took);
+        true
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, took: Duration) {
+        for effect in effects {
+            match effect {
+                Effect::Bind { pod, node, decision, attempts } => {
+                    self.attempts.scheduled += 1;
+                    let decision = self.remember(&pod, &decision, took);
+                    self.outbound.bind(&pod, &node);
+                    let binding = InFlight { pod, node, decision, attempts, began: Instant::now() };
+                    self.in_flight.insert(binding.pod.uid.clone(), binding);
+                }
+                Effect::Unschedulable { pod, reason, message, decision } => {
+                    let profile = &pod.spec.scheduler_name;
+                    match reason {
+                        "Unschedulable" => {
+                            self.attempts.unschedulable += 1;
+                            self.counters.attempt(AttemptResult::unschedulable, profile, took);
+                        }
+                        "SchedulerError" => {
+                            self.attempts.error += 1;
+                            self.counters.attempt(AttemptResult::error, profile, took);
+                        }
+                        _ => {}
+                    }
+                    if let Some(decision) = decision {
+                        self.remember(&pod, &decision, took);
+                    }
+                    let now = self.clock.now();
+                    let Some(waiting) = self.waiting.get_mut(&pod.uid) else { continue };
+                    waiting.told = self.outbound.tell_failed(&pod, reason, &message, waiting.told, now);
+                }
+            }
+        }
+    }
+
+    /// Puts a decision into history.
+    fn remember(&mut self, pod: &Pod, decision: &Decision, took: Duration) -> DecisionId {
+        let algorithm = match decision.algorithm {
+            Algorithm::EnhancedScoring => augur_api::dto::Algorithm::EnhancedScoring,
+            Algorithm::MlPrediction => augur_api::dto::Algorithm::MlPrediction,
+        };
+        self.counters.decided(algorithm, decision.fallback.as_ref().map_or("", Fallback::code), took);
+        let at = self.millis();
+        let id = self.history.next_id(at);
+        let rates = self.history.rates();
+        let around = Surroundings { state: self.scheduler.state(), summary: self.summary, rates: &rates };
+        let record = self.recorder.record((id, at, DecisionKind::Scheduling), pod, decision, took, &around);
+        // What is dropped, history counts and its health tells.
+        self.history.record_decision(record);
+        id
+    }
+
+    fn take_back(&mut self, back: Back) {
+        match back {
+            Back::ConditionLost(uid) => {
+                self.conditions_lost += 1;
+                if let Some(waiting) = self.waiting.get_mut(&uid) {
+                    waiting.told = None;
+                }
+            }
+            Back::Bound(uid, result) => {
+                let Some(binding) = self.in_flight.remove(&uid) else { return };
+                let waiting = self.waiting.remove(&uid);
+                let (profile, took) = (&binding.pod.spec.scheduler_name, binding.began.elapsed());
+                match &result {
+                    BindResult::Bound => {
+                        self.bound += 1;
+                        self.counters.attempt(AttemptResult::scheduled, profile, took);
+                        if let Some(waiting) = waiting {
+                            self.bindings.record(waiting.since.elapsed());
+                            self.counters.scheduled(binding.attempts, waiting.since.elapsed());
+                        }
+                        self.outbound.tell_bound(&binding.pod, &binding.node, self.clock.now());
+                        tracing::info!(pod = %binding.pod.full_name(), node = %binding.node, "bound");
+                    }
+                    BindResult::Refused(error) | BindResult::Unavailable(error) => {
+                        self.binding_errors += 1;
+                        self.counters.attempt(AttemptResult::error, profile, took);
+                        if let Some(waiting) = waiting {
+                            self.waiting.insert(uid.clone(), waiting);
+                        }
+                        self.history.record_bind_failure(binding.decision, &uid, self.millis());
+                        tracing::warn!(pod = %binding.pod.full_name(), node = %binding.node, %error, "not bound");
+                    }
+                }
+                self.step(Input::BindResult { uid, result });
+            }
+        }
+    }
+
+    fn take_pod(&mut self, change: Change<SeenPod>) {
+        let at = self.millis();
+        match change {
+            Change::Applied(SeenPod { pod, observation }) => {
+                self.history.observe_pod(PodObservation { at, ..observation });
+                self.wait_for(&pod);
+                self.step(Input::PodApplied(pod));
+            }
+            Change::Deleted(Key { uid, .. }, last) => {
+                let uid: PodUid = uid.into();
+                let observation = last.map(|last| last.observation).or_else(|| self.last_seen(&uid));
+                if let Some(observation) = observation {
+                    self.history.observe_pod(PodObservation { at, gone: true, ..observation });
+                }
+                self.waiting.remove(&uid);
+                self.step(Input::PodDeleted(uid));
+            }
+            Change::Reset(all) => {
+                let present: HashSet<PodUid> = all.iter().map(|seen| seen.pod.uid.clone()).collect();
+                for (pod, _) in self.scheduler.state().pods().filter(|(pod, _)| !present.contains(&pod.uid)) {
+                    self.history.observe_pod(PodObservation { at, ..bare_observation(pod) });
+                }
+                self.waiting.retain(|uid, _| present.contains(uid));
+                let mut pods = Vec::with_capacity(all.len());
+                for (index, SeenPod { pod, observation }) in all.into_iter().enumerate() {
+                    if index % LISTED_AT_ONCE == LISTED_AT_ONCE - 1 {
+                        // A list may be longer than history's queue; nothing of it may be lost.
+                        self.history.flush();
+                    }
+                    self.history.observe_pod(PodObservation { at, ..observation });
+                    self.wait_for(&pod);
+                    pods.push(pod);
+                }
+                self.history.pods_listed(at);
+                self.step(Input::PodsReset(pods));
+                self.listed.0 = true;
+            }
+        }
+    }
+
+    /// Follows whether the pod is one of ours that waits.
+    fn wait_for(&mut self, pod: &Pod) {
+        let ours = self.scheduler.profile(&pod.spec.scheduler_name).is_some();
+        if ours && pod.node.is_none() && !pod.phase.is_over() {
+            self.waiting.entry(pod.uid.clone()).or_insert_with(|| Waiting { since: Instant::now(), told: None });
+        } else if !self.in_flight.contains_key(&pod.uid) {
+            self.waiting.remove(&pod.uid);
+        }
+    }
+
+    /// The last that is known of a pod on a node, as an observation.
+    fn last_seen(&self, uid: &PodUid) -> Option<PodObservation> {
+        let (pod, _) = self.scheduler.state().pod(uid)?;
+        Some(bare_observation(pod))
+    }
+
+    fn take_node(&mut self, change: Change<SeenNode>) {
+        self.summary_stale = true;
+        let at = self.millis();
+        match change {
+            Change::Applied(SeenNode { node, conditions }) => {
+                let before = self.scheduler.state().node(&node.name).map(|view| view.node().ready);
+                if before != Some(node.ready) {
+                    self.observe_node(&node.name, node.ready, None, false, at);
+                }
+                self.notes.entry(node.name.clone()).or_default().conditions = conditions;
+                self.step(Input::NodeApplied(node));
+            }
+            Change::Deleted(Key { name, .. }, _) => {
+                let name: NodeName = name.into();
+                self.notes.remove(&name);
+                self.observe_node(&name, false, None, true, at);
+                self.step(Input::NodeDeleted(name));
+            }
+            Change::Reset(all) => {
+                let mut notes = HashMap::with_capacity(all.len());
+                let mut nodes = Vec::with_capacity(all.len());
+                for SeenNode { node, conditions } in all {
+                    self.observe_node(&node.name, node.ready, None, false, at);
+                    let note = self.notes.remove(&node.name).unwrap_or_default();
+                    notes.insert(node.name.clone(), NodeNote { conditions, ..note });
+                    nodes.push(node);
+                }
+                for gone in std::mem::replace(&mut self.notes, notes).into_keys() {
+                    self.observe_node(&gone, false, None, true, at);
+                }
+                self.step(Input::NodesReset(nodes));
+                self.listed.1 = true;
+            }
+        }
+    }
+
+    fn observe_node(&self, name: &NodeName, ready: bool, shares: Option<Shares>, gone: bool, at: UnixMillis) {
+        let (cpu, memory) = shares.map_or((None, None), |shares| (shares.cpu, shares.memory));
+        self.history.observe_node(NodeObservation { name: name.clone(), ready, cpu, memory, gone, at });
+    }
+
+    /// Takes in what the Metrics API brought, and renews the signals of all nodes.
+    fn take_metrics(&mut self, collected: Collected) {
+        let now = collected.at;
+        let at = self.millis();
+        for (reason, count) in collected.rejected {
+            *self.metrics.rejected.entry(reason).or_default() += count;
+        }
+        self.metrics.asked = Some(now);
+        self.metrics.readings.1 = collected.pods.as_ref().map_or(0, HashMap::len);
+        self.metrics.pods_error = collected.pods.err();
+        let usage = match collected.nodes {
+            Ok(usage) => {
+                self.metrics.nodes_error = None;
+                if !usage.is_empty() {
+                    self.metrics.told = Some(now);
+                }
+                usage
+            }
+            Err(error) => {
+                self.metrics.nodes_error = Some(error);
+                HashMap::new()
+            }
+        };
+        self.metrics.readings.0 = usage.len();
+        let rates = self.history.rates();
+        let mut renewed: Vec<(NodeName, Option<NodeSignals>)> = Vec::with_capacity(self.notes.len());
+        for view in self.scheduler.state().nodes() {
+            let node = view.node();
+            let usage = usage.get(&node.name).copied();
+            let shares = usage.as_ref().map(|usage| shares(node, usage));
+            if let Some(note) = self.notes.get_mut(&node.name) {
+                (note.usage, note.shares) = (usage, shares);
+            }
+            renewed.push((node.name.clone(), signals(node, shares, rates.nodes.get(&node.name), now)));
+        }
+        for (name, signals) in &renewed {
+            let ready = self.scheduler.state().node(name).is_some_and(|view| view.node().ready);
+            let shares = signals.map(|signals| Shares { cpu: signals.cpu_usage, memory: signals.memory_usage });
+            self.observe_node(name, ready, shares, false, at);
+        }
+        self.step(Input::Signals(renewed));
+        self.summary_stale = true;
+    }
+
+    /// Lets time pass for the scheduler and for history, about every second.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let due = self.scheduler.next_wakeup().is_some_and(|at| at <= core_time(now));
+        let second = self.ticked.is_none_or(|ticked| now.duration_since(ticked).as_secs() >= 1);
+        if due || second {
+            self.step(Input::Tick);
+        }
+        if second {
+            self.ticked = Some(now);
+            self.history.tick(self.millis());
+        }
+    }
+
+    fn answer(&mut self, query: Query) {
+        if self.summary_stale {
+            self.summary = self.scheduler.state().summary();
+            self.summary_stale = false;
+        }
+        query(&View { owner: self });
+    }
+
+    fn millis(&self) -> UnixMillis {
+        UnixMillis(self.clock.now().as_millisecond())
+    }
+
+    /// Tells how things are; `now` also when that was told a moment ago.
+    fn publish(&mut self, now: bool) {
+        if !now && self.published.is_some_and(|published| published.elapsed() < PUBLISH_EVERY) {
+            return;
+        }
+        self.published = Some(Instant::now());
+        let state = self.scheduler.state();
+        let pending = self.scheduler.waiting();
+        self.counters.pending(PendingPods {
+            active: pending.active,
+            backoff: pending.backoff,
+            unschedulable: pending.unschedulable,
+            gated: pending.gated,
+        });
+        self.shared.publish(EngineStatus {
+            ready: self.is_ready(),
+            nodes: state.node_count(),
+            ready_nodes: self.summary.ready_nodes,
+            placed_pods: state.pod_count(),
+            pending,
+            binding: self.in_flight.len(),
+            attempts: self.attempts,
+            bound: self.bound,
+            binding_errors: self.binding_errors,
+            events_dropped: self.outbound.events_dropped(),
+            conditions_lost: self.conditions_lost,
+            decision_latency: self.decisions.summary(),
+            binding_latency: self.bindings.summary(),
+            metrics: self.metrics.clone(),
+            stopped: false,
+        });
+    }
+}
+
+/// What is known of a pod that vanished unseen.
+fn bare_observation(pod: &Pod) -> PodObservation {
+    let (kind, name) = match &pod.workload {
+        Some(workload) => (workload.kind.clone(), workload.name.clone()),
+        None => ("Pod".into(), pod.name.clone()),
+    };
+    PodObservation {
+        pod: PodKey { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() },
+        workload: WorkloadKey { namespace: pod.namespace.clone(), kind, name },
+        node: pod.node.clone(),
+        phase: PodPhase::Unknown,
+        ready: false,
+        restarts: 0,
+        terminated: None,
+        reason: None,
+        waiting: None,
+        disruption: None,
+        gone: true,
+        at: UnixMillis(0),
+    }
+}

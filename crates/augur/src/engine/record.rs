@@ -1,0 +1,148 @@
+//! Decisions as history keeps them: [`Recorder`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use augur_core::cycle::{Decision, NodeReport, Outcome};
+use augur_core::object::Pod;
+use augur_core::plugins::PluginId;
+use augur_core::state::{ClusterState, ClusterSummary};
+use augur_history::{
+    DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, Rates, UnixMillis, WorkloadKey,
+};
+use augur_learn::{ClusterFacts, FeatureVector, NodeFacts, PodFacts, feature_vector};
+
+/// Bytes in a MiB.
+const MIB: f64 = 1_048_576.0;
+
+/// What surrounds a decision.
+pub struct Surroundings<'a> {
+    /// The cluster.
+    pub state: &'a ClusterState,
+    /// The cluster as a whole.
+    pub summary: ClusterSummary,
+    /// What history knows.
+    pub rates: &'a Rates,
+}
+
+/// Makes records; holds the names that all of them share.
+pub struct Recorder {
+    plugins: Vec<Arc<str>>,
+    enhanced: Arc<str>,
+    model: Arc<str>,
+}
+
+impl Recorder {
+    /// A recorder.
+    pub fn new() -> Self {
+        Recorder {
+            plugins: PluginId::ALL.iter().map(|plugin| plugin.name().into()).collect(),
+            enhanced: "EnhancedScoring".into(),
+            model: "Model".into(),
+        }
+    }
+
+    /// The record of a decision.
+    pub fn record(
+        &self,
+        (id, at, kind): (DecisionId, UnixMillis, DecisionKind),
+        pod: &Pod,
+        decision: &Decision,
+        latency: Duration,
+        around: &Surroundings<'_>,
+    ) -> DecisionRecord {
+        let node = decision.node().cloned();
+        DecisionRecord {
+            id,
+            at,
+            kind,
+            pod: PodKey { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() },
+            workload: pod.workload.as_ref().map(|workload| WorkloadKey {
+                namespace: pod.namespace.clone(),
+                kind: workload.kind.clone(),
+                name: workload.name.clone(),
+            }),
+            profile: pod.spec.scheduler_name.clone(),
+            reason: decision.reason.clone(),
+            algorithm: decision.algorithm.name().into(),
+            fallback_reason: decision.fallback.as_ref().map(|fallback| fallback.code().into()),
+            model_id: decision.model_id.clone(),
+            confidence: node.is_some().then_some(decision.confidence),
+            p_bad: decision.chosen.as_ref().and_then(|chosen| chosen.prediction).map(|prediction| prediction.p_bad),
+            propensity: decision.propensity,
+            runner_up: decision.runner_up.as_ref().map(|report| report.node.clone()),
+            nodes: count(decision.total_nodes),
+            feasible: count(decision.feasible_nodes),
+            scores: [&decision.chosen, &decision.runner_up]
+                .into_iter()
+                .flatten()
+                .map(|report| NodeScore { node: report.node.clone(), total: report.total, parts: self.parts(report) })
+                .collect(),
+            rejections: rejections(decision),
+            features: features(pod, node.as_deref(), around).to_vec(),
+            latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
+            attempts: 1,
+            node,
+        }
+    }
+
+    /// What the total of a node is made of.
+    pub fn parts(&self, report: &NodeReport) -> Vec<PluginPart> {
+        let part = |plugin: &Arc<str>, points: f64| PluginPart { plugin: plugin.clone(), points };
+        let plugins = report
+            .plugins
+            .iter()
+            .filter_map(|(plugin, points)| Some(part(self.plugins.get(plugin.index())?, *points as f64)));
+        let sum: i64 = report.plugins.iter().map(|(_, points)| points).sum();
+        // What the plugins and the model did not give, weight included.
+        let enhanced = report.enhanced.map(|_| part(&self.enhanced, report.total - sum as f64 - report.model_part));
+        let model = report.prediction.map(|_| part(&self.model, report.model_part));
+        plugins.chain(enhanced).chain(model).collect()
+    }
+}
+
+/// The named features of the pod on a node, as they were known at the decision; those of the node are missing without one.
+pub fn features(pod: &Pod, node: Option<&str>, around: &Surroundings<'_>) -> FeatureVector {
+    let requests = &pod.spec.requests.granted;
+    let facts = PodFacts {
+        cpu_request: requests.cpu.get() as f64 / 1000.0,
+        memory_request: requests.memory.get() as f64 / MIB,
+    };
+    let percent = |share: Option<f64>| share.map(|share| share * 100.0);
+    let cluster = ClusterFacts {
+        total_nodes: around.summary.total_nodes,
+        ready_nodes: around.summary.ready_nodes,
+        avg_cpu_usage: percent(around.summary.average_cpu_usage),
+        avg_memory_usage: percent(around.summary.average_memory_usage),
+    };
+    let view = node.and_then(|name| around.state.node(name));
+    let signals = view.and_then(|view| view.signals());
+    let node_facts = NodeFacts {
+        cpu_usage: percent(signals.and_then(|signals| signals.cpu_usage)),
+        memory_usage: percent(signals.and_then(|signals| signals.memory_usage)),
+        ready: view.is_some_and(|view| view.node().ready),
+        taints: view.map_or(0, |view| view.node().taints.len()),
+        rates: view.and_then(|view| around.rates.nodes.get(view.name())),
+    };
+    let mut features = feature_vector(facts, &node_facts, &cluster);
+    if view.is_none() {
+        // What is told of a node, by the order of the schema.
+        features[2..9].fill(None);
+    }
+    features
+}
+
+/// Why nodes were rejected, with the number of nodes for each reason.
+fn rejections(decision: &Decision) -> BTreeMap<Arc<str>, u32> {
+    match &decision.outcome {
+        Outcome::Unschedulable(diagnosis) => {
+            diagnosis.reasons.iter().map(|(reason, nodes)| (reason.as_str().into(), count(*nodes))).collect()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

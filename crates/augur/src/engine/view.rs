@@ -1,0 +1,143 @@
+//! What queries see: the cluster between two turns of the scheduler thread, read only.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use augur_api::dto::{ClusterSummary, SummaryBuilder, Thresholds};
+use augur_api::{Amounts, NodeUsage, NodeView};
+use augur_core::cycle::{Cycle, Decision, Detail};
+use augur_core::object::{Effect, Pod, Taint};
+use augur_history::{DecisionId, DecisionKind, UnixMillis};
+use augur_learn::FeatureVector;
+
+use super::owner::Owner;
+use super::record::{Surroundings, features};
+use super::signals::core_time;
+
+/// The cluster at one moment.
+pub struct View<'a> {
+    pub(super) owner: &'a Owner,
+}
+
+/// A decision that binds nothing, with what it was taken on.
+pub struct DryRun {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// The decision, with all nodes.
+    pub decision: Decision,
+    /// Under which it is found in history; `None` when it was not recorded.
+    pub id: Option<DecisionId>,
+    /// The named features on the chosen node.
+    pub features: FeatureVector,
+    /// The cluster as a whole.
+    pub cluster: ClusterSummary,
+}
+
+impl View<'_> {
+    /// Whether nodes and pods have been listed.
+    pub fn is_ready(&self) -> bool {
+        self.owner.is_ready()
+    }
+
+    /// The pod of this name, waiting or placed.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        self.owner.scheduler.find_pod(namespace, name).cloned()
+    }
+
+    /// Decides for the pod as if it were next.
+    pub fn dry_run(&self, pod: Arc<Pod>, thresholds: Thresholds, record: bool) -> DryRun {
+        let owner = self.owner;
+        let began = Instant::now();
+        let now = owner.clock.now();
+        let cycle = Cycle { now: core_time(now), seed: owner.seed, detail: Detail::Full };
+        let decision = owner.scheduler.dry_run(&pod, &*owner.predictor, cycle);
+        let took = began.elapsed();
+        let rates = owner.history.rates();
+        let around = Surroundings { state: owner.scheduler.state(), summary: owner.summary, rates: &rates };
+        let id = record.then(|| {
+            let at = UnixMillis(now.as_millisecond());
+            let id = owner.history.next_id(at);
+            let named = (id, at, DecisionKind::Prediction);
+            owner.history.record_decision(owner.recorder.record(named, &pod, &decision, took, &around));
+            id
+        });
+        let features = features(&pod, decision.node().map(|node| &**node), &around);
+        DryRun { decision, id, features, cluster: self.cluster(thresholds), pod }
+    }
+
+    /// The cluster in a few numbers.
+    pub fn cluster(&self, thresholds: Thresholds) -> ClusterSummary {
+        let mut summary = SummaryBuilder::new(thresholds);
+        for node in self.owner.scheduler.state().nodes() {
+            let signals = node.signals();
+            let percent = |share: Option<f64>| share.map(|share| share * 100.0);
+            summary.add(
+                node.node().ready,
+                percent(signals.and_then(|signals| signals.cpu_usage)),
+                percent(signals.and_then(|signals| signals.memory_usage)),
+            );
+        }
+        summary.build()
+    }
+
+    /// All nodes.
+    pub fn nodes(&self, with_pods: bool) -> Vec<NodeView> {
+        let state = self.owner.scheduler.state();
+        state
+            .nodes()
+            .map(|view| {
+                let (node, used) = (view.node(), view.used());
+                let note = self.owner.notes.get(&node.name);
+                let storage = |amount: i64| (amount != 0).then(|| (Arc::from("ephemeral-storage"), amount));
+                NodeView {
+                    name: node.name.clone(),
+                    ready: node.ready,
+                    unschedulable: node.unschedulable,
+                    taints: node.taints.iter().map(taint).collect(),
+                    conditions: note.map(|note| note.conditions.clone()).unwrap_or_default(),
+                    allocatable: Amounts {
+                        cpu_millis: used.allocatable_cpu.get(),
+                        memory_bytes: used.allocatable_memory.get(),
+                        pods: used.allowed_pods,
+                        others: view
+                            .scalars()
+                            .map(|(name, there_is, _)| (name.into(), there_is))
+                            .chain(storage(used.allocatable_storage.get()))
+                            .collect(),
+                    },
+                    requested: Amounts {
+                        cpu_millis: used.requested_cpu.get(),
+                        memory_bytes: used.requested_memory.get(),
+                        pods: used.pods,
+                        others: view
+                            .scalars()
+                            .map(|(name, _, taken)| (name.into(), taken))
+                            .chain(storage(used.requested_storage.get()))
+                            .collect(),
+                    },
+                    used: note.and_then(|note| note.usage).map(|usage| NodeUsage {
+                        cpu_millis: (usage.cpu * 1000.0).round() as i64,
+                        memory_bytes: usage.memory.round() as i64,
+                        at: usage.at,
+                    }),
+                    pod_count: u64::try_from(used.pods).unwrap_or(0),
+                    pods: if with_pods { view.pods().iter().map(|pod| pod.full_name()).collect() } else { Vec::new() },
+                }
+            })
+            .collect()
+    }
+}
+
+/// A taint as `kubectl describe node` writes it.
+fn taint(taint: &Taint) -> String {
+    let effect = match taint.effect {
+        Effect::NoSchedule => "NoSchedule",
+        Effect::PreferNoSchedule => "PreferNoSchedule",
+        Effect::NoExecute => "NoExecute",
+        Effect::Unknown => "",
+    };
+    match &*taint.value {
+        "" => format!("{}:{effect}", taint.key),
+        value => format!("{}={value}:{effect}", taint.key),
+    }
+}

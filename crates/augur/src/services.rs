@@ -1,0 +1,251 @@
+//! The engine as the HTTP services see it: [`Backend`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use augur_api::dto::{
+    AiFeatures, Algorithm, Contributions, Features, NodePrediction, PodRequirements, Prediction, Thresholds,
+};
+use augur_api::{
+    Answer, ApiError, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, PodSource, SchedulerBackend,
+};
+use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport};
+use augur_core::object::Pod;
+use augur_core::plugins::Code;
+use augur_history::Rates;
+use augur_kube::{convert, wire};
+use futures::FutureExt;
+
+use crate::engine::{DryRun, EngineHandle, QueryError, Recorder};
+
+/// Bytes in a MiB.
+const MIB: f64 = 1_048_576.0;
+
+/// A silence of the API server beyond this is told: bookmarks come about each minute.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// The engine behind the services.
+pub struct Backend {
+    engine: EngineHandle,
+    thresholds: Thresholds,
+    learner: Check,
+}
+
+impl Backend {
+    /// A backend. `learner` is what is to be told of the learner service.
+    pub fn new(engine: EngineHandle, thresholds: Thresholds, learner: Check) -> Self {
+        Backend { engine, thresholds, learner }
+    }
+
+    fn kubernetes(&self) -> Check {
+        let status = self.engine.status();
+        let watches = self.engine.watches();
+        let silence = watches.silence();
+        let synced = watches.is_synced();
+        match silence {
+            _ if status.stopped => {
+                Check::new(CheckStatus::Unhealthy, "the scheduler thread has ended; restart the service")
+            }
+            None => Check::new(CheckStatus::Unhealthy, "nodes and pods have not been listed yet"),
+            Some(_) if !synced => {
+                Check::new(CheckStatus::Degraded, "a watch is broken; decisions go on with what is known")
+            }
+            Some(silence) if silence > SILENCE => {
+                Check::new(CheckStatus::Degraded, format!("the API server has been silent for {} s", silence.as_secs()))
+            }
+            Some(_) => Check::new(CheckStatus::Healthy, format!("{} nodes, watches in sync", status.nodes)),
+        }
+    }
+
+    fn metrics_api(&self) -> Check {
+        let status = self.engine.status();
+        let metrics = &status.metrics;
+        match (&metrics.nodes_error, metrics.asked) {
+            (_, None) => Check::new(CheckStatus::Degraded, "the Metrics API has not been asked yet"),
+            (Some(error), _) => Check::new(CheckStatus::Degraded, error.to_string()),
+            (None, Some(_)) if metrics.readings.0 == 0 => {
+                Check::new(CheckStatus::Degraded, "the Metrics API tells of no node")
+            }
+            (None, Some(_)) => {
+                let (nodes, pods) = metrics.readings;
+                Check::new(CheckStatus::Healthy, format!("readings of {nodes} nodes and {pods} pods"))
+            }
+        }
+    }
+}
+
+impl SchedulerBackend for Backend {
+    fn health(&self) -> Health {
+        let status = self.engine.status();
+        let model = match self.engine.model() {
+            (Some(id), None) => Check::new(CheckStatus::Healthy, format!("model {id} has a say")),
+            (_, reason) => Check::new(
+                CheckStatus::Degraded,
+                format!(
+                    "decisions are made by enhanced scoring alone: {}",
+                    reason.as_ref().map_or("not_trained", |reason| reason.code())
+                ),
+            ),
+        };
+        Health {
+            kubernetes: self.kubernetes(),
+            metrics_api: self.metrics_api(),
+            learner: self.learner.clone(),
+            model,
+            leader: Check::new(CheckStatus::Healthy, "this is the only replica; it leads without an election"),
+            ready: status.ready && !status.stopped,
+        }
+    }
+
+    fn nodes(&self, with_pods: bool) -> Answer<Vec<NodeView>> {
+        let nodes = self.engine.query(move |view| view.nodes(with_pods));
+        async move { nodes.await.map_err(unavailable) }.boxed()
+    }
+
+    fn predict(&self, query: PodQuery) -> Answer<Prediction> {
+        let pod = match &query.source {
+            PodSource::Cluster => Ok(None),
+            PodSource::Spec(json) => read_spec(&query, json.get()).map(Some),
+            PodSource::Pod(json) => read_pod(json.get()).map(Some),
+        };
+        let pod = match pod {
+            Ok(pod) => pod,
+            Err(error) => return futures::future::ready(Err(error)).boxed(),
+        };
+        let (namespace, name) = (query.namespace.clone(), query.name.clone());
+        let (thresholds, record) = (self.thresholds, query.record);
+        let dry_run = self.engine.query(move |view| {
+            if !view.is_ready() {
+                return Err(ApiError::unavailable("not_ready", "nodes and pods have not been listed yet; try again"));
+            }
+            let Some(pod) = pod.map(Arc::new).or_else(|| view.pod(&namespace, &name)) else {
+                let message =
+                    format!("there is no pod {namespace}/{name}; give its pod_spec to ask for one that is not there");
+                return Err(ApiError::not_found("pod_not_found", message));
+            };
+            Ok(view.dry_run(pod, thresholds, record))
+        });
+        let history = self.engine.history().clone();
+        async move {
+            let dry_run = dry_run.await.map_err(unavailable)??;
+            Ok(prediction(query, dry_run, &history.rates()))
+        }
+        .boxed()
+    }
+
+    fn model(&self) -> ModelStatus {
+        let (model_id, fallback) = self.engine.model();
+        ModelStatus {
+            model_id: model_id.map(|id| id.to_string()),
+            schema: augur_learn::SCHEMA.to_owned(),
+            trained_at: None,
+            age_seconds: None,
+            source: None,
+            last_swap: None,
+            fallback_reason: fallback.map(|fallback| fallback.to_string()),
+        }
+    }
+}
+
+fn unavailable(error: QueryError) -> ApiError {
+    ApiError::unavailable("scheduler_unavailable", error.to_string())
+}
+
+/// A pod that exists only in a request.
+fn read_spec(query: &PodQuery, json: &str) -> Result<Pod, ApiError> {
+    let spec: wire::PodSpec<'_> =
+        serde_json::from_str(json).map_err(|error| not_understood("pod_spec", json, &error))?;
+    let spec = convert::pod_spec(&wire::ObjectMeta::default(), &spec)
+        .map_err(|skipped| ApiError::unprocessable("invalid_pod", format!("pod_spec.{}", skipped.detail)))?;
+    Ok(Pod::new("", &query.namespace, &query.name, Arc::new(spec)))
+}
+
+fn read_pod(json: &str) -> Result<Pod, ApiError> {
+    let pod: wire::Pod<'_> = serde_json::from_str(json).map_err(|error| not_understood("pod", json, &error))?;
+    convert::pod(&pod).map_err(|skipped| ApiError::unprocessable("invalid_pod", skipped.detail))
+}
+
+/// The error with the field at which reading ended.
+fn not_understood(what: &str, json: &str, error: &serde_json::Error) -> ApiError {
+    let lines: usize = json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let end = json.floor_char_boundary(lines + error.column());
+    let field = json[..end].rsplit_once("\":").and_then(|(before, _)| before.rsplit_once('"')).map(|(_, key)| key);
+    let place = field.map_or(what.to_owned(), |field| format!("{what}: field {field}"));
+    ApiError::unprocessable("invalid_pod", format!("{place}: {error}"))
+}
+
+/// The answer of the contract.
+fn prediction(query: PodQuery, dry_run: DryRun, rates: &Rates) -> Prediction {
+    let DryRun { pod, mut decision, id, features, cluster } = dry_run;
+    let node = decision.node().cloned();
+    let recorder = Recorder::new();
+    let mut texts: HashMap<String, Arc<str>> = HashMap::new();
+    let mut reports = std::mem::take(&mut decision.nodes);
+    // Best first; those that do not fit last. The chosen one leads its equals.
+    reports.sort_by(|a, b| {
+        let rank = |report: &NodeReport| (report.rejection.is_some(), Some(&report.node) != node.as_ref());
+        let by_total = b.total.total_cmp(&a.total);
+        rank(a).0.cmp(&rank(b).0).then(by_total).then(rank(a).1.cmp(&rank(b).1)).then_with(|| a.node.cmp(&b.node))
+    });
+    let node_predictions = reports
+        .into_iter()
+        .map(|report| {
+            let contributions = recorder.parts(&report).into_iter().map(|part| (part.plugin, part.points));
+            let contributions = Contributions(contributions.collect());
+            let stability_score = rates.nodes.get(&report.node).and_then(|rates| rates.stability_score);
+            let feasible = report.rejection.is_none();
+            let (unresolvable, reasons) = match report.rejection {
+                None => (false, Vec::new()),
+                Some(rejection) => {
+                    let mut shared =
+                        |text: String| texts.entry(text).or_insert_with_key(|text| text.as_str().into()).clone();
+                    let reasons = rejection.reasons.into_iter().map(&mut shared).collect();
+                    (rejection.code == Code::UnschedulableAndUnresolvable, reasons)
+                }
+            };
+            NodePrediction {
+                feasible,
+                reasons,
+                unresolvable,
+                resource_score: report.enhanced.map(|score| score.resource_score),
+                readiness_score: report.enhanced.map(|score| score.readiness_score),
+                stability_score,
+                stability_score_reason: stability_score.is_none().then_some("no pod has been seen on this node yet"),
+                ml_confidence: report.prediction.map(|prediction| prediction.confidence),
+                ml_prediction: report.prediction.map(|prediction| u8::from(prediction.p_bad < 0.5)),
+                ml_probabilities: report.prediction.map(|prediction| [prediction.p_bad, 1.0 - prediction.p_bad]),
+                p_bad: report.prediction.map(|prediction| prediction.p_bad),
+                total_score: feasible.then_some(report.total),
+                contributions,
+                node_name: report.node,
+            }
+        })
+        .collect();
+    let requests = &pod.spec.requests.granted;
+    Prediction {
+        pod_name: query.name,
+        pod_namespace: query.namespace,
+        confidence: node.is_some().then_some(decision.confidence),
+        confidence_reason: node.is_none().then(|| "no node was chosen".to_owned()),
+        predicted_node: node,
+        reason: decision.reason,
+        algorithm: match decision.algorithm {
+            CoreAlgorithm::EnhancedScoring => Algorithm::EnhancedScoring,
+            CoreAlgorithm::MlPrediction => Algorithm::MlPrediction,
+        },
+        fallback_reason: decision.fallback.map(|fallback| fallback.to_string().into()),
+        model_id: decision.model_id,
+        decision_id: id,
+        runner_up: decision.runner_up.map(|report| report.node),
+        ai_features: AiFeatures {
+            pod_requirements: PodRequirements {
+                cpu_request: requests.cpu.get() as f64 / 1000.0,
+                memory_request: requests.memory.get() as f64 / MIB,
+            },
+            cluster_state: cluster,
+            features: Features(features),
+        },
+        node_predictions,
+    }
+}
