@@ -95,18 +95,27 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the `Status`; null when there are none.
     pub details: Value,
+    /// `metadata.continue` of the `Status`: where a list that expired can go on.
+    pub continues: Option<String>,
 }
 
 impl ApiError {
     /// A failure without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        ApiError { code, reason, message: message.into(), details: Value::Null }
+        ApiError { code, reason, message: message.into(), details: Value::Null, continues: None }
     }
 
     /// The same with `details`.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.details = details;
+        self
+    }
+
+    /// The same with a continue token.
+    #[must_use]
+    pub fn with_continue(mut self, token: String) -> Self {
+        self.continues = Some(token);
         self
     }
 
@@ -182,6 +191,9 @@ impl ApiError {
         });
         if !self.reason.is_empty() {
             status["reason"] = json!(self.reason);
+        }
+        if let Some(token) = &self.continues {
+            status["metadata"]["continue"] = json!(token);
         }
         if !self.details.is_null() {
             status["details"] = self.details.clone();

@@ -7,6 +7,7 @@
 
 pub mod controllers;
 pub mod error;
+mod http;
 mod local;
 pub mod managed;
 pub mod metrics;
@@ -22,6 +23,7 @@ mod store;
 mod verbs;
 
 pub use error::ApiError;
+pub use http::serve;
 pub use local::{LocalClient, LocalEvent, LocalEventKind, LocalList, LocalWatch, PatchKind};
 pub use metrics::{MetricsSource, NodeMetrics, PodMetrics, Usage};
 pub use server::{ApiServer, ApiServerOptions};

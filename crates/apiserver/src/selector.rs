@@ -72,9 +72,4 @@ impl Selector {
     pub(crate) fn matches(&self, key: &str, facts: &Facts) -> bool {
         self.fields.iter().all(|c| c.holds(key, facts)) && self.labels.matches(|label| facts.label(label))
     }
-
-    /// The name that the field selector fixes, if any.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.fields.iter().find_map(fields::Condition::exact_name)
-    }
 }

@@ -122,7 +122,7 @@ impl ApiServer {
         let resource = by_qualified(qualified)?;
         object["apiVersion"] = json!(resource.api_version());
         object["kind"] = json!(resource.kind);
-        let options = WriteOptions { manager: "kube-apiserver", system: true, ..WriteOptions::default() };
+        let options = WriteOptions { manager: "kube-apiserver", ..WriteOptions::default() };
         match self.create(Target::new(resource, namespace, ""), object, &options) {
             Err(error) if error.reason != "AlreadyExists" => Err(error),
             _ => Ok(()),

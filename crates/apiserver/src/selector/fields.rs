@@ -116,10 +116,6 @@ impl Condition {
         };
         (actual == self.value) == self.equal
     }
-
-    pub(super) fn exact_name(&self) -> Option<&str> {
-        (self.equal && matches!(self.field, Field::Name)).then_some(&*self.value)
-    }
 }
 
 /// Looks the fields of a selector up among those that the kind supports.

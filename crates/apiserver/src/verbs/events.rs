@@ -13,9 +13,6 @@ const MEMBERS: &[(&str, &str)] = &[
     ("reportingComponent", "reportingController"),
 ];
 
-/// Go writes these text members of the core shape even when they are empty.
-const ALWAYS_TEXT: &[&str] = &["reportingComponent", "reportingInstance"];
-
 /// The core shape of an event of `events.k8s.io`.
 pub(crate) fn to_core(event: Value) -> Value {
     let mut event = renamed(event, |name| MEMBERS.iter().find(|(_, new)| *new == name).map(|(core, _)| *core));
@@ -25,8 +22,9 @@ pub(crate) fn to_core(event: Value) -> Value {
     for member in ["involvedObject", "source"] {
         event.entry(member).or_insert_with(|| Value::Object(Map::new()));
     }
-    for member in ALWAYS_TEXT {
-        event.entry(*member).or_insert_with(|| Value::from(""));
+    // Go writes these even when they are empty.
+    for member in ["reportingComponent", "reportingInstance"] {
+        event.entry(member).or_insert_with(|| Value::from(""));
     }
     event.insert("apiVersion".to_owned(), Value::from("v1"));
     Value::Object(event)

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::Value;
 
+pub(crate) use delete::options_from as delete_options_from;
 pub use delete::{DeleteOptions, Propagation};
 pub(crate) use events::{to_core as event_to_core, to_new as event_to_new};
 pub(crate) use patch::PatchFormat;
@@ -80,19 +81,11 @@ pub(crate) struct WriteOptions<'a> {
     pub(crate) validation: FieldValidation,
     /// Apply over other managers' fields.
     pub(crate) force: bool,
-    /// The server itself writes: what only it may create is let through.
-    pub(crate) system: bool,
 }
 
 impl Default for WriteOptions<'_> {
     fn default() -> Self {
-        WriteOptions {
-            dry_run: false,
-            manager: "unknown",
-            validation: FieldValidation::Ignore,
-            force: false,
-            system: false,
-        }
+        WriteOptions { dry_run: false, manager: "unknown", validation: FieldValidation::Ignore, force: false }
     }
 }
 
