@@ -132,7 +132,7 @@ fn openapi_document(call: &Call<'_>, elements: &[&str]) -> Option<Response> {
         // A real server serves the index as plain text.
         ["openapi", "v3"] => Some(respond::text(200, respond::serialize(call, &openapi::index()))),
         ["openapi", "v3", rest @ ..] => {
-            openapi::document(&rest.join("/")).map(|document| respond::document(call, 200, &document))
+            openapi::document(&rest.join("/")).map(|document| respond::json_bytes(200, document))
         }
         _ => None,
     }
