@@ -235,7 +235,7 @@ async fn events_tell_of_decisions_and_outcomes() {
     let mut stream = response.into_body().into_data_stream();
     let mut seen = String::new();
     while !seen.contains("oom_killed") {
-        seen.push_str(&String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap());
+        seen.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
     }
     assert!(seen.starts_with("event: decision\n") && seen.contains("event: outcome\n"), "{seen}");
     assert!(seen.contains(&id.to_string()), "{seen}");

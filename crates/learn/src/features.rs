@@ -4,6 +4,8 @@
 //! pod on a node from facts known at the moment of the decision and from nothing later. A fact that is not known is `None`,
 //! never a number that looks like one.
 
+use augur_core::object::Pod;
+use augur_core::state::{ClusterSummary, NodeView};
 use augur_history::NodeRates;
 
 /// Version of the feature schema: the number of features and their order.
@@ -113,6 +115,17 @@ pub struct PodFacts {
     pub memory_request: f64,
 }
 
+impl PodFacts {
+    /// Of a pod that is to be placed.
+    pub fn of(pod: &Pod) -> Self {
+        let granted = &pod.requests().granted;
+        Self {
+            cpu_request: granted.cpu.get() as f64 / 1000.0,
+            memory_request: granted.memory.get() as f64 / 1_048_576.0,
+        }
+    }
+}
+
 /// What a decision knows of a node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NodeFacts<'a> {
@@ -128,6 +141,20 @@ pub struct NodeFacts<'a> {
     pub rates: Option<&'a NodeRates>,
 }
 
+impl<'a> NodeFacts<'a> {
+    /// Of a node in the cluster state, and what history says of it.
+    pub fn of(node: NodeView<'_>, rates: Option<&'a NodeRates>) -> Self {
+        let signals = node.signals();
+        Self {
+            cpu_usage: percent(signals.and_then(|s| s.cpu_usage)),
+            memory_usage: percent(signals.and_then(|s| s.memory_usage)),
+            ready: signals.and_then(|s| s.ready).unwrap_or(node.node().ready),
+            taints: node.node().taints.len(),
+            rates,
+        }
+    }
+}
+
 /// What a decision knows of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClusterFacts {
@@ -141,9 +168,23 @@ pub struct ClusterFacts {
     pub avg_memory_usage: Option<f64>,
 }
 
+impl From<ClusterSummary> for ClusterFacts {
+    fn from(summary: ClusterSummary) -> Self {
+        Self {
+            total_nodes: summary.total_nodes,
+            ready_nodes: summary.ready_nodes,
+            avg_cpu_usage: percent(summary.average_cpu_usage),
+            avg_memory_usage: percent(summary.average_memory_usage),
+        }
+    }
+}
+
+fn percent(share: Option<f64>) -> Option<f64> {
+    share.map(|share| share * 100.0)
+}
+
 /// The features of a pod on a node.
 pub fn feature_vector(pod: PodFacts, node: &NodeFacts<'_>, cluster: &ClusterFacts) -> FeatureVector {
-    let percent = |fraction: Option<f64>| fraction.map(|f| f * 100.0);
     [
         Some(pod.cpu_request),
         Some(pod.memory_request),
@@ -163,6 +204,11 @@ pub fn feature_vector(pod: PodFacts, node: &NodeFacts<'_>, cluster: &ClusterFact
 
 #[cfg(test)]
 mod tests {
+    use augur_core::object::{Effect, Node, PodRequests, PodSpec, Resources, Taint};
+    use augur_core::state::{ClusterState, NodeSignals};
+    use augur_core::time::Timestamp;
+    use augur_core::units::{Bytes, MilliCpu};
+
     use super::*;
 
     const CLUSTER: ClusterFacts =
@@ -174,6 +220,28 @@ mod tests {
                         node_taint_count, stability_score, avg_cpu_usage, avg_memory_usage, cluster_total_nodes, \
                         cluster_ready_nodes, cluster_avg_cpu, cluster_avg_memory";
         assert_eq!(FEATURE_NAMES.join(", "), contract);
+    }
+
+    #[test]
+    fn facts_are_read_off_the_cluster_state() {
+        let mut state = ClusterState::new();
+        let taint = Taint { key: "dedicated".into(), value: "db".into(), effect: Effect::NoSchedule };
+        for (name, taints) in [("n1", vec![taint]), ("n2", Vec::new())] {
+            state.apply_node(Node { name: name.into(), ready: true, taints, ..Node::default() });
+        }
+        let signals = NodeSignals { cpu_usage: Some(0.5), ready: Some(false), ..NodeSignals::at(Timestamp::EPOCH) };
+        assert!(state.set_signals("n1", Some(signals)));
+        let granted = Resources { cpu: MilliCpu(250), memory: Bytes(64 << 20), ..Resources::default() };
+        let spec = PodSpec { requests: PodRequests { granted, ..PodRequests::default() }, ..PodSpec::default() };
+        let pod = Pod::new("u", "default", "a", spec.into());
+        let of = |name| {
+            let facts = NodeFacts::of(state.node(name).unwrap(), None);
+            feature_vector(PodFacts::of(&pod), &facts, &state.summary().into())
+        };
+        let cluster = [Some(2.0), Some(1.0), Some(50.0), None];
+        let known = |pod_and_node: [Option<f64>; 6]| [&pod_and_node[..], &[None; 3], &cluster].concat();
+        assert_eq!(of("n1")[..], known([Some(0.25), Some(64.0), Some(50.0), None, Some(0.0), Some(1.0)]));
+        assert_eq!(of("n2")[..], known([Some(0.25), Some(64.0), None, None, Some(1.0), Some(0.0)]));
     }
 
     #[test]

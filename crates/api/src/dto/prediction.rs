@@ -139,18 +139,18 @@ pub struct NodePrediction {
     /// Removing other pods would not make it fit. Not part of the answer; the extender tells it to kube-scheduler.
     #[serde(skip)]
     pub unresolvable: bool,
-    /// Points for free CPU and memory, by the contract's weights; `null` when it does not fit.
+    /// CPU and memory in use, 0..100 by the contract's weights; `null` when the pod does not fit.
     #[serde(serialize_with = "rounded")]
     pub resource_score: Option<f64>,
-    /// Points for being Ready and free of taints; `null` when it does not fit.
+    /// Readiness and taints, 0..100; `null` when the pod does not fit.
     #[serde(serialize_with = "rounded")]
     pub readiness_score: Option<f64>,
-    /// `(1 - failure rate) x share of time Ready`, 0..1; `null` until a pod has been seen there.
+    /// Failed pods and restarts, 0..100; `null` when the pod does not fit, or nothing of it is known.
     #[serde(serialize_with = "rounded")]
     pub stability_score: Option<f64>,
-    /// Why `stability_score` is `null`.
+    /// Why a score is `null` although the pod fits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stability_score_reason: Option<&'static str>,
+    pub score_reason: Option<&'static str>,
     /// How sure the model is, 0..1; `null` without a model, see `fallback_reason` above.
     #[serde(serialize_with = "rounded")]
     pub ml_confidence: Option<f64>,
