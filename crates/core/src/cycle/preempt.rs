@@ -9,7 +9,8 @@ use super::verdicts::Verdicts;
 use crate::object::{Pod, PreemptionPolicy};
 use crate::plugins::{Code, Rejection};
 use crate::preemption::{
-    self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, Window,
+    self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, VICTIM_TERMINATING,
+    Window,
 };
 use crate::state::{ClusterState, NodeId, NodeRow, NodeUse, NodeView};
 use crate::time::Timestamp;
@@ -52,6 +53,9 @@ pub(super) fn outlook(
 ) -> PreemptionOutlook {
     if pod.spec.preemption_policy == PreemptionPolicy::Never {
         return PreemptionOutlook::Impossible(POLICY_NEVER.to_owned());
+    }
+    if waits_for_victims(state, pod, verdicts) {
+        return PreemptionOutlook::Impossible(VICTIM_TERMINATING.to_owned());
     }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     let mut candidates = Vec::new();
@@ -113,4 +117,15 @@ pub(super) fn outlook(
         candidates[best].best = true;
     }
     PreemptionOutlook::Possible(candidates)
+}
+
+/// Whether pods that were evicted for the pod are still ending on its nominated node, which may yet fit it.
+fn waits_for_victims(state: &ClusterState, pod: &Pod, verdicts: &Verdicts) -> bool {
+    let Some(node) = pod.nominated_node.as_ref().and_then(|name| state.node(name)) else { return false };
+    let hopeless = verdicts.status(node.id()).is_some_and(|r| r.code == Code::UnschedulableAndUnresolvable);
+    !hopeless
+        && node
+            .pods()
+            .iter()
+            .any(|other| other.terminating && other.preempted && other.spec.priority < pod.spec.priority)
 }

@@ -116,6 +116,9 @@ pub struct Pod {
     pub started: Option<Timestamp>,
     /// Whether its deletion was asked for.
     pub terminating: bool,
+    /// Whether that was to make room for another pod (condition `DisruptionTarget` with the reason
+    /// `PreemptionByScheduler`).
+    pub preempted: bool,
     /// What it belongs to.
     pub workload: Option<WorkloadRef>,
     /// What it holds where that differs from the spec, during a resize in place.
@@ -138,6 +141,7 @@ impl Pod {
             created: None,
             started: None,
             terminating: false,
+            preempted: false,
             workload: None,
             resized: None,
         }

@@ -20,7 +20,8 @@ pub struct PodRequests {
     /// CPU and memory that it counts for on its node when nodes are compared by use: containers without a request
     /// count with 100m and 200Mi.
     pub nonzero: (MilliCpu, Bytes),
-    /// The same while it is to be placed. Differs from `nonzero` only for pods with requests at pod level.
+    /// The same while it is to be placed: what is set for the pod as a whole does not count then, as
+    /// kube-scheduler 1.36 has it.
     pub nonzero_to_place: (MilliCpu, Bytes),
 }
 
@@ -69,12 +70,12 @@ impl PodResources {
         let cpu: (std::sync::Arc<str>, Quantity) = ("cpu".into(), Quantity::of_milli(DEFAULT_CPU));
         let memory: (std::sync::Arc<str>, Quantity) =
             ("memory".into(), Quantity::of(DEFAULT_MEMORY, augur_notation::Format::DecimalSi));
-        let granted = self.total(&[]);
-        let to_place = self.total(&[cpu.clone(), memory.clone()]);
+        let granted = self.total(&[], true);
+        let to_place = self.total(&[cpu.clone(), memory.clone()], false);
         let nonzero = if self.has_pod_level() {
             let missing: ResourceList =
                 [cpu, memory].into_iter().filter(|(name, _)| get(&granted, name).is_none()).collect();
-            self.total(&missing)
+            self.total(&missing, true)
         } else {
             to_place.clone()
         };
@@ -89,8 +90,9 @@ impl PodResources {
         self.pod_level.as_ref().is_some_and(|list| list.iter().any(|(name, _)| is_pod_level(name)))
     }
 
-    /// The sum of requests, where a container that leaves out one of `defaults` counts with it.
-    fn total(&self, defaults: &[(std::sync::Arc<str>, Quantity)]) -> ResourceList {
+    /// The sum of requests, where a container that leaves out one of `defaults` counts with it; with what is set for
+    /// the pod as a whole or without.
+    fn total(&self, defaults: &[(std::sync::Arc<str>, Quantity)], with_pod_level: bool) -> ResourceList {
         let mut total = ResourceList::new();
         for container in &self.containers {
             add(&mut total, &self.of_container(container, defaults));
@@ -109,11 +111,13 @@ impl PodResources {
             }
         }
         raise(&mut total, &largest);
-        if self.has_pod_level() {
-            for (name, amount) in self.of_pod().into_iter().filter(|(name, _)| is_pod_level(name)) {
-                match total.iter_mut().find(|(known, _)| *known == name) {
+        if let Some(pod_level) = self.pod_level.as_ref().filter(|_| with_pod_level) {
+            let effective = self.with_status(pod_level, self.pod_level_status.as_ref());
+            for (name, _) in pod_level.iter().filter(|(name, _)| is_pod_level(name)) {
+                let amount = get(&effective, name).unwrap_or(Quantity::ZERO);
+                match total.iter_mut().find(|(known, _)| known == name) {
                     Some(entry) => entry.1 = amount,
-                    None => total.push((name, amount)),
+                    None => total.push((name.clone(), amount)),
                 }
             }
         }
@@ -135,10 +139,6 @@ impl PodResources {
             }
         }
         requests
-    }
-
-    fn of_pod(&self) -> ResourceList {
-        self.with_status(self.pod_level.as_ref().unwrap_or(&ResourceList::new()), self.pod_level_status.as_ref())
     }
 
     fn with_status(&self, spec: &ResourceList, status: Option<&StatusResources>) -> ResourceList {
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!((requests.granted.cpu.get(), requests.granted.memory.get()), (1050, 1 << 20));
         assert_eq!(requests.granted.scalar("example.com/x"), 0, "not a resource that a pod as a whole can have");
         assert_eq!(requests.nonzero, (MilliCpu(1050), Bytes(1 << 20)), "memory is there, by the overhead");
-        assert_eq!(requests.nonzero_to_place, (MilliCpu(1050), Bytes(2 * DEFAULT_MEMORY + (1 << 20))));
+        assert_eq!(requests.nonzero_to_place, (MilliCpu(250), Bytes(2 * DEFAULT_MEMORY + (1 << 20))));
     }
 
     #[test]
