@@ -107,9 +107,20 @@ impl Driver {
     fn relist(&mut self) -> Result<LocalWatch, ApiError> {
         let list = self.client.list("pods", "", "", "")?;
         let mut effects = Vec::new();
+        let mut there = HashSet::new();
         for object in &list.items {
+            if let Ok(head) = Head::read(object) {
+                there.insert(head.metadata.uid.into_owned());
+            }
             self.pod_changed(object, &mut effects);
         }
+        let mut sim = lock(&self.sim);
+        let gone: Vec<Arc<str>> = sim.uids().filter(|uid| !there.contains(&***uid)).cloned().collect();
+        let now = millis(self.options.clock.now());
+        for uid in gone {
+            effects.extend(sim.step(now, Input::PodGone { uid }));
+        }
+        drop(sim);
         self.carry_out(effects);
         self.client.watch("pods", "", list.resource_version)
     }
@@ -118,16 +129,22 @@ impl Driver {
         loop {
             let wait = self.until_next();
             let clock = self.options.clock.clone();
-            let mut first = None;
+            let (mut first, mut node) = (None, None);
+            let mut expired = false;
             tokio::select! {
                 biased;
                 _ = stop.changed() => return,
-                event = watches.pods.next() => first = event,
-                event = watches.nodes.next() => self.node_event(event, &mut watches),
+                event = watches.pods.next() => {
+                    expired = event.is_none();
+                    first = event;
+                }
+                event = watches.nodes.next() => node = event,
                 () = clock.sleep(wait) => {}
             }
+            while let Some(event) = node.take().or_else(|| watches.nodes.try_next()) {
+                self.node_event(&event, &mut watches);
+            }
             let mut effects = Vec::new();
-            let mut expired = false;
             for _ in 0..BATCH {
                 let Some(event) = first.take().or_else(|| watches.pods.try_next()) else { break };
                 expired |= event.kind == LocalEventKind::Expired;
@@ -172,8 +189,7 @@ impl Driver {
         }
     }
 
-    fn node_event(&mut self, event: Option<LocalEvent>, watches: &mut Watches) {
-        let Some(event) = event else { return };
+    fn node_event(&mut self, event: &LocalEvent, watches: &mut Watches) {
         match event.kind {
             LocalEventKind::Deleted => {
                 let Ok(head) = Head::read(&event.object) else { return };

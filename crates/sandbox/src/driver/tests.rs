@@ -275,6 +275,24 @@ fn a_restarted_sandbox_takes_over_what_is_there() {
 }
 
 #[test]
+fn a_lost_history_is_made_up_for() {
+    let cluster = Cluster::start(TWO);
+    cluster.pod("p", &json!({}), Some("a-01"));
+    cluster.pod("q", &json!({}), Some("a-01"));
+    cluster.phase("p", "Running");
+    cluster.phase("q", "Running");
+    let handle = cluster.handle.as_ref().unwrap();
+    // While its lock is held the sandbox cannot follow.
+    let sim = lock(&handle.sim);
+    cluster.client.delete("pods", "default", "p", &DeleteOptions::grace(0)).unwrap();
+    cluster.pod("r", &json!({}), Some("a-02"));
+    cluster.server.forget_history();
+    drop(sim);
+    cluster.phase("r", "Running");
+    cluster.until("the deleted pod is forgotten", |_| (handle.progress().counts.running == 2).then_some(()));
+}
+
+#[test]
 fn instant_pods_cost_one_write() {
     let cluster = Cluster::with(TWO, |options| {
         options.instant = true;

@@ -75,8 +75,10 @@ pub(super) struct Pod {
     ready: (bool, Millis),
     init: Vec<Container>,
     pub(super) containers: Vec<Container>,
-    /// It is being deleted.
-    pub(super) stopping: bool,
+    /// Its kubelet has heard of it.
+    seen: bool,
+    /// It is being deleted, with this much time to stop.
+    grace: Option<Millis>,
     /// Draws for stress that were made so far.
     pub(super) stressed: u64,
     pub(super) dirty: bool,
@@ -94,6 +96,11 @@ impl Pod {
             namespace: self.spec.namespace.clone(),
             name: self.spec.name.clone(),
         }
+    }
+
+    /// Whether it is being deleted.
+    pub(super) fn stopping(&self) -> bool {
+        self.grace.is_some()
     }
 
     /// Whether it holds resources.
@@ -168,7 +175,8 @@ impl Sim {
             ready: (false, now),
             init: spec.init.iter().map(|_| Container::waiting("PodInitializing")).collect(),
             containers: spec.containers.iter().map(|_| Container::waiting(first)).collect(),
-            stopping: false,
+            seen: false,
+            grace: None,
             stressed: 0,
             dirty: false,
             spec,
@@ -207,7 +215,16 @@ impl Sim {
             });
         }
         self.touch(id);
-        if self.nodes[index].powered() {
+        self.notice(id);
+    }
+
+    /// The kubelet hears of a pod, at once or when its network is back, and starts it.
+    pub(super) fn notice(&mut self, id: u64) {
+        let now = self.now;
+        let Some(pod) = self.pods.get_mut(&id).filter(|pod| !pod.seen && pod.grace.is_none()) else { return };
+        if self.nodes[pod.node].reachable() {
+            pod.seen = true;
+            pod.start_time = now;
             self.begin(id);
         }
     }
@@ -418,7 +435,7 @@ impl Sim {
         let termination = Termination { exit_code, reason, started, finished: now };
         container.ready = false;
         container.run += 1;
-        let again = !pod.stopping
+        let again = pod.grace.is_none()
             && match pod.spec.restart {
                 RestartPolicy::Always => true,
                 RestartPolicy::OnFailure => exit_code != 0,
@@ -532,9 +549,11 @@ impl Sim {
     pub(super) fn stop_pod(&mut self, uid: &str, grace: Millis) {
         let Some(id) = self.pod_index.get(uid).copied() else { return };
         let Some(pod) = self.pods.get_mut(&id) else { return };
-        if std::mem::replace(&mut pod.stopping, true) {
+        // Only a shorter time to stop is news.
+        if pod.grace.is_some_and(|before| before <= grace) {
             return;
         }
+        pod.grace = Some(grace);
         let (node, stream) = (pod.node, pod.stream);
         if !self.nodes[node].reachable() {
             // Its kubelet hears of it when the network is back.
@@ -610,10 +629,11 @@ impl Sim {
     pub(super) fn power_on(&mut self, id: u64) {
         let now = self.now;
         let Some(pod) = self.pods.get_mut(&id) else { return };
-        if pod.stopping || !pod.active() {
+        if pod.grace.is_some() || !pod.active() {
             return;
         }
         let mut restarts = 0;
+        pod.seen = true;
         for container in &mut pod.containers {
             if let Some(started) = container.running_since() {
                 container.last = Some(Termination { exit_code: 255, reason: "Unknown", started, finished: now });

@@ -162,6 +162,8 @@ pub struct Sim {
     options: SimOptions,
     rng: Rng,
     now: Millis,
+    /// The time that the present step leads to.
+    target: Millis,
     nodes: Vec<Node>,
     node_index: HashMap<Arc<str>, usize>,
     pods: HashMap<u64, Pod>,
@@ -183,6 +185,7 @@ impl Sim {
             options,
             rng: Rng::new(options.seed),
             now,
+            target: now,
             nodes: Vec::new(),
             node_index: HashMap::new(),
             pods: HashMap::new(),
@@ -228,6 +231,11 @@ impl Sim {
     #[must_use]
     pub fn knows(&self, uid: &str) -> bool {
         self.pod_index.contains_key(uid)
+    }
+
+    /// UIDs of all known pods, in no order.
+    pub fn uids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.pod_index.keys()
     }
 
     /// Nodes that report metrics at `now`, with their usage.
@@ -320,6 +328,7 @@ impl Sim {
     }
 
     fn pass(&mut self, now: Millis) {
+        self.target = self.target.max(now);
         while let Some(Reverse((at, _, timer))) = self.timers.peek().copied() {
             if at > now {
                 break;

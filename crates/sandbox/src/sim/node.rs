@@ -117,13 +117,8 @@ impl Node {
             "kubelet has no disk pressure",
         ];
         let pid = ["", "KubeletHasSufficientPID", "", "kubelet has sufficient PID available"];
-        let mut pressure_taints = Vec::new();
-        if self.memory_pressure.is_some() {
-            pressure_taints.push("node.kubernetes.io/memory-pressure");
-        }
-        if self.disk_pressure.is_some() {
-            pressure_taints.push("node.kubernetes.io/disk-pressure");
-        }
+        let mut images = self.images.clone();
+        images.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
         NodeReport {
             name: self.spec.name.clone(),
             conditions: vec![
@@ -138,8 +133,7 @@ impl Node {
                     since: self.changed[2],
                 },
             ],
-            pressure_taints,
-            images: self.images.clone(),
+            images,
             at: now,
         }
     }
@@ -267,7 +261,9 @@ impl Sim {
                 self.effects.push(Effect::NodeStatus(Box::new(node.report(now))));
             }
         }
-        self.after(period, Timer::Heartbeat { node: index });
+        // After a leap of the clock one heartbeat stands for all that were missed.
+        let missed = (self.target - now).max(0) / period;
+        self.after(period * (missed + 1), Timer::Heartbeat { node: index });
     }
 
     /// The kubelet's housekeeping.
@@ -357,7 +353,7 @@ impl Sim {
     fn worst<A: Ord, B: Ord>(&self, index: usize, rank: impl Fn(&Sim, &Pod) -> (A, B, i64)) -> Option<(u64, i64)> {
         let candidates = self.nodes[index].pods.iter().filter_map(|id| self.pods.get(id));
         candidates
-            .filter(|pod| !pod.stopping && pod.running().next().is_some())
+            .filter(|pod| !pod.stopping() && pod.running().next().is_some())
             .map(|pod| (rank(self, pod), pod.id))
             .max()
             .map(|((_, _, last), id)| (id, last))
@@ -434,7 +430,7 @@ impl Sim {
         let ids: Vec<u64> = self.nodes[index].pods.iter().copied().collect();
         for id in ids {
             let Some(pod) = self.pods.get_mut(&id) else { continue };
-            if pod.stopping {
+            if pod.stopping() {
                 continue;
             }
             pod.stressed += 1;
@@ -541,9 +537,11 @@ impl Sim {
         for id in ids {
             if was_off {
                 self.power_on(id);
+            } else {
+                self.notice(id);
             }
             self.touch(id);
-            if self.pods.get(&id).is_some_and(|pod| pod.stopping) {
+            if self.pods.get(&id).is_some_and(|pod| pod.stopping()) {
                 self.after(SECOND, Timer::Stopped { pod: id });
             }
         }

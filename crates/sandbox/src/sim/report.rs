@@ -158,9 +158,7 @@ pub struct NodeReport {
     pub name: Arc<str>,
     /// Conditions in the order in which kubelets write them.
     pub conditions: Vec<NodeCondition>,
-    /// Taints of pressure that must be there; those of pressure that are not listed must go.
-    pub pressure_taints: Vec<&'static str>,
-    /// Images with their sizes in bytes.
+    /// Images with their sizes in bytes, the largest first.
     pub images: Vec<(Arc<str>, i64)>,
     /// The time of the report.
     pub at: Millis,

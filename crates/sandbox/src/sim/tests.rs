@@ -311,7 +311,7 @@ fn memory_pressure_evicts_the_pod_that_exceeds_its_request() {
     assert!(evicted.message.contains("Container app was using "), "{}", evicted.message);
     assert_eq!(run.last("web").phase, Phase::Running);
     let pressure = |effect: &Effect| match effect {
-        Effect::NodeStatus(report) => Some(!report.pressure_taints.is_empty()),
+        Effect::NodeStatus(report) => report.conditions.iter().find(|c| c.kind == "MemoryPressure").map(|c| c.holds),
         _ => None,
     };
     let states: Vec<bool> = run.effects.iter().filter_map(pressure).collect();
@@ -433,6 +433,38 @@ fn a_dead_node_says_nothing_and_its_pods_start_anew_when_it_is_back() {
     assert!(run.last("p").ready.0);
     let stopped = |e: &Effect| matches!(e, Effect::PodStopped { name, .. } if &**name == "q");
     assert!(run.effects.iter().any(stopped), "the deletion was forgotten");
+}
+
+#[test]
+fn a_kubelet_without_network_hears_of_new_pods_later() {
+    let mut run = Run::new(1, &[("a", Character::Healthy)]);
+    run.input(Input::Fault { node: Arc::from("a"), fault: Fault::Disconnect, lasts: Some(2 * MINUTE) });
+    run.bind(pod("p", "a", Archetype::Steady));
+    run.pass(MINUTE);
+    assert_eq!(run.sim.counts().running, 0, "it started without being told");
+    run.pass(2 * MINUTE);
+    assert_eq!(run.last("p").phase, Phase::Running);
+    assert_eq!(run.last("p").start_time, 2 * MINUTE);
+}
+
+#[test]
+fn a_leap_of_the_clock_gives_one_heartbeat() {
+    let mut run = Run::new(1, &[("a", Character::Healthy)]);
+    run.now = 60 * MINUTE;
+    run.input(Input::Time);
+    assert_eq!(run.heartbeats("a"), 1);
+    run.pass(MINUTE);
+    assert_eq!(run.heartbeats("a"), 7);
+}
+
+#[test]
+fn a_second_deletion_can_shorten_the_first() {
+    let mut run = Run::new(1, &[("a", Character::Healthy)]);
+    run.bind(pod("p", "a", Archetype::Steady));
+    run.pass(MINUTE);
+    run.input(Input::PodDeleted { uid: Arc::from("uid-p"), grace: 30 * SECOND });
+    run.input(Input::PodDeleted { uid: Arc::from("uid-p"), grace: 0 });
+    assert!(run.effects.iter().any(|e| matches!(e, Effect::PodStopped { .. })));
 }
 
 #[test]

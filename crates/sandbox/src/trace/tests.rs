@@ -11,7 +11,7 @@ use augur_clock::Clock;
 use serde_json::{Value, json};
 
 use super::audit::{audit, reference};
-use super::openb::{GPU, GPU_MILLI, Trace, TracePod, read};
+use super::openb::{GPU, GPU_MILLI, Trace, TraceNode, TracePod, read};
 use super::replay::{Tracker, without_counts};
 use super::{Pace, Progress, ReplayOptions, Summary, replay};
 use crate::sim::{MIB, Resources};
@@ -228,7 +228,7 @@ fn the_tracker_follows_a_pod_to_its_end() {
 
 /// Places every pod on the first node that has room, like a scheduler would through the API.
 async fn first_fit(client: LocalClient, trace: Arc<Trace>) {
-    let mut free: Vec<Resources> = trace.nodes.iter().map(|node| node.capacity()).collect();
+    let mut free: Vec<Resources> = trace.nodes.iter().map(TraceNode::capacity).collect();
     let mut homes: HashMap<String, usize> = HashMap::new();
     let mut watch = client.watch("pods", "", 1).unwrap();
     while let Some(event) = watch.next().await {
