@@ -541,7 +541,7 @@ impl Sim {
                 self.notice(id);
             }
             self.touch(id);
-            if self.pods.get(&id).is_some_and(|pod| pod.stopping()) {
+            if self.pods.get(&id).is_some_and(Pod::stopping) {
                 self.after(SECOND, Timer::Stopped { pod: id });
             }
         }
