@@ -145,12 +145,12 @@ pub struct NodePrediction {
     /// Readiness and taints, 0..100; `null` when the pod does not fit.
     #[serde(serialize_with = "rounded")]
     pub readiness_score: Option<f64>,
-    /// Failed pods and restarts, 0..100; `null` when the pod does not fit, or nothing of it is known.
+    /// `(1 - failure rate) x share of time Ready`, 0..1, over seven days; `null` until a pod has been seen there.
     #[serde(serialize_with = "rounded")]
     pub stability_score: Option<f64>,
-    /// Why a score is `null` although the pod fits.
+    /// Why `stability_score` is `null`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub score_reason: Option<&'static str>,
+    pub stability_score_reason: Option<&'static str>,
     /// How sure the model is, 0..1; `null` without a model, see `fallback_reason` above.
     #[serde(serialize_with = "rounded")]
     pub ml_confidence: Option<f64>,

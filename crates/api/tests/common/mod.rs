@@ -154,7 +154,7 @@ pub fn prediction(query: &PodQuery, decision_id: Option<DecisionId>, nodes: usiz
                 resource_score: score.map(|s| s / 2.0),
                 readiness_score: score.map(|s| s / 4.0),
                 stability_score: None,
-                score_reason: Some("no pod has been seen on this node yet"),
+                stability_score_reason: Some("no pod has been seen on this node yet"),
                 ml_confidence: None,
                 ml_prediction: None,
                 ml_probabilities: None,
