@@ -64,7 +64,7 @@ pub enum SandboxError {
         /// The node.
         node: String,
         /// The API's answer.
-        error: ApiError,
+        error: Box<ApiError>,
     },
     /// Pods or nodes cannot be watched.
     #[error("sandbox: watching {resource}: {}", error.message)]
@@ -72,7 +72,7 @@ pub enum SandboxError {
         /// The resource.
         resource: &'static str,
         /// The API's answer.
-        error: ApiError,
+        error: Box<ApiError>,
     },
     /// The thread or its runtime cannot be made.
     #[error("sandbox: starting its thread: {0}")]

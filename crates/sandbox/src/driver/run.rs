@@ -62,7 +62,7 @@ impl Driver {
     /// Registers the nodes, with leases. Nodes that are there already get their status.
     pub(super) fn register(&mut self) -> Result<(), SandboxError> {
         for (index, spec) in self.scenario.nodes.iter().enumerate() {
-            let failed = |error| SandboxError::Node { node: spec.name.to_string(), error };
+            let failed = |error| SandboxError::Node { node: spec.name.to_string(), error: Box::new(error) };
             let effects = lock(&self.sim).step(self.start, Input::NodeAdded(Box::new(spec.clone())));
             let Some(report) = effects.iter().find_map(|effect| match effect {
                 Effect::NodeStatus(report) => Some(report),
@@ -97,7 +97,7 @@ impl Driver {
 
     /// Takes over pods that are bound already, and watches from there.
     pub(super) fn watches(&mut self) -> Result<Watches, SandboxError> {
-        let failed = |resource| move |error| SandboxError::Watch { resource, error };
+        let failed = |resource| move |error| SandboxError::Watch { resource, error: Box::new(error) };
         let list = self.client.list("nodes", "", "", "").map_err(failed("nodes"))?;
         let nodes = self.client.watch("nodes", "", list.resource_version).map_err(failed("nodes"))?;
         let pods = self.relist().map_err(failed("pods"))?;
