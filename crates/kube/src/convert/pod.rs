@@ -49,6 +49,10 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
         created: timestamp(meta.creation_timestamp.as_ref()),
         started: timestamp(status.start_time.as_ref()),
         terminating: meta.deletion_timestamp.is_some(),
+        preempted: status
+            .conditions
+            .iter()
+            .any(|condition| &*condition.r#type == "DisruptionTarget" && &*condition.reason == "PreemptionByScheduler"),
         workload: Some(WorkloadRef { kind: kind.into(), name: owner.into() }),
         resized,
     })
