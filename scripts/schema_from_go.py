@@ -4,7 +4,7 @@
     schema_from_go.py KUBERNETES_CHECKOUT > crates/apiserver/src/schema/types.txt
 
 Only facts are taken from the Go sources (never their sentences): the JSON names of fields, their types, and the markers
-of patch strategies, merge keys, list types and defaults. The format is described in crates/apiserver/src/schema/table.rs.
+of patch strategies, merge keys, list types and defaults, and the numbers in protobuf. The format is described in crates/apiserver/src/schema/table.rs.
 """
 
 import pathlib
@@ -105,8 +105,12 @@ class Table:
         for full, (atomic, rows) in sorted(done.items()):
             print(f"# {full} {shown(full)}{atomic}", *rows, sep="\n")
 
-    def fields(self, full, todo):
-        """The rows of a struct's fields; the structs that they refer to are added to `todo`."""
+    def fields(self, full, todo, number=""):
+        """The rows of a struct's fields; the structs that they refer to are added to `todo`.
+
+        `number` is put before the numbers of the fields in protobuf: that of the struct where it is embedded, and a dot;
+        None if the struct is embedded without a number, as its fields then are not in the message.
+        """
         package = full.rsplit(".", 1)[0]
         rows, marks = [], []
         for line in self.declared[full][0]:
@@ -115,23 +119,26 @@ class Table:
                     marks.append(mark[1].strip())
                 continue
             if field := FIELD.match(line):
-                rows += self.field(package, *field.groups(), marks, todo)
+                rows += self.field(package, number, *field.groups(), marks, todo)
             marks = []
         return rows
 
-    def field(self, package, name, go, tags, marks, todo):
+    def field(self, package, number, name, go, tags, marks, todo):
         """The row of one field, or those of the struct that it embeds."""
+        own = re.search(r'protobuf:"[^,"]*,(\d+)', tags)
+        number = number + own[1] if own and number is not None else None
         tag = re.search(r'json:"([^"]*)"', tags)
         json_name, *options = (tag[1] if tag else "").split(",")
         if "inline" in options or (tag and not json_name and name is None):
-            return self.fields(resolve(package, go.lstrip("*")), todo)
+            return self.fields(resolve(package, go.lstrip("*")), todo, number and number + ".")
         if json_name in ("", "-"):
             return []
         required = "required" in marks or ("omitempty" not in options and "optional" not in marks)
         flags = (
             "p" * go.startswith("*") + "o" * ("omitempty" in options) + "z" * ("omitzero" in options) + "r" * required
         )
-        return [" ".join([json_name, self.wire(package, go, todo), flags or "-", *semantics(tags, marks)])]
+        numbered = [f"n={number}"] if number else []
+        return [" ".join([json_name, self.wire(package, go, todo), flags or "-", *semantics(tags, marks), *numbered])]
 
     def wire(self, package, go, todo):
         """The wire type of a Go type."""

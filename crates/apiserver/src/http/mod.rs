@@ -6,7 +6,6 @@ mod health;
 mod list;
 mod negotiate;
 mod path;
-mod protobuf;
 mod query;
 mod respond;
 mod serve;

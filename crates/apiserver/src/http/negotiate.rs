@@ -127,28 +127,24 @@ pub(super) fn discovery(header: Option<&str>) -> Discovery {
 pub(super) enum BodyFormat {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// Reads a `Content-Type`; nothing counts as JSON.
 ///
 /// # Errors
-/// 415 for anything but JSON and YAML, protobuf in particular.
+/// 415 for anything but JSON, YAML and protobuf.
 pub(super) fn body_format(content_type: Option<&str>) -> Result<BodyFormat, ApiError> {
     let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     match media.to_ascii_lowercase().as_str() {
         "" | "application/json" | "*/*" => Ok(BodyFormat::Json),
         "application/yaml" => Ok(BodyFormat::Yaml),
-        "application/vnd.kubernetes.protobuf" => Err(ApiError::new(
-            415,
-            "UnsupportedMediaType",
-            "this server does not read protobuf - accepted media types include: application/json, application/yaml \
-             (set the client's content type to application/json)",
-        )),
+        "application/vnd.kubernetes.protobuf" => Ok(BodyFormat::Protobuf),
         _ => Err(ApiError::new(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: application/json, \
-             application/yaml",
+             application/yaml, application/vnd.kubernetes.protobuf",
         )),
     }
 }
@@ -183,8 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_bodies_are_refused() {
-        assert_eq!(body_format(Some("application/vnd.kubernetes.protobuf")).unwrap_err().code, 415);
+    fn the_formats_of_bodies_are_told_apart() {
+        assert_eq!(body_format(Some("application/vnd.kubernetes.protobuf")).unwrap(), BodyFormat::Protobuf);
+        assert_eq!(body_format(Some("application/cbor")).unwrap_err().code, 415);
         assert_eq!(body_format(Some("application/json; charset=utf-8")).unwrap(), BodyFormat::Json);
     }
 }

@@ -55,6 +55,7 @@ fn decode(ty: &'static Type, format: BodyFormat, raw: &[u8], write: &Write) -> R
     match format {
         BodyFormat::Json => schema::decode_json(ty, raw, write.validation),
         BodyFormat::Yaml => schema::decode_yaml(ty, raw, write.validation),
+        BodyFormat::Protobuf => schema::decode_protobuf(ty, raw, write.validation),
     }
 }
 
@@ -92,16 +93,9 @@ pub(super) async fn create(
     let raw = read(body).await?;
     let write = call.query.write_options("CreateOptions", false)?;
     let options = write_options(call, &write);
-    let content_type = header(headers, &CONTENT_TYPE);
     let target = target(path);
     let server = call.server;
-    if resource.plural == "selfsubjectaccessreviews"
-        && let Some(review) = super::protobuf::access_review(content_type, &raw)
-    {
-        let written = server.review(resource, path.namespace, review)?;
-        return Ok(shown(call, path, written, Vec::new()));
-    }
-    let format = body_format(content_type)?;
+    let format = body_format(header(headers, &CONTENT_TYPE))?;
     let ty = ApiServer::type_at(target)?;
     let decoded = decode(ty, format, &raw, &write)?;
     let written = if !path.subresource.is_empty() {
@@ -192,6 +186,7 @@ async fn delete_options(call: &Call<'_>, headers: &HeaderMap, body: Body) -> Res
         match format {
             BodyFormat::Json => schema::decode_json(ty, &raw, validation)?.object,
             BodyFormat::Yaml => schema::decode_yaml(ty, &raw, validation)?.object,
+            BodyFormat::Protobuf => schema::decode_protobuf(ty, &raw, validation)?.object,
         }
     };
     delete_options_from(&options)

@@ -4,6 +4,7 @@
 //! give the object as the API server shows it. [`type_of`] finds the type of a kind.
 
 mod decode;
+mod protobuf;
 mod scalar;
 mod scan;
 mod table;
@@ -79,6 +80,21 @@ pub fn decode_json(ty: &'static Type, raw: &[u8], validation: FieldValidation) -
 /// As [`decode_json`], and 400 for malformed YAML.
 pub fn decode_yaml(ty: &'static Type, raw: &[u8], validation: FieldValidation) -> Result<Decoded, ApiError> {
     let value = parse_yaml(raw).map_err(|why| {
+        let kind = ty.short_name();
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({})",
+            summary(raw)
+        ))
+    })?;
+    decode_json(ty, value.to_string().as_bytes(), validation)
+}
+
+/// The same for a protobuf body, as Go clients send it.
+///
+/// # Errors
+/// As [`decode_json`], and 400 for malformed protobuf.
+pub fn decode_protobuf(ty: &'static Type, raw: &[u8], validation: FieldValidation) -> Result<Decoded, ApiError> {
+    let value = protobuf::to_json(ty, raw).map_err(|why| {
         let kind = ty.short_name();
         ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {kind}): {why} ({})",

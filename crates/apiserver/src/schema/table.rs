@@ -4,7 +4,8 @@
 //! its JSON name, its wire type (`s` string, `b` bool, `i32`, `i64`, `f64`, `q` quantity, `t` time, `mt` time with
 //! microseconds, `ios` int-or-string, `any`, `bytes`, `@id` struct, `[]T` list, `{}T` map, `s:Name` and `<Name>T` named),
 //! its flags (`p` pointer, `o` omitempty, `z` omitzero, `r` required, `-` none) and its list semantics (`ps=` patch
-//! strategy, `mk=` patch merge key, `lt=` list type, `lk=` list map keys, `at` atomic, `d=` default).
+//! strategy, `mk=` patch merge key, `lt=` list type, `lk=` list map keys, `at` atomic, `d=` default) and number in
+//! protobuf (`n=`).
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -50,6 +51,8 @@ pub struct Field {
     pub atomic: bool,
     /// The default that list keys take when absent.
     pub default: Option<&'static str>,
+    /// The number in protobuf, after that of the struct it is embedded in and a dot, if it is; empty if there is none.
+    pub number: &'static str,
 }
 
 /// How field ownership and server-side apply see a list.
@@ -317,6 +320,7 @@ fn read_field(line: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Fie
         list: ListType::Atomic,
         atomic: false,
         default: None,
+        number: "",
     };
     let (mut list_type, mut keys) = ("", Vec::new());
     for part in parts {
@@ -329,6 +333,7 @@ fn read_field(line: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Fie
             Some(("lt", value)) => list_type = value,
             Some(("lk", value)) => keys = value.split(',').collect(),
             Some(("d", value)) => field.default = Some(value),
+            Some(("n", value)) => field.number = value,
             _ => field.atomic = part == "at",
         }
     }
