@@ -84,7 +84,7 @@ pub struct UpArgs {
     /// The port of the Kubernetes API.
     #[arg(long, default_value_t = 8001)]
     pub api_port: u16,
-    /// The address that both services listen at. [default: server.host of the configuration file, else 127.0.0.1]
+    /// The address that both services listen at. [default: 127.0.0.1]
     #[arg(long)]
     pub host: Option<IpAddr>,
     /// The port of the scheduler service. [default: 8080]
@@ -208,8 +208,6 @@ pub struct HealthArgs {
 pub enum BenchCommand {
     /// Pods created over HTTP while watchers follow: rate, latency, memory.
     Apiserver(BenchApiserverArgs),
-    /// `POST /predict` over HTTP: latency by number of nodes.
-    Predict(BenchPredictArgs),
 }
 
 /// Arguments of `augur bench apiserver`.
@@ -224,17 +222,6 @@ pub struct BenchApiserverArgs {
     /// Connections that create.
     #[arg(long, default_value_t = 8)]
     pub clients: usize,
-}
-
-/// Arguments of `augur bench predict`.
-#[derive(Debug, Args)]
-pub struct BenchPredictArgs {
-    /// Nodes of the cluster; several sizes are separated by commas.
-    #[arg(long, value_delimiter = ',', default_values_t = [50, 5_000])]
-    pub nodes: Vec<usize>,
-    /// Requests for each size, after a tenth as many that are not counted.
-    #[arg(long, default_value_t = 2_000)]
-    pub requests: usize,
 }
 
 /// Arguments of `augur config`.

@@ -1,5 +1,6 @@
 //! The `augur` binary: command line, configuration and wiring. Each command is a file of `commands`.
 
+mod bench;
 mod cli;
 mod commands;
 mod config;
@@ -10,6 +11,7 @@ mod logging;
 mod output;
 mod services;
 mod span;
+mod system;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{BenchCommand, Cli, Command};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -36,10 +38,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         match cli.command {
-            Command::Health(args) => commands::health::run(args).await,
-            Command::Config(args) => commands::config::run(&args),
+            Command::Up(args) => commands::up::run(*args).await,
             Command::Scheduler(args) => commands::scheduler::run(args).await,
-            _ => anyhow::bail!("not wired yet"),
+            Command::Apiserver(args) => commands::apiserver::run(args).await,
+            Command::Health(args) => commands::health::run(args).await,
+            Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,
+            Command::Config(args) => commands::config::run(&args),
         }
     })
 }

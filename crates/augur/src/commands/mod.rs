@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub mod apiserver;
 pub mod config;
 pub mod health;
 pub mod scheduler;
+pub mod up;

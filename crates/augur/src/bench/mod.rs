@@ -1,0 +1,6 @@
+//! Measurements that a user can repeat: `augur bench …`. Each prints a table for people and one JSON line last.
+
+pub mod apiserver;
+pub mod http1;
+pub mod process;
+pub mod sample;

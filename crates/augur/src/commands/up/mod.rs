@@ -1,0 +1,153 @@
+//! `augur up`: a cluster on this machine, scheduled by Augur. [`run`] is the wiring, in start order.
+
+mod screen;
+mod trace;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use anyhow::Context;
+use augur_apiserver::{ApiServer, ApiServerOptions};
+use augur_clock::Clock;
+use augur_sandbox::{Sandbox, SandboxHandle, SandboxOptions, Scenario};
+
+use super::scheduler::PORT;
+use crate::cli::{Speed, UpArgs};
+use crate::config::Config;
+use crate::kubeconfig::{self, Access};
+use crate::listen::listen;
+use crate::system::{System, SystemOptions, stop_signal};
+use screen::{Progress, Screen};
+
+/// The pods of these scheduler names are placed: those that ask for Augur, and those that ask for nothing.
+const SCHEDULER_NAMES: [&str; 2] = ["default-scheduler", "augur"];
+
+/// Runs until it is told to stop, or until a trace is through if that was asked for.
+///
+/// # Errors
+/// When a file, a port or the data directory cannot be used; the message names it and the flag.
+pub async fn run(args: UpArgs) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref())?;
+    let feed = args.trace.is_some().then(|| trace::read(&args)).transpose()?;
+    let scenario = match &feed {
+        Some(trace) => trace.scenario(),
+        None => scenario(&args.scenario)?,
+    };
+    let full_speed = feed.is_some() && args.speed.is_none_or(|speed| speed == Speed::Max);
+    let speed = match args.speed {
+        Some(Speed::Times(times)) => times,
+        Some(Speed::Max) if feed.is_none() => {
+            anyhow::bail!("--speed max is for --trace; give a number, as in --speed 60")
+        }
+        Some(Speed::Max) | None => 1.0,
+    };
+    let clock = if speed == 1.0 { Clock::real() } else { Clock::scaled(speed) };
+
+    let host = args.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let port = args.port.or(config.server.port).unwrap_or(PORT);
+    let api = listen(args.api_host, args.api_port, "the Kubernetes API", "--api-port").await?;
+    let scheduler = listen(host, port, "the scheduler service", "--port").await?;
+    let learner = listen(host, args.learner_port, "the learner service", "--learner-port").await?;
+    let addresses = [api.local_addr()?, scheduler.local_addr()?, learner.local_addr()?];
+    std::fs::create_dir_all(&args.data_dir)
+        .with_context(|| format!("cannot make {}; choose another folder with --data-dir", args.data_dir.display()))?;
+
+    let server = ApiServer::new(ApiServerOptions {
+        clock: clock.clone(),
+        tokens: args.api.token.clone().into_iter().collect(),
+        ..ApiServerOptions::default()
+    })
+    .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
+    let access = Access {
+        server: format!("http://{}", reachable(addresses[0])),
+        token: args.api.token.clone(),
+        certificate: None,
+    };
+    let kubeconfig = kubeconfig::write(&args.data_dir, &access)?;
+    let description = scenario.description.clone();
+    let nodes = scenario.nodes.len();
+    let sandbox = start_sandbox(&server, scenario, &args, &clock, full_speed)?;
+    let client = augur_kube::from_kubeconfig(&kubeconfig, config.kubernetes.api_timeout.0).await?;
+    let mut system = System::start(SystemOptions {
+        client,
+        clock: clock.clone(),
+        config: &config,
+        scheduler_names: &SCHEDULER_NAMES.map(str::to_owned),
+        seed: args.seed,
+        data_dir: &args.data_dir,
+        scheduler,
+        learner: Some(learner),
+        token: None,
+    })?;
+    system.serve(api, server.router());
+
+    let screen = Screen {
+        nodes,
+        description: &description,
+        speed,
+        addresses: addresses.map(reachable),
+        kubeconfig: &kubeconfig,
+    };
+    if !args.quiet {
+        screen.print()?;
+    }
+    let ended = {
+        let engine = system.engine();
+        let work = async {
+            if let Some(trace) = feed {
+                trace::feed(trace, &server, reachable(addresses[0]), &args, &clock, &engine).await?;
+                if args.until_done {
+                    return Ok(());
+                }
+            }
+            if args.quiet { std::future::pending().await } else { Progress::new(&engine, &sandbox).show().await }
+        };
+        tokio::select! {
+            signal = stop_signal() => signal,
+            ended = system.ended() => ended,
+            ended = work => ended,
+        }
+    };
+    sandbox.stop();
+    system.stop().await?;
+    ended
+}
+
+fn scenario(name: &str) -> anyhow::Result<Scenario> {
+    if Scenario::names().any(|known| known == name) {
+        return Ok(Scenario::builtin(name)?);
+    }
+    let path = Path::new(name);
+    let text = std::fs::read_to_string(path).with_context(|| {
+        let known: Vec<_> = Scenario::names().collect();
+        format!("--scenario {name} is neither a scenario of Augur ({}) nor a file that can be read", known.join(", "))
+    })?;
+    Scenario::load(&text).with_context(|| format!("in {}", path.display()))
+}
+
+fn start_sandbox(
+    server: &ApiServer,
+    scenario: Scenario,
+    args: &UpArgs,
+    clock: &Clock,
+    full_speed: bool,
+) -> anyhow::Result<SandboxHandle> {
+    let mut options = SandboxOptions::new(clock.clone(), SCHEDULER_NAMES[1]);
+    options.seed = args.seed;
+    if full_speed {
+        // A trace at full speed asks where pods go, not what becomes of them.
+        options.heartbeat = None;
+        options.instant = true;
+    }
+    Ok(Sandbox::start(server, scenario, options)?)
+}
+
+/// The address under which this machine reaches a listener: an unspecified one is reached through loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let loopback =
+        if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { "::1".parse().unwrap_or(address.ip()) };
+    SocketAddr::new(loopback, address.port())
+}

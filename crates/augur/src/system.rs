@@ -1,0 +1,184 @@
+//! Both services on one engine and one memory: what `augur up` and `augur scheduler` start and stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use augur_api::dto::Thresholds;
+use augur_api::{
+    Access, Check, CheckStatus, ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router,
+};
+use augur_clock::Clock;
+use augur_core::predictor::NoModel;
+use augur_history::{History, HistoryOptions};
+use axum::Router;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineHandle, EngineOptions, profile};
+use crate::services::Backend;
+
+/// How long servers may take to end; streams of events never end by themselves.
+const FAREWELL: Duration = Duration::from_millis(800);
+
+/// What a system is started with.
+pub struct SystemOptions<'a> {
+    /// The cluster.
+    pub client: Client,
+    /// The time.
+    pub clock: Clock,
+    /// The settings.
+    pub config: &'a Config,
+    /// Whose pods are placed.
+    pub scheduler_names: &'a [String],
+    /// Decides among equally good nodes.
+    pub seed: u64,
+    /// Where the memory is kept.
+    pub data_dir: &'a Path,
+    /// Where the scheduler service listens.
+    pub scheduler: TcpListener,
+    /// Where the learner service listens, if it is served here.
+    pub learner: Option<TcpListener>,
+    /// The token that state-changing calls have to carry beyond loopback.
+    pub token: Option<String>,
+}
+
+/// Running services.
+pub struct System {
+    engine: Engine,
+    history: History,
+    servers: JoinSet<std::io::Result<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl System {
+    /// Opens the memory and starts engine and servers.
+    ///
+    /// # Errors
+    /// When the memory cannot be opened or a thread cannot be started.
+    pub fn start(options: SystemOptions<'_>) -> anyhow::Result<System> {
+        let config = options.config;
+        let history = History::open(&HistoryOptions {
+            window: config.metrics.cache_duration.0,
+            ..HistoryOptions::new(options.data_dir)
+        })?;
+        let counters = Arc::new(SchedulerMetrics::new());
+        let engine = Engine::start(EngineOptions {
+            client: options.client,
+            clock: options.clock.clone(),
+            profiles: options.scheduler_names.iter().map(|name| profile(name, &config.scheduler)).collect(),
+            seed: options.seed,
+            history: history.handle(),
+            predictor: Arc::new(NoModel::default()),
+            metrics_interval: config.metrics.collection_interval.0,
+            metrics_timeout: config.metrics.api_timeout.0,
+            counters: counters.clone(),
+        })
+        .context("cannot start the scheduler thread")?;
+        let learner_check = match &options.learner {
+            Some(_) => Check::new(CheckStatus::Healthy, "served by this process"),
+            None => Check::new(CheckStatus::Degraded, "not served here; --learner-port PORT serves it"),
+        };
+        let loopback = options.scheduler.local_addr()?.ip().is_loopback();
+        let thresholds = thresholds(config);
+        let services = Services {
+            backend: Arc::new(Backend::new(engine.handle(), thresholds, learner_check)),
+            history: history.handle(),
+            clock: options.clock,
+            metrics: counters,
+            access: match options.token {
+                Some(token) => Access::Token(token),
+                None if loopback => Access::Loopback,
+                None => Access::Closed,
+            },
+            thresholds,
+            model: model_options(config),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let (stop, _) = watch::channel(false);
+        let mut system = System { engine, history, servers: JoinSet::new(), stop };
+        system.serve(options.scheduler, scheduler_router(services.clone()));
+        if let Some(listener) = options.learner {
+            system.serve(listener, learner_router(services));
+        }
+        Ok(system)
+    }
+
+    /// Serves a router until the system stops.
+    pub fn serve(&mut self, listener: TcpListener, router: Router) {
+        let mut stopped = self.stop.subscribe();
+        self.servers.spawn(async move {
+            let stopped = async move {
+                // The sender is dropped only after the servers have ended.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            augur_apiserver::serve(listener, router, stopped).await
+        });
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> EngineHandle {
+        self.engine.handle()
+    }
+
+    /// Completes when a server has ended by itself, which none should.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        match self.servers.join_next().await {
+            Some(ended) => Ok(ended.context("a server panicked")??),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops deciding, ends the servers, and writes what the memory still holds.
+    ///
+    /// # Errors
+    /// When the memory cannot be written.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.engine.shutdown().await;
+        self.stop.send_replace(true);
+        let servers = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, servers).await.is_err() {
+            self.servers.abort_all();
+        }
+        let history = self.history;
+        tokio::task::spawn_blocking(move || drop(history)).await.context("writing history")
+    }
+}
+
+/// Above which usage a node counts as under pressure, as configured.
+fn thresholds(config: &Config) -> Thresholds {
+    let thresholds = &config.scheduler.thresholds;
+    Thresholds { cpu_usage: thresholds.cpu_usage_threshold, memory_usage: thresholds.memory_usage_threshold }
+}
+
+/// Settings of the model, as configured.
+fn model_options(config: &Config) -> ModelOptions {
+    ModelOptions {
+        kind: config.model.r#type.clone(),
+        max_depth: config.model.max_depth,
+        n_estimators: config.model.n_estimators,
+        random_state: config.model.random_state,
+        feedback_threshold: config.online_learning.feedback_threshold.into(),
+        performance_threshold: config.online_learning.performance_threshold,
+    }
+}
+
+/// Completes when the process is asked to stop.
+///
+/// # Errors
+/// When signals cannot be listened for.
+pub async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

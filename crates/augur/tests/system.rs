@@ -1,0 +1,255 @@
+//! The main job from outside: the binary is started, real `kubectl` and `curl` speak to it, and it is stopped.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a busy machine; reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `augur up`, killed when dropped.
+struct System {
+    process: Child,
+    data: tempfile::TempDir,
+    scheduler: String,
+    learner: String,
+}
+
+impl System {
+    fn start() -> System {
+        let data = tempfile::tempdir().unwrap();
+        let [api, scheduler, learner] = free_ports();
+        let process = Command::new(env!("CARGO_BIN_EXE_augur"))
+            .args(["up", "--scenario", "small", "--quiet", "--data-dir"])
+            .arg(data.path())
+            .args(["--api-port", &api.to_string()])
+            .args(["--port", &scheduler.to_string()])
+            .args(["--learner-port", &learner.to_string()])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let url = |port| format!("http://127.0.0.1:{port}");
+        let mut system = System { process, data, scheduler: url(scheduler), learner: url(learner) };
+        let ready = format!("{}/readyz", system.scheduler);
+        wait_until("augur up is ready", || {
+            assert!(system.process.try_wait().unwrap().is_none(), "augur up ended early");
+            Command::new(env!("CARGO_BIN_EXE_augur"))
+                .args(["health", "--url", &ready])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+        });
+        system
+    }
+
+    fn kubectl(&self, kubectl: &Path, args: &[&str]) -> Result<String, String> {
+        let output = Command::new(kubectl)
+            .arg("--kubeconfig")
+            .arg(self.data.path().join("kubeconfig"))
+            .args(args)
+            .env("HOME", self.data.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if output.status.success() { Ok(text) } else { Err(text) }
+    }
+
+    /// Interrupts the program as Ctrl-C does; tells how long it took to end, and whether it ended well.
+    fn interrupt(mut self) -> (Duration, bool) {
+        let asked = Instant::now();
+        let sent = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let mut ended = None;
+        wait_until("augur up has ended", || {
+            ended = self.process.try_wait().unwrap();
+            ended.is_some()
+        });
+        (asked.elapsed(), ended.is_some_and(|status| status.success()))
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+/// The `kubectl` to test with: `AUGUR_KUBECTL`, or the one on the path.
+fn find_kubectl() -> Option<PathBuf> {
+    let candidate = std::env::var_os("AUGUR_KUBECTL").map_or_else(|| PathBuf::from("kubectl"), PathBuf::from);
+    let works = Command::new(&candidate).args(["version", "--client"]).output().is_ok_and(|out| out.status.success());
+    works.then_some(candidate)
+}
+
+#[test]
+fn kubectl_works_as_its_users_expect() {
+    let Some(kubectl) = find_kubectl() else {
+        println!("skipped: no kubectl; install one or set AUGUR_KUBECTL");
+        return;
+    };
+    let system = System::start();
+    let run = |args: &[&str]| system.kubectl(&kubectl, args);
+    let must = |args: &[&str], wanted: &[&str]| {
+        let text = run(args).unwrap_or_else(|error| panic!("kubectl {}: {error}", args.join(" ")));
+        for part in wanted {
+            assert!(text.contains(part), "kubectl {}: no {part:?} in\n{text}", args.join(" "));
+        }
+        text
+    };
+
+    must(&["get", "nodes"], &["NAME", "STATUS", "ROLES", "AGE", "VERSION", "Ready"]);
+    must(&["get", "nodes", "-o", "wide"], &["INTERNAL-IP", "OS-IMAGE"]);
+    must(&["api-resources"], &["deployments", "deploy", "apps/v1"]);
+    must(&["explain", "pod.spec.containers"], &["FIELDS", "image"]);
+    must(&["explain", "deployment", "--recursive"], &["replicas", "template"]);
+
+    must(&["create", "deployment", "web", "--image=web:1", "--replicas=3"], &["created"]);
+    must(&["rollout", "status", "deployment/web", "--timeout=90s"], &["successfully rolled out"]);
+    must(&["get", "deployments"], &["READY", "UP-TO-DATE", "AVAILABLE", "3/3"]);
+    must(&["get", "pods", "-l", "app=web", "-o", "wide"], &["READY", "RESTARTS", "NODE", "1/1", "Running"]);
+    must(&["get", "all"], &["deployment.apps/web", "replicaset.apps/web"]);
+    must(&["describe", "deployment", "web"], &["RollingUpdateStrategy", "ScalingReplicaSet"]);
+    must(&["scale", "deployment/web", "--replicas=5"], &["scaled"]);
+    must(&["rollout", "status", "deployment/web", "--timeout=90s"], &["successfully rolled out"]);
+    must(&["wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=60s"], &["condition met"]);
+
+    let pod = must(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"], &["web-"]);
+    let node = must(&["get", "pod", &pod, "-o", "jsonpath={.spec.nodeName}"], &[]);
+    must(&["describe", "pod", &pod], &["Scheduled", "Successfully assigned", &node]);
+    must(&["describe", "node", &node], &["Allocatable", "Non-terminated Pods", &pod]);
+    let logs = run(&["logs", &pod]).unwrap_or_else(|error| error);
+    assert!(logs.contains("simulated"), "{logs}");
+    wait_until("kubectl top has figures", || run(&["top", "nodes"]).is_ok_and(|text| text.contains(&node)));
+    wait_until("kubectl top has pods", || run(&["top", "pods"]).is_ok_and(|text| text.contains(&pod)));
+
+    must(&["cordon", &node], &["cordoned"]);
+    must(&["get", "node", &node], &["SchedulingDisabled"]);
+    must(&["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=90s"], &["drained"]);
+    wait_until("the drained pods run elsewhere", || {
+        let places = must(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"], &[]);
+        places.split_whitespace().count() == 5 && !places.split_whitespace().any(|place| place == node)
+    });
+    must(&["uncordon", &node], &["uncordoned"]);
+    must(&["taint", "node", &node, "dedicated=test:NoSchedule"], &["tainted"]);
+    must(&["label", "node", &node, "tier=test"], &["labeled"]);
+    must(&["get", "nodes", "-l", "tier=test"], &[&node]);
+
+    let manifest = system.data.path().join("manifest.yaml");
+    std::fs::write(&manifest, APPLIED).unwrap();
+    let manifest = manifest.to_string_lossy().into_owned();
+    must(&["apply", "-f", &manifest], &["deployment.apps/applied created", "configmap/applied created"]);
+    must(&["apply", "-f", &manifest], &["deployment.apps/applied unchanged", "configmap/applied unchanged"]);
+    must(
+        &["apply", "--server-side", "--field-manager=test", "--force-conflicts", "-f", &manifest],
+        &["serverside-applied"],
+    );
+    must(&["rollout", "status", "deployment/applied", "--timeout=90s"], &["successfully rolled out"]);
+    must(&["set", "image", "deployment/applied", "app=app:2"], &["image updated"]);
+    must(&["rollout", "status", "deployment/applied", "--timeout=90s"], &["successfully rolled out"]);
+    must(&["rollout", "undo", "deployment/applied"], &["rolled back"]);
+    let refused = run(&["apply", "-f", &write_broken(&system)]).unwrap_err();
+    assert!(refused.contains("unknown field \"spec.replicaz\""), "{refused}");
+
+    must(&["create", "job", "once", "--image=job:1"], &["created"]);
+    must(&["get", "jobs"], &["COMPLETIONS", "once"]);
+    must(&["run", "stuck", "--image=app:1", "--overrides", STUCK], &["created"]);
+    wait_until("the event tells why", || {
+        run(&["describe", "pod", "stuck"])
+            .is_ok_and(|text| text.contains("nodes are available") && text.contains("Insufficient cpu"))
+    });
+    must(&["get", "events"], &["FailedScheduling", "Scheduled"]);
+    must(&["get", "leases", "-n", "kube-node-lease"], &["HOLDER"]);
+    must(&["delete", "deployment", "web", "applied"], &["deleted"]);
+    wait_until("the dependents are gone", || {
+        run(&["get", "pods", "-l", "app=web"]).is_ok_and(|text| text.contains("No resources found"))
+    });
+    must(&["create", "namespace", "team"], &["created"]);
+    must(&["create", "configmap", "settings", "-n", "team", "--from-literal=a=b"], &["created"]);
+    must(&["delete", "namespace", "team", "--timeout=60s"], &["deleted"]);
+}
+
+const STUCK: &str =
+    r#"{"spec":{"containers":[{"name":"stuck","image":"app:1","resources":{"requests":{"cpu":"4000"}}}]}}"#;
+
+const APPLIED: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: applied
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: applied}}
+  template:
+    metadata: {labels: {app: applied}}
+    spec:
+      containers:
+      - name: app
+        image: app:1
+        resources: {requests: {cpu: 100m, memory: 64Mi}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: applied}
+data: {key: value}
+";
+
+fn write_broken(system: &System) -> String {
+    let path = system.data.path().join("broken.yaml");
+    std::fs::write(&path, APPLIED.replace("replicas:", "replicaz:")).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn every_call_of_the_contract_answers_and_an_interrupt_stops_cleanly() {
+    let system = System::start();
+    if Command::new("curl").arg("--version").output().is_ok() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/test_system.sh");
+        let output = Command::new(script).args([&system.scheduler, &system.learner]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        println!("{text}");
+        assert!(output.status.success(), "{text}");
+    } else {
+        println!("skipped: no curl");
+    }
+    let (took, well) = system.interrupt();
+    assert!(well, "exit status after an interrupt");
+    println!("stopped in {took:?}");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let data = tempfile::tempdir().unwrap();
+    for flag in ["--api-port", "--port", "--learner-port"] {
+        let [a, b, c] = free_ports();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_augur"));
+        command.args(["up", "--scenario", "small", "--quiet", "--data-dir"]).arg(data.path());
+        for (other, free) in [("--api-port", a), ("--port", b), ("--learner-port", c)] {
+            let number = if other == flag { port.clone() } else { free.to_string() };
+            command.args([other, &number]);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(&port) && text.contains(flag), "{text}");
+    }
+}
