@@ -30,6 +30,11 @@ impl FieldError {
         Self::new("FieldValueInvalid", field, with_detail(&format!("Invalid value: {}", shown(value)), detail))
     }
 
+    /// A value that breaks a rule and is not shown.
+    pub fn invalid_unshown(field: impl Into<String>, detail: &str) -> Self {
+        Self::new("FieldValueInvalid", field, with_detail("Invalid value", detail))
+    }
+
     /// A value of the wrong type.
     pub fn type_invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
         Self::new("FieldValueTypeInvalid", field, with_detail(&format!("Invalid value: {}", shown(value)), detail))
@@ -63,7 +68,8 @@ impl FieldError {
 
     /// A list with too many items.
     pub fn too_many(field: impl Into<String>, actual: usize, max: usize) -> Self {
-        Self::new("FieldValueTooMany", field, format!("Too many: {actual}: must have at most {max} items"))
+        let items = if max == 1 { "item" } else { "items" };
+        Self::new("FieldValueTooMany", field, format!("Too many: {actual}: must have at most {max} {items}"))
     }
 
     /// A reference to something that does not exist.

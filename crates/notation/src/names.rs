@@ -22,6 +22,11 @@ fn too_long(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
+/// Parts of labels are measured in bytes, names in characters.
+fn too_many_bytes(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
 /// Letters, digits, `-`, `_` and `.`, a letter or digit at both ends; not empty.
 fn is_name_part(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -43,7 +48,7 @@ fn is_dns_label(text: &str) -> bool {
 pub fn label_value_problems(value: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if value.len() > LABEL_VALUE_LENGTH {
-        problems.push(too_long(LABEL_VALUE_LENGTH));
+        problems.push(too_many_bytes(LABEL_VALUE_LENGTH));
     }
     if !value.is_empty() && !is_name_part(value) {
         problems.push(LABEL_VALUE.to_owned());
@@ -59,7 +64,7 @@ pub fn qualified_name_problems(name: &str) -> Vec<String> {
         None => name,
         Some((_, rest)) if rest.contains('/') => {
             problems.push(format!(
-                "a qualified name {QUALIFIED_NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                "a valid label key {QUALIFIED_NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             ));
             return problems;
         }
@@ -68,14 +73,19 @@ pub fn qualified_name_problems(name: &str) -> Vec<String> {
             name
         }
         Some((prefix, name)) => {
-            problems.extend(dns_subdomain_problems(prefix).into_iter().map(|problem| format!("prefix part {problem}")));
+            if prefix.len() > DNS_SUBDOMAIN_LENGTH {
+                problems.push(format!("prefix part {}", too_many_bytes(DNS_SUBDOMAIN_LENGTH)));
+            }
+            if !prefix.split('.').all(is_dns_label) {
+                problems.push(format!("prefix part {DNS_SUBDOMAIN}"));
+            }
             name
         }
     };
     if name.is_empty() {
         problems.push("name part must be non-empty".to_owned());
     } else if name.len() > NAME_PART_LENGTH {
-        problems.push(format!("name part {}", too_long(NAME_PART_LENGTH)));
+        problems.push(format!("name part {}", too_many_bytes(NAME_PART_LENGTH)));
     }
     if !is_name_part(name) {
         problems.push(format!("name part {QUALIFIED_NAME}"));
@@ -104,7 +114,8 @@ pub fn dns_label_problems(name: &str) -> Vec<String> {
         problems.push(too_long(DNS_LABEL_LENGTH));
     }
     if !is_dns_label(name) {
-        problems.push(DNS_LABEL.to_owned());
+        let only_dots = name.split('.').all(is_dns_label);
+        problems.push(if only_dots { "must not contain dots".to_owned() } else { DNS_LABEL.to_owned() });
     }
     problems
 }
@@ -123,7 +134,7 @@ mod tests {
         {
             assert_eq!(qualified_name_problems(name).len(), problems, "{name}");
         }
-        assert_eq!(qualified_name_problems(&"a".repeat(64)), ["name part must be no more than 63 characters"]);
+        assert_eq!(qualified_name_problems(&"a".repeat(64)), ["name part must be no more than 63 bytes"]);
         assert!(label_value_problems("").is_empty());
         assert!(label_value_problems("v1.2_3-x").is_empty());
         assert_eq!(label_value_problems(&format!("{}-", "a".repeat(63))).len(), 2);

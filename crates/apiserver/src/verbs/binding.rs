@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::update::storage_conflict;
 use super::{Answer, Target, WriteOptions, Written, meta_mut, meta_text, seconds};
 use crate::error::ApiError;
+use crate::rules;
 use crate::server::ApiServer;
 use crate::store::WriteError;
 
@@ -37,6 +38,9 @@ impl ApiServer {
             precondition("ResourceVersion", meta_text(binding, "resourceVersion"), &entry.revision.to_string())?;
             let mut pod = live.clone();
             assign(&mut pod, node, binding, &seconds(self.now())).map_err(|why| refused(target.name, &why))?;
+            if let Some(node) = rules::Lookup::get(self, "nodes", "", node) {
+                rules::admit_binding(&mut pod, &node);
+            }
             match self.commit(target, options, &entry, &live, pod, Vec::new()) {
                 Ok(_) => {
                     let mut status = super::delete::success(Value::Null);

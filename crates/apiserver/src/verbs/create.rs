@@ -57,10 +57,9 @@ impl ApiServer {
         let context = rules::Context { now, namespace: target.namespace, lookup: self };
         rules::admit_create(resource, &mut object, &context)?;
         rules::prepare_create(resource, &mut object);
-        self.allocate(resource, &mut object)?;
         let errors = rules::validate_create(resource, &object);
         if !errors.is_empty() {
-            return Err(ApiError::invalid(resource.group, resource.kind, meta_text(&object, "name"), &errors));
+            return Err(rules::invalid(resource, meta_text(&object, "name"), &errors));
         }
         if !wanted_version.is_empty() && wanted_version != "0" {
             return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));

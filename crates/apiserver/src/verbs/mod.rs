@@ -10,7 +10,6 @@ mod eviction;
 mod patch;
 mod reviews;
 mod scale;
-mod services;
 mod subresource;
 mod update;
 

@@ -105,12 +105,12 @@ impl ApiServer {
             let by = Writer { manager: options.manager, api_version: &api_version, subresource, now };
             managed::track_update(Self::type_of(resource)?, Some(live), &mut object, &by);
         }
-        rules::prepare_update(resource, target.subresource, &mut object, live);
         let context = rules::Context { now, namespace: target.namespace, lookup: self };
         rules::admit_update(resource, target.subresource, &mut object, live, &context)?;
+        rules::prepare_update(resource, target.subresource, &mut object, live);
         let errors = rules::validate_update(resource, target.subresource, &object, live);
         if !errors.is_empty() {
-            return Err(ApiError::invalid(resource.group, resource.kind, target.name, &errors));
+            return Err(rules::invalid(resource, target.name, &errors));
         }
         let warnings = rules::warnings(resource, &object, Some(live));
         Ok(self.commit(target, options, entry, live, object, warnings))

@@ -1,0 +1,341 @@
+//! The table of kinds: what each is filled in with, how it is prepared, and what it is checked for. Entry point: [`strategy`].
+
+use serde_json::{Value, json};
+
+use super::path::Errors;
+use super::value::{entry, get, has, set, take_over};
+use super::{
+    config, events, jobs, metadata, names, node, pod_defaults, pod_update, pod_validation, policy, service, storage,
+    warnings, workloads,
+};
+use crate::resource::Resource;
+
+/// The rules of a kind.
+pub(crate) struct Strategy {
+    /// Fills in defaults.
+    pub(crate) default: fn(&mut Value),
+    /// Makes a new object of what a client sent.
+    pub(crate) prepare_create: fn(&mut Value),
+    /// Keeps what an update through a subresource (empty: the object itself) may not change.
+    pub(crate) prepare_update: fn(&str, &mut Value, &Value),
+    /// Finds what is wrong with a new object.
+    pub(crate) validate_create: fn(&Value, &mut Errors),
+    /// Finds what is wrong with an update.
+    pub(crate) validate_update: fn(&str, &Value, &Value, &mut Errors),
+    /// Finds what to warn of.
+    pub(crate) warnings: fn(&Value, Option<&Value>, &mut Vec<String>),
+    /// Whether `validate_create` checks the metadata.
+    pub(crate) checks_metadata: bool,
+}
+
+/// Kinds of which nothing is known but that they have metadata, and perhaps a status.
+const GENERIC: Strategy = Strategy {
+    default: |_| {},
+    prepare_create: |_| {},
+    prepare_update: keep_other_part,
+    validate_create: |_, _| {},
+    validate_update: |_, object, old, errors| metadata::validate_update(object, old, errors),
+    warnings: |_, _, _| {},
+    checks_metadata: false,
+};
+
+/// The same for kinds that count their generations.
+const GENERATIONS: Strategy = Strategy {
+    prepare_create: |object| set(entry(object, "metadata"), "generation", 1),
+    prepare_update: |subresource, object, old| {
+        keep_other_part(subresource, object, old);
+        if subresource.is_empty() {
+            metadata::raise_if_spec_changed(object, old);
+        }
+    },
+    ..GENERIC
+};
+
+const NAMED: Strategy = Strategy { checks_metadata: true, ..GENERIC };
+
+fn keep_other_part(subresource: &str, object: &mut Value, old: &Value) {
+    if subresource == "status" {
+        take_over(object, "spec", old);
+    } else if has(old, "status") {
+        take_over(object, "status", old);
+    }
+}
+
+const POD: Strategy = Strategy {
+    default: pod_defaults::pod,
+    prepare_create: |pod| {
+        pod_update::prepare_create(pod);
+        set(entry(pod, "metadata"), "generation", 1);
+    },
+    prepare_update: pod_update::prepare,
+    validate_create: pod_validation::create,
+    validate_update: pod_update::validate,
+    warnings: warnings::pod,
+    ..NAMED
+};
+
+const NODE: Strategy = Strategy {
+    default: node::default,
+    prepare_update: node::prepare,
+    validate_create: node::validate,
+    validate_update: node::validate_update,
+    warnings: warnings::node,
+    ..NAMED
+};
+
+const NAMESPACE: Strategy = Strategy {
+    default: config::default_namespace,
+    prepare_create: config::prepare_namespace_create,
+    prepare_update: config::prepare_namespace,
+    validate_create: config::validate_namespace,
+    validate_update: config::validate_namespace_update,
+    ..NAMED
+};
+
+const CONFIG_MAP: Strategy = Strategy {
+    validate_create: config::validate_config_map,
+    validate_update: config::validate_config_map_update,
+    ..NAMED
+};
+
+const SECRET: Strategy = Strategy {
+    default: config::default_secret,
+    prepare_update: config::prepare_secret,
+    validate_create: config::validate_secret,
+    validate_update: config::validate_secret_update,
+    ..NAMED
+};
+
+const SERVICE: Strategy = Strategy {
+    default: service::default,
+    prepare_create: service::prepare_create,
+    prepare_update: service::prepare,
+    validate_create: service::validate,
+    validate_update: service::validate_update,
+    warnings: warnings::service,
+    ..NAMED
+};
+
+const ENDPOINTS: Strategy = Strategy {
+    default: config::default_endpoints,
+    validate_create: config::validate_endpoints,
+    validate_update: config::validate_endpoints_update,
+    ..NAMED
+};
+
+const CORE_EVENT: Strategy = Strategy {
+    prepare_update: |_, _, _| {},
+    validate_create: events::validate_core,
+    validate_update: events::validate_core_update,
+    ..GENERIC
+};
+
+const EVENT: Strategy =
+    Strategy { validate_create: events::validate, validate_update: events::validate_update, ..CORE_EVENT };
+
+const CLAIM: Strategy = Strategy {
+    default: storage::default_claim,
+    prepare_create: storage::prepare_claim_create,
+    prepare_update: storage::prepare_claim,
+    validate_create: storage::validate_claim,
+    validate_update: storage::validate_claim_update,
+    warnings: warnings::claim,
+    ..NAMED
+};
+
+const VOLUME: Strategy = Strategy {
+    default: storage::default_volume,
+    prepare_create: storage::prepare_volume_create,
+    prepare_update: storage::prepare_volume,
+    validate_create: storage::validate_volume,
+    validate_update: storage::validate_volume_update,
+    warnings: warnings::volume,
+    ..NAMED
+};
+
+const STORAGE_CLASS: Strategy = Strategy {
+    default: storage::default_class,
+    validate_create: storage::validate_class,
+    validate_update: storage::validate_class_update,
+    ..NAMED
+};
+
+const LIMIT_RANGE: Strategy = Strategy {
+    default: policy::default_limit_range,
+    validate_create: policy::validate_limit_range,
+    validate_update: |_, range, old, errors| {
+        metadata::validate_update(range, old, errors);
+        policy::validate_limit_range(range, errors);
+    },
+    ..NAMED
+};
+
+const QUOTA: Strategy = Strategy {
+    prepare_create: |quota| set(quota, "status", json!({})),
+    validate_create: policy::validate_quota,
+    validate_update: |subresource, quota, old, errors| {
+        metadata::validate_update(quota, old, errors);
+        if subresource.is_empty() {
+            policy::validate_quota(quota, errors);
+        }
+    },
+    ..NAMED
+};
+
+const SERVICE_ACCOUNT: Strategy = Strategy {
+    validate_create: |account, errors| metadata::validate(account, true, names::subdomain, errors),
+    validate_update: |_, account, old, errors| {
+        metadata::validate_update(account, old, errors);
+        metadata::validate(account, true, names::subdomain, errors);
+    },
+    ..NAMED
+};
+
+const REPLICATION_CONTROLLER: Strategy = Strategy {
+    default: workloads::default_replication_controller,
+    prepare_create: |object| workloads::prepare_create(object, json!({ "replicas": 0 })),
+    ..GENERATIONS
+};
+
+const POD_TEMPLATE: Strategy = Strategy {
+    default: |object| {
+        if has(object, "template") {
+            pod_defaults::template(entry(object, "template"));
+        }
+    },
+    prepare_update: |_, object, old| {
+        if get(object, "template") != get(old, "template") {
+            metadata::raise_generation(object, old);
+        }
+    },
+    ..GENERATIONS
+};
+
+const DEPLOYMENT: Strategy = Strategy {
+    default: workloads::default_deployment,
+    prepare_create: |object| workloads::prepare_create(object, json!({})),
+    prepare_update: workloads::prepare_deployment,
+    validate_create: workloads::validate_deployment,
+    validate_update: workloads::validate_deployment_update,
+    warnings: warnings::named_workload,
+    ..NAMED
+};
+
+const REPLICA_SET: Strategy = Strategy {
+    default: workloads::default_replica_set,
+    prepare_create: |object| workloads::prepare_create(object, json!({ "replicas": 0 })),
+    prepare_update: workloads::prepare_spec_and_status,
+    validate_create: workloads::validate_replica_set,
+    validate_update: workloads::validate_replica_set_update,
+    warnings: warnings::named_workload,
+    ..NAMED
+};
+
+const DAEMON_SET: Strategy = Strategy {
+    default: workloads::default_daemon_set,
+    prepare_create: |object| {
+        let status = json!({
+            "currentNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberReady": 0,
+        });
+        workloads::prepare_daemon_set_create(object, status);
+    },
+    prepare_update: workloads::prepare_daemon_set,
+    validate_create: workloads::validate_daemon_set,
+    validate_update: workloads::validate_daemon_set_update,
+    warnings: warnings::daemon_set,
+    ..NAMED
+};
+
+const STATEFUL_SET: Strategy = Strategy {
+    default: workloads::default_stateful_set,
+    prepare_create: |object| workloads::prepare_create(object, json!({ "replicas": 0, "availableReplicas": 0 })),
+    prepare_update: workloads::prepare_spec_and_status,
+    validate_create: workloads::validate_stateful_set,
+    validate_update: workloads::validate_stateful_set_update,
+    warnings: warnings::stateful_set,
+    ..NAMED
+};
+
+const JOB: Strategy = Strategy {
+    default: jobs::default_job,
+    prepare_create: jobs::prepare_create,
+    prepare_update: workloads::prepare_spec_and_status,
+    validate_create: jobs::validate_job,
+    validate_update: jobs::validate_job_update,
+    warnings: warnings::named_workload,
+    ..NAMED
+};
+
+const CRON_JOB: Strategy = Strategy {
+    default: jobs::default_cron_job,
+    prepare_create: |object| workloads::prepare_create(object, json!({})),
+    prepare_update: workloads::prepare_spec_and_status,
+    validate_create: jobs::validate_cron_job,
+    validate_update: jobs::validate_cron_job_update,
+    warnings: warnings::cron_job,
+    ..NAMED
+};
+
+const BUDGET: Strategy = Strategy {
+    prepare_create: |object| {
+        let status = json!({
+            "disruptionsAllowed": 0,
+            "currentHealthy": 0,
+            "desiredHealthy": 0,
+            "expectedPods": 0,
+        });
+        workloads::prepare_create(object, status);
+    },
+    prepare_update: workloads::prepare_spec_and_status,
+    validate_create: policy::validate_budget,
+    validate_update: policy::validate_budget_update,
+    ..GENERIC
+};
+
+const PRIORITY_CLASS: Strategy = Strategy {
+    default: policy::default_priority_class,
+    prepare_create: |class| set(entry(class, "metadata"), "generation", 1),
+    validate_create: policy::validate_priority_class,
+    validate_update: policy::validate_priority_class_update,
+    ..NAMED
+};
+
+const LEASE: Strategy =
+    Strategy { validate_create: policy::validate_lease, validate_update: policy::validate_lease_update, ..NAMED };
+
+/// The rules of a resource.
+pub(crate) fn strategy(resource: &Resource) -> &'static Strategy {
+    match (resource.group, resource.plural) {
+        ("", "pods") => &POD,
+        ("", "nodes") => &NODE,
+        ("", "namespaces") => &NAMESPACE,
+        ("", "configmaps") => &CONFIG_MAP,
+        ("", "secrets") => &SECRET,
+        ("", "services") => &SERVICE,
+        ("", "endpoints") => &ENDPOINTS,
+        ("", "events") => &CORE_EVENT,
+        ("events.k8s.io", "events") => &EVENT,
+        ("", "persistentvolumeclaims") => &CLAIM,
+        ("", "persistentvolumes") => &VOLUME,
+        ("", "limitranges") => &LIMIT_RANGE,
+        ("", "resourcequotas") => &QUOTA,
+        ("", "serviceaccounts") => &SERVICE_ACCOUNT,
+        ("", "replicationcontrollers") => &REPLICATION_CONTROLLER,
+        ("", "podtemplates") => &POD_TEMPLATE,
+        ("apps", "deployments") => &DEPLOYMENT,
+        ("apps", "replicasets") => &REPLICA_SET,
+        ("apps", "daemonsets") => &DAEMON_SET,
+        ("apps", "statefulsets") => &STATEFUL_SET,
+        ("batch", "jobs") => &JOB,
+        ("batch", "cronjobs") => &CRON_JOB,
+        ("policy", "poddisruptionbudgets") => &BUDGET,
+        ("scheduling.k8s.io", "priorityclasses") => &PRIORITY_CLASS,
+        ("coordination.k8s.io", "leases") => &LEASE,
+        ("storage.k8s.io", "storageclasses") => &STORAGE_CLASS,
+        ("networking.k8s.io" | "discovery.k8s.io", _) => &GENERATIONS,
+        _ => &GENERIC,
+    }
+}
