@@ -58,19 +58,16 @@ pub(super) fn pod_status(report: &PodReport) -> Value {
 
 fn conditions(report: &PodReport) -> Value {
     let condition = |kind: &str, (holds, since): (bool, Millis), reason: &str, message: String| {
-        let mut condition = json!({
+        // Null takes away what an earlier patch gave.
+        let text = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
+        json!({
             "type": kind,
             "status": if holds { "True" } else { "False" },
             "lastProbeTime": null,
             "lastTransitionTime": time(since),
-        });
-        if !reason.is_empty() {
-            condition["reason"] = json!(reason);
-        }
-        if !message.is_empty() {
-            condition["message"] = json!(message);
-        }
-        condition
+            "reason": text(reason),
+            "message": text(&message),
+        })
     };
     let done = report.phase == Phase::Succeeded;
     let names = |all: &[ContainerReport]| {

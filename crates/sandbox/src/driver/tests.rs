@@ -107,6 +107,8 @@ fn a_bound_pod_runs_and_keeps_the_scheduler_s_condition() {
     for kind in ["PodScheduled", "Initialized", "Ready", "ContainersReady"] {
         assert_eq!(condition(&pod, kind)["status"], "True", "{kind}");
     }
+    let ready = condition(&pod, "Ready");
+    assert!(ready["reason"].is_null() && ready["message"].is_null(), "{ready}");
     let status = &pod["status"];
     let container = &status["containerStatuses"][0];
     assert_eq!((&container["ready"], &container["restartCount"]), (&json!(true), &json!(0)));

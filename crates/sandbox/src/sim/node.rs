@@ -422,7 +422,7 @@ impl Sim {
     fn check_stress(&mut self, index: usize) {
         let contention = self.contention(index, self.now);
         let hot = self.nodes[index].spec.character == Character::Hot;
-        let stress = (contention - 0.95).clamp(0.0, 2.0) + if hot { 0.15 * contention.min(1.5) } else { 0.0 };
+        let stress = (contention - 0.95).clamp(0.0, 2.0) + if hot { 0.05 + 0.4 * contention.min(1.5) } else { 0.0 };
         let risk = (0.06 * stress).min(0.04);
         if risk <= 0.0 {
             return;

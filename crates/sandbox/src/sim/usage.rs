@@ -145,7 +145,7 @@ pub fn daemons(rng: Rng, stream: u64, node: &NodeSpec, starved: bool, now: Milli
     usage.memory = usage.memory.min(capacity.memory / 4);
     if starved || node.character == Character::MemoryStarved {
         let period = rng.between(stream, Purpose::Daemons, 1, 15.0, 30.0) * MINUTE as f64;
-        usage.memory += (capacity.memory as f64 * (0.15 + 0.45 * saw(rng, stream, now, period))) as i64;
+        usage.memory += (capacity.memory as f64 * (0.2 + 0.6 * saw(rng, stream, now, period))) as i64;
     }
     usage
 }
