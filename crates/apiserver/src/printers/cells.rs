@@ -56,36 +56,15 @@ pub(super) fn containers(pod_spec: &Value) -> [Value; 2] {
 
 /// A map of labels as `k=v,k2=v2`, sorted; `<none>` when there are none.
 pub(super) fn labels(map: &Value) -> String {
-    let pairs: Vec<String> =
-        map.as_object().into_iter().flatten().map(|(k, v)| (k, text(v))).map(|(k, v)| format!("{k}={v}")).collect();
-    let mut pairs = pairs;
+    let mut pairs: Vec<String> =
+        map.as_object().into_iter().flatten().map(|(k, v)| format!("{k}={}", text(v))).collect();
     pairs.sort_unstable();
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
 /// A label selector as a query shows it; empty when it selects everything or nothing.
 pub(super) fn selector_text(selector: &Value) -> String {
-    let mut requirements: Vec<(&str, String)> = Vec::new();
-    for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
-        requirements.push((key, format!("{key}={}", text(value))));
-    }
-    for expression in items(&selector["matchExpressions"]) {
-        let key = text(&expression["key"]);
-        let values = || {
-            let mut values: Vec<&str> = items(&expression["values"]).iter().map(text).collect();
-            values.sort_unstable();
-            values.join(",")
-        };
-        let written = match text(&expression["operator"]) {
-            "In" => format!("{key} in ({})", values()),
-            "NotIn" => format!("{key} notin ({})", values()),
-            "Exists" => key.to_owned(),
-            _ => format!("!{key}"),
-        };
-        requirements.push((key, written));
-    }
-    requirements.sort_by(|a, b| a.0.cmp(b.0));
-    requirements.into_iter().map(|(_, written)| written).collect::<Vec<_>>().join(",")
+    crate::controllers::selector_of(selector).map_or_else(String::new, |selector| selector.to_string())
 }
 
 /// A label selector as a query shows it; `<none>` when it selects everything or nothing.
