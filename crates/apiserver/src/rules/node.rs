@@ -16,6 +16,15 @@ pub(crate) fn default(node: &mut Value) {
         let capacity = get(status, "capacity").clone();
         set(status, "allocatable", capacity);
     }
+    // `podCIDR` is the first of `podCIDRs`; where they differ, the single one counts.
+    let spec = entry(node, "spec");
+    let one = text(spec, "podCIDR").to_owned();
+    let first = items(spec, "podCIDRs").first().and_then(Value::as_str).unwrap_or("").to_owned();
+    if one.is_empty() && !first.is_empty() {
+        set(spec, "podCIDR", first);
+    } else if one != first {
+        set(spec, "podCIDRs", serde_json::json!([one]));
+    }
 }
 
 /// What an update keeps.

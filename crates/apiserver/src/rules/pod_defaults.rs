@@ -22,6 +22,25 @@ pub(crate) fn pod(pod: &mut Value) {
         host_network_ports(spec);
     }
     pod_spec(spec);
+    if let Some(status) = get_mut(pod, "status") {
+        one_and_many_ips(status);
+    }
+}
+
+/// `podIP` is the first of `podIPs`; where they differ, the single one counts.
+fn one_and_many_ips(status: &mut Value) {
+    let one = text(status, "podIP");
+    let first = items(status, "podIPs").first().map_or("", |first| text(first, "ip"));
+    if one == first {
+        return;
+    }
+    if one.is_empty() {
+        let first = first.to_owned();
+        set(status, "podIP", first);
+    } else {
+        let all = json!([{ "ip": one }]);
+        set(status, "podIPs", all);
+    }
 }
 
 /// The pod template of a workload: requests, ports of the host network and service links are left to the pods.
