@@ -76,10 +76,8 @@ fn record(ty: &'static Type, live: Option<&Value>, new: &Value, entries: &mut En
         &nothing
     };
     let mut diff = walk::diff(Shape::Struct(ty), Some(old), Some(new));
-    if let Some(reset) = reset_fields(ty, by.subresource) {
-        diff.added.subtract_below(&reset);
-        diff.removed.subtract_below(&reset);
-        diff.modified.subtract_below(&reset);
+    for set in [&mut diff.added, &mut diff.removed, &mut diff.modified] {
+        keep_writable(ty, by.subresource, set);
     }
     let mut changed = diff.modified;
     changed.union(diff.added);
@@ -120,8 +118,9 @@ pub fn track_scale(live: &Value, new: &mut Value, by: &Writer<'_>) {
     entries.write(new);
 }
 
-/// Takes the times of the entries back to those of `live` when nothing else differs, so that such a write is none.
-pub fn settle_times(live: &Value, new: &mut Value) {
+/// Takes the times of the entries back to those of `live` when nothing else differs, so that such a write is none: a
+/// configuration may say the same as the object in other words, such as `0.5` for `500m`.
+fn settle_times(live: &Value, new: &mut Value) {
     let (Some(old_list), Some(new_list)) = (managed_fields(live), managed_fields(new)) else { return };
     if old_list.len() != new_list.len() || old_list == new_list {
         return;
@@ -165,7 +164,8 @@ pub fn apply(
     force: bool,
     by: &Writer<'_>,
 ) -> Result<Decoded, ApiError> {
-    let config = schema::parse_yaml(raw).map_err(|why| ApiError::bad_request(format!("error decoding YAML: {why}")))?;
+    let (config, duplicates) =
+        schema::parse_yaml(raw).map_err(|why| ApiError::bad_request(format!("error decoding YAML: {HEAD}{why}")))?;
     check_config(ty, &config, by)?;
     let nothing;
     let live = if let Some(live) = live {
@@ -182,10 +182,7 @@ pub fn apply(
     let shape = Shape::Struct(ty);
     let merged = walk::merge(shape, Some(live), Some(&config)).unwrap_or_else(|| live.clone());
     let mut set = walk::field_set(shape, &config);
-    let reset = reset_fields(ty, by.subresource);
-    if let Some(reset) = &reset {
-        set.subtract_below(reset);
-    }
+    keep_writable(ty, by.subresource, &mut set);
     let mut own = by.entry(Operation::Apply, set);
     own.time = None;
     let before = entries.position(&own).map(|at| entries.0.remove(at));
@@ -194,10 +191,8 @@ pub fn apply(
         _ => merged,
     };
     let mut diff = walk::diff(shape, Some(live), Some(&result));
-    if let Some(reset) = &reset {
-        diff.added.subtract_below(reset);
-        diff.removed.subtract_below(reset);
-        diff.modified.subtract_below(reset);
+    for set in [&mut diff.added, &mut diff.removed, &mut diff.modified] {
+        keep_writable(ty, by.subresource, set);
     }
     let mut changed = diff.modified;
     changed.union(diff.added);
@@ -220,11 +215,21 @@ pub fn apply(
     if by.manager == "kubectl" {
         renew_last_applied(&mut result, &config);
     }
+    if let (Some(why), FieldValidation::Strict) = (&duplicates, validation) {
+        return Err(ApiError::bad_request(format!("error strict decoding YAML: {HEAD}{why}")));
+    }
     take_managed_fields(&mut result);
     let mut decoded = schema::normalize(ty, &result, validation)?;
+    if validation == FieldValidation::Warn {
+        decoded.warnings.extend(duplicates.map(|why| format!("{HEAD}{why}")));
+    }
     entries.write(&mut decoded.object);
+    settle_times(live, &mut decoded.object);
     Ok(decoded)
 }
+
+/// Begins what is said about malformed configurations.
+const HEAD: &str = "error converting YAML to JSON: ";
 
 /// The checks of a configuration before it is merged.
 fn check_config(ty: &'static Type, config: &Value, by: &Writer<'_>) -> Result<(), ApiError> {
@@ -395,31 +400,32 @@ const NOT_OWNED: &[&str] = &[
 fn strip(set: &mut Set) {
     set.remove_edge("f:apiVersion");
     set.remove_edge("f:kind");
-    set.remove_edges_below("f:metadata", NOT_OWNED);
+    set.remove_below("f:metadata", NOT_OWNED);
+    set.remove_member("f:metadata");
 }
 
-/// What writes through a subresource cannot change, and so do not come to own.
-fn reset_fields(ty: &'static Type, subresource: &str) -> Option<Set> {
-    let mut reset = Set::default();
+/// Takes from a set what writes through the subresource cannot change, and so do not come to own.
+fn keep_writable(ty: &'static Type, subresource: &str, set: &mut Set) {
     match subresource {
+        "ephemeralcontainers" => set.keep_below(&[&["f:spec", "f:ephemeralContainers"]]),
+        "resize" => set.keep_below(&[
+            &["f:spec", "f:containers", "*", "f:resources"],
+            &["f:spec", "f:containers", "*", "f:resizePolicy"],
+            &["f:spec", "f:initContainers", "*", "f:resources"],
+            &["f:spec", "f:initContainers", "*", "f:resizePolicy"],
+        ]),
         "status" => {
-            reset.union(Set::of_path(&["spec"]));
+            set.remove_edge("f:spec");
             match ty.id {
-                "core.v1.Pod" => {
-                    reset.union(Set::of_path(&["metadata", "deletionTimestamp"]));
-                    reset.union(Set::of_path(&["metadata", "ownerReferences"]));
-                }
-                "apps.v1.Deployment" => reset.union(Set::of_path(&["metadata", "labels"])),
-                "resource.v1.ResourceClaim" => reset.union(Set::of_path(&["metadata"])),
+                "core.v1.Pod" => set.remove_below("f:metadata", &["f:deletionTimestamp", "f:ownerReferences"]),
+                "apps.v1.Deployment" => set.remove_below("f:metadata", &["f:labels"]),
+                "resource.v1.ResourceClaim" => set.remove_edge("f:metadata"),
                 _ => {}
             }
         }
-        _ => {
-            ty.field("status")?;
-            reset.union(Set::of_path(&["status"]));
-        }
+        _ if ty.field("status").is_some() => set.remove_edge("f:status"),
+        _ => {}
     }
-    Some(reset)
 }
 
 #[cfg(test)]

@@ -70,15 +70,50 @@ impl Set {
         self.below.remove(edge);
     }
 
-    /// Removes the given edges from the node below an edge, and that node's own membership.
-    pub fn remove_edges_below(&mut self, edge: &str, edges: &[&str]) {
+    /// Removes edges from the node below an edge.
+    pub fn remove_below(&mut self, edge: &str, edges: &[&str]) {
         let Some(Value::Object(node)) = self.below.get_mut(edge) else { return };
+        let member = is_member(node);
         for name in edges {
             node.remove(*name);
         }
+        if !settle(node, member) {
+            self.below.remove(edge);
+        }
+    }
+
+    /// Removes the path of an edge, but nothing below it.
+    pub fn remove_member(&mut self, edge: &str) {
+        let Some(Value::Object(node)) = self.below.get_mut(edge) else { return };
         if !settle(node, false) {
             self.below.remove(edge);
         }
+    }
+
+    /// Removes everything but the given paths and what is below them; `*` is any edge.
+    pub fn keep_below(&mut self, paths: &[&[&str]]) {
+        fn walk(node: &mut Node, paths: &[&[&str]]) {
+            node.retain(|edge, value| {
+                let rest: Vec<&[&str]> = paths
+                    .iter()
+                    .filter_map(|path| path.split_first())
+                    .filter(|(first, _)| **first == "*" || *first == edge)
+                    .map(|(_, rest)| rest)
+                    .collect();
+                if rest.iter().any(|path| path.is_empty()) {
+                    return true;
+                }
+                match value {
+                    Value::Object(below) if !rest.is_empty() => {
+                        walk(below, &rest);
+                        !below.is_empty()
+                    }
+                    _ => false,
+                }
+            });
+        }
+        self.member = false;
+        walk(&mut self.below, paths);
     }
 
     /// What is below an edge.
@@ -102,28 +137,6 @@ impl Set {
     pub fn subtract(&mut self, other: &Set) {
         self.member &= !other.member;
         subtract_below(&mut self.below, &other.below);
-    }
-
-    /// Removes the paths that are in the other set, and all below them.
-    pub fn subtract_below(&mut self, other: &Set) {
-        fn walk(ours: &mut Node, theirs: &Node) {
-            for (edge, theirs) in theirs.iter().filter(|(edge, _)| *edge != ".") {
-                let (Some(Value::Object(node)), Value::Object(theirs)) = (ours.get_mut(edge), theirs) else { continue };
-                let member = is_member(node);
-                let all = is_member(theirs);
-                if !all {
-                    walk(node, theirs);
-                }
-                if all || !settle(node, member) {
-                    ours.remove(edge);
-                }
-            }
-        }
-        if other.member {
-            *self = Set::default();
-            return;
-        }
-        walk(&mut self.below, &other.below);
     }
 
     pub fn intersection(&self, other: &Set) -> Set {
@@ -290,9 +303,9 @@ mod tests {
         difference.subtract(&b);
         assert_eq!(difference.write(), json!({"f:a": {".": {}, "f:y": {}}}));
         assert_eq!(a.intersection(&b).write(), json!({"f:a": {"f:x": {}}, "f:b": {}}));
-        let mut below = a.clone();
-        below.subtract_below(&Set::of_path(&["a"]));
-        assert_eq!(below.write(), json!({"f:b": {}}));
+        let mut kept = a.clone();
+        kept.keep_below(&[&["*", "f:x"]]);
+        assert_eq!(kept.write(), json!({"f:a": {"f:x": {}}}));
         let mut union = b;
         union.union(a.clone());
         assert_eq!(union, a);

@@ -258,3 +258,76 @@ fn times_are_settled_when_nothing_else_differs() {
     settle_times(&a, &mut changed);
     assert_eq!(changed["metadata"]["managedFields"][0]["time"], "2025-01-01T00:00:00Z");
 }
+
+#[test]
+fn the_same_in_other_words_is_no_change() {
+    let deployment = type_of("apps", "v1", "Deployment").unwrap();
+    let applied = |live: Option<&Value>, cpu: Value, now: &str| {
+        let container = json!({"name": "c", "image": "a:1", "resources": {"requests": {"cpu": cpu}}});
+        let config = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+            "spec": {"template": {"spec": {"containers": [container]}}}});
+        let by = Writer { now: now.parse().unwrap(), ..by(deployment, "one", "apps/v1", "") };
+        apply(deployment, live, config.to_string().as_bytes(), FieldValidation::Strict, false, &by).unwrap().object
+    };
+    let once = applied(None, json!("0.5"), "2024-01-01T00:00:00Z");
+    assert_eq!(applied(Some(&once), json!(0.5), "2024-01-02T00:00:00Z"), once);
+    assert_ne!(applied(Some(&once), json!("600m"), "2024-01-02T00:00:00Z"), once);
+}
+
+#[test]
+fn duplicate_keys_of_configurations_are_reported() {
+    let by = by(config_map(), "m1", "v1", "");
+    let raw = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  a: '1'\n  a: '2'\n";
+    let decoded = apply(config_map(), None, raw, FieldValidation::Warn, false, &by).unwrap();
+    assert_eq!((&decoded.object["data"]["a"], decoded.warnings.len()), (&json!("2"), 1));
+    let raw = br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":"1","a":"2"}}"#;
+    let error = apply(config_map(), None, raw, FieldValidation::Strict, false, &by).unwrap_err();
+    let text = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 1: key \"a\" already set in map";
+    assert_eq!((error.code, error.message.as_str()), (400, text));
+}
+
+#[test]
+fn writes_through_a_subresource_own_what_they_can_change() {
+    let pod = type_of("", "v1", "Pod").unwrap();
+    let body = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "a:1"}]}});
+    let mut live = decoded(pod, &body);
+    track_update(pod, None, &mut live, &by(pod, "creator", "v1", ""));
+    let mut new = live.clone();
+    new["spec"]["containers"][0]["image"] = json!("a:2");
+    new["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1"}});
+    track_update(pod, Some(&live), &mut new, &by(pod, "sizer", "v1", "resize"));
+    let resources = json!({"f:resources": {"f:requests": {".": {}, "f:cpu": {}}}});
+    let fields = json!({"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": resources}}});
+    assert!(owners(&new).contains(&json!(["sizer", "Update", "resize", true, fields])), "{:?}", owners(&new));
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn data() -> impl Strategy<Value = Value> {
+        proptest::collection::btree_map("[a-d]", "[x-z]", 0..4).prop_map(|map| json!(map))
+    }
+
+    proptest! {
+        #[test]
+        fn applying_again_changes_nothing(first in data(), second in data()) {
+            let a = apply_data(None, "m1", &first, false).unwrap();
+            let b = apply_data(Some(&a), "m2", &second, true).unwrap();
+            let again = apply_data(Some(&b), "m2", &second, true).unwrap();
+            prop_assert_eq!(&again, &b);
+            for (name, value) in second.as_object().unwrap() {
+                prop_assert_eq!(&b["data"][name], value);
+            }
+        }
+
+        #[test]
+        fn what_is_applied_and_given_up_is_gone(first in data(), second in data()) {
+            let a = apply_data(None, "m1", &first, false).unwrap();
+            let b = apply_data(Some(&a), "m1", &second, false).unwrap();
+            let left = b.get("data").cloned().unwrap_or(json!({}));
+            prop_assert_eq!(left, second);
+        }
+    }
+}

@@ -79,14 +79,26 @@ pub fn decode_json(ty: &'static Type, raw: &[u8], validation: FieldValidation) -
 /// # Errors
 /// As [`decode_json`], and 400 for malformed YAML.
 pub fn decode_yaml(ty: &'static Type, raw: &[u8], validation: FieldValidation) -> Result<Decoded, ApiError> {
-    let value = parse_yaml(raw).map_err(|why| {
+    let unrecognized = |why: String| {
         let kind = ty.short_name();
         ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {kind}): {why} ({})",
             summary(raw)
         ))
-    })?;
-    decode_json(ty, value.to_string().as_bytes(), validation)
+    };
+    let (value, duplicates) = parse_yaml(raw).map_err(unrecognized)?;
+    let mut decoded = decode_json(ty, value.to_string().as_bytes(), validation)?;
+    match (duplicates, validation) {
+        (Some(why), FieldValidation::Warn) => decoded.warnings.insert(0, why),
+        (Some(why), FieldValidation::Strict) => {
+            let kind = ty.short_name();
+            return Err(ApiError::bad_request(format!(
+                "{kind} in version \"v1\" cannot be handled as a {kind}: strict decoding error: {why}"
+            )));
+        }
+        _ => {}
+    }
+    Ok(decoded)
 }
 
 /// The same for a protobuf body, as Go clients send it.
@@ -166,18 +178,34 @@ pub fn parse_json(raw: &[u8]) -> Result<(Value, Vec<String>), String> {
     decode::decode_any(raw).map_err(|e| e.0)
 }
 
-/// Parses YAML (or JSON) of any type.
+/// Parses YAML (or JSON) of any type; the last of duplicate keys counts, and a text tells of them.
 ///
 /// # Errors
 /// A text that says what is wrong.
-pub fn parse_yaml(raw: &[u8]) -> Result<Value, String> {
+pub fn parse_yaml(raw: &[u8]) -> Result<(Value, Option<String>), String> {
     if raw.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
-        && let Ok((value, _)) = parse_json(raw)
+        && let Ok((value, duplicates)) = parse_json(raw)
     {
-        return Ok(value);
+        let lines: Vec<String> = duplicates
+            .iter()
+            .map(|note| {
+                let path = note.trim_start_matches("duplicate field ").trim_matches('"');
+                format!("line 1: key \"{}\" already set in map", path.rsplit('.').next().unwrap_or(path))
+            })
+            .collect();
+        let told = (!lines.is_empty()).then(|| format!("yaml: unmarshal errors:\n  {}", lines.join("\n  ")));
+        return Ok((value, told));
     }
     let text = std::str::from_utf8(raw).map_err(|_| "yaml: invalid UTF-8".to_owned())?;
-    serde_saphyr::from_str::<Value>(text).map_err(|e| format!("yaml: {e}"))
+    let first = match serde_saphyr::from_str::<Value>(text) {
+        Ok(value) => return Ok((value, None)),
+        Err(error) => format!("yaml: {error}"),
+    };
+    let lenient = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    match serde_saphyr::from_str_with_options::<Value>(text, lenient) {
+        Ok(value) => Ok((value, Some(first))),
+        Err(_) => Err(first),
+    }
 }
 
 fn with_kind(ty: &Type, mut object: Value) -> Value {
