@@ -13,14 +13,11 @@ use augur_api::{
 use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
-use augur_history::Rates;
 use augur_kube::{convert, wire};
+use augur_learn::PodFacts;
 use futures::FutureExt;
 
 use crate::engine::{DryRun, EngineHandle, QueryError, Recorder};
-
-/// Bytes in a MiB.
-const MIB: f64 = 1_048_576.0;
 
 /// A silence of the API server beyond this is told: bookmarks come about each minute.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -113,23 +110,16 @@ impl SchedulerBackend for Backend {
             Ok(pod) => pod,
             Err(error) => return futures::future::ready(Err(error)).boxed(),
         };
-        let (namespace, name) = (query.namespace.clone(), query.name.clone());
-        let (thresholds, record) = (self.thresholds, query.record);
-        let dry_run = self.engine.query(move |view| {
-            if !view.is_ready() {
-                return Err(ApiError::unavailable("not_ready", "nodes and pods have not been listed yet; try again"));
-            }
-            let Some(pod) = pod.map(Arc::new).or_else(|| view.pod(&namespace, &name)) else {
-                let message =
-                    format!("there is no pod {namespace}/{name}; give its pod_spec to ask for one that is not there");
-                return Err(ApiError::not_found("pod_not_found", message));
-            };
-            Ok(view.dry_run(pod, thresholds, record))
-        });
-        let history = self.engine.history().clone();
+        let (engine, thresholds) = (self.engine.clone(), self.thresholds);
         async move {
-            let dry_run = dry_run.await.map_err(unavailable)??;
-            Ok(prediction(query, dry_run, &history.rates()))
+            let pod = match pod {
+                Some(pod) => Arc::new(pod),
+                None => existing(&engine, &query).await?,
+            };
+            let record = query.record;
+            let dry_run = engine.query(move |view| view.is_ready().then(|| view.dry_run(pod, thresholds, record)));
+            let dry_run = dry_run.await.map_err(unavailable)?.ok_or_else(not_ready)?;
+            Ok(prediction(query, dry_run))
         }
         .boxed()
     }
@@ -146,6 +136,28 @@ impl SchedulerBackend for Backend {
             fallback_reason: fallback.map(|fallback| fallback.to_string()),
         }
     }
+}
+
+/// The pod of that name in the cluster: as the scheduler knows it, else (for what another scheduler is to place, or what has
+/// ended) as the API server has it.
+async fn existing(engine: &EngineHandle, query: &PodQuery) -> Result<Arc<Pod>, ApiError> {
+    let (namespace, name) = (query.namespace.clone(), query.name.clone());
+    let known = engine.query(move |view| view.is_ready().then(|| view.pod(&namespace, &name)));
+    if let Some(pod) = known.await.map_err(unavailable)?.ok_or_else(not_ready)? {
+        return Ok(pod);
+    }
+    match engine.fetch_pod(&query.namespace, &query.name).await {
+        Ok(Some(json)) => read_pod(&json).map(Arc::new),
+        Ok(None) => Err(ApiError::not_found(
+            "pod_not_found",
+            format!("there is no pod {}/{}; give a pod_spec to ask for one", query.namespace, query.name),
+        )),
+        Err(error) => Err(ApiError::unavailable("kubernetes_unavailable", format!("cannot get the pod: {error}"))),
+    }
+}
+
+fn not_ready() -> ApiError {
+    ApiError::unavailable("not_ready", "nodes and pods have not been listed yet; try again")
 }
 
 fn unavailable(error: QueryError) -> ApiError {
@@ -176,7 +188,7 @@ fn not_understood(what: &str, json: &str, error: &serde_json::Error) -> ApiError
 }
 
 /// The answer of the contract.
-fn prediction(query: PodQuery, dry_run: DryRun, rates: &Rates) -> Prediction {
+fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
     let DryRun { pod, mut decision, id, features, cluster } = dry_run;
     let node = decision.node().cloned();
     let recorder = Recorder::new();
@@ -193,7 +205,6 @@ fn prediction(query: PodQuery, dry_run: DryRun, rates: &Rates) -> Prediction {
         .map(|report| {
             let contributions = recorder.parts(&report).into_iter().map(|part| (part.plugin, part.points));
             let contributions = Contributions(contributions.collect());
-            let stability_score = rates.nodes.get(&report.node).and_then(|rates| rates.stability_score);
             let feasible = report.rejection.is_none();
             let (unresolvable, reasons) = match report.rejection {
                 None => (false, Vec::new()),
@@ -210,8 +221,8 @@ fn prediction(query: PodQuery, dry_run: DryRun, rates: &Rates) -> Prediction {
                 unresolvable,
                 resource_score: report.enhanced.map(|score| score.resource_score),
                 readiness_score: report.enhanced.map(|score| score.readiness_score),
-                stability_score,
-                stability_score_reason: stability_score.is_none().then_some("no pod has been seen on this node yet"),
+                stability_score: report.enhanced.map(|score| score.stability_score),
+                score_reason: (feasible && report.enhanced.is_none()).then_some("enhanced scoring is switched off"),
                 ml_confidence: report.prediction.map(|prediction| prediction.confidence),
                 ml_prediction: report.prediction.map(|prediction| u8::from(prediction.p_bad < 0.5)),
                 ml_probabilities: report.prediction.map(|prediction| [prediction.p_bad, 1.0 - prediction.p_bad]),
@@ -222,7 +233,7 @@ fn prediction(query: PodQuery, dry_run: DryRun, rates: &Rates) -> Prediction {
             }
         })
         .collect();
-    let requests = &pod.spec.requests.granted;
+    let requests = PodFacts::of(&pod);
     Prediction {
         pod_name: query.name,
         pod_namespace: query.namespace,
@@ -240,8 +251,8 @@ fn prediction(query: PodQuery, dry_run: DryRun, rates: &Rates) -> Prediction {
         runner_up: decision.runner_up.map(|report| report.node),
         ai_features: AiFeatures {
             pod_requirements: PodRequirements {
-                cpu_request: requests.cpu.get() as f64 / 1000.0,
-                memory_request: requests.memory.get() as f64 / MIB,
+                cpu_request: requests.cpu_request,
+                memory_request: requests.memory_request,
             },
             cluster_state: cluster,
             features: Features(features),

@@ -110,10 +110,10 @@ pub struct Engine {
 /// Asks the engine. Cheap to clone.
 #[derive(Clone)]
 pub struct EngineHandle {
+    client: Client,
     queries: mpsc::Sender<Query>,
     shared: Shared,
     predictor: Arc<dyn Predictor + Send + Sync>,
-    history: HistoryHandle,
     clock: Clock,
 }
 
@@ -149,10 +149,10 @@ impl Engine {
             }
         });
         let handle = EngineHandle {
+            client: options.client.clone(),
             queries,
             shared: shared.clone(),
             predictor: options.predictor.clone(),
-            history: options.history.clone(),
             clock: options.clock.clone(),
         };
         let owner = Owner::new(Parts {
@@ -246,6 +246,26 @@ impl EngineHandle {
         }
     }
 
+    /// A pod as the API server has it, as JSON; `None` if there is none.
+    ///
+    /// # Errors
+    /// The API server does not answer, or refuses.
+    pub async fn fetch_pod(&self, namespace: &str, name: &str) -> Result<Option<String>, kube::Error> {
+        // What cannot be a name names nothing; in a path it could mean something else.
+        let is_name = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+        if !is_name(namespace) || !is_name(name) || namespace.is_empty() || name.is_empty() {
+            return Ok(None);
+        }
+        let request = http::Request::get(format!("/api/v1/namespaces/{namespace}/pods/{name}"))
+            .body(Vec::new())
+            .map_err(kube::Error::HttpError)?;
+        match self.client.request_text(request).await {
+            Ok(json) => Ok(Some(json)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// How the engine is doing, at most some 50 ms old. Never waits.
     pub fn status(&self) -> Arc<EngineStatus> {
         self.shared.status()
@@ -254,11 +274,6 @@ impl EngineHandle {
     /// How the watches are doing.
     pub fn watches(&self) -> &Shared {
         &self.shared
-    }
-
-    /// The memory.
-    pub fn history(&self) -> &HistoryHandle {
-        &self.history
     }
 
     /// The model's id, and why it has no say now.

@@ -11,10 +11,7 @@ use augur_core::state::{ClusterState, ClusterSummary};
 use augur_history::{
     DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, Rates, UnixMillis, WorkloadKey,
 };
-use augur_learn::{ClusterFacts, FeatureVector, NodeFacts, PodFacts, feature_vector};
-
-/// Bytes in a MiB.
-const MIB: f64 = 1_048_576.0;
+use augur_learn::{FeatureVector, NodeFacts, PodFacts, feature_vector};
 
 /// What surrounds a decision.
 pub struct Surroundings<'a> {
@@ -102,33 +99,19 @@ impl Recorder {
     }
 }
 
+/// Where the features of a node stand in the schema.
+const OF_THE_NODE: std::ops::Range<usize> = 2..9;
+
 /// The named features of the pod on a node, as they were known at the decision; those of the node are missing without one.
 pub fn features(pod: &Pod, node: Option<&str>, around: &Surroundings<'_>) -> FeatureVector {
-    let requests = &pod.spec.requests.granted;
-    let facts = PodFacts {
-        cpu_request: requests.cpu.get() as f64 / 1000.0,
-        memory_request: requests.memory.get() as f64 / MIB,
-    };
-    let percent = |share: Option<f64>| share.map(|share| share * 100.0);
-    let cluster = ClusterFacts {
-        total_nodes: around.summary.total_nodes,
-        ready_nodes: around.summary.ready_nodes,
-        avg_cpu_usage: percent(around.summary.average_cpu_usage),
-        avg_memory_usage: percent(around.summary.average_memory_usage),
-    };
     let view = node.and_then(|name| around.state.node(name));
-    let signals = view.and_then(|view| view.signals());
-    let node_facts = NodeFacts {
-        cpu_usage: percent(signals.and_then(|signals| signals.cpu_usage)),
-        memory_usage: percent(signals.and_then(|signals| signals.memory_usage)),
-        ready: view.is_some_and(|view| view.node().ready),
-        taints: view.map_or(0, |view| view.node().taints.len()),
-        rates: view.and_then(|view| around.rates.nodes.get(view.name())),
+    let facts = match view {
+        Some(view) => NodeFacts::of(view, around.rates.nodes.get(view.name())),
+        None => NodeFacts { cpu_usage: None, memory_usage: None, ready: false, taints: 0, rates: None },
     };
-    let mut features = feature_vector(facts, &node_facts, &cluster);
+    let mut features = feature_vector(PodFacts::of(pod), &facts, &around.summary.into());
     if view.is_none() {
-        // What is told of a node, by the order of the schema.
-        features[2..9].fill(None);
+        features[OF_THE_NODE].fill(None);
     }
     features
 }
@@ -145,4 +128,18 @@ fn rejections(decision: &Decision) -> BTreeMap<Arc<str>, u32> {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use augur_learn::FEATURE_NAMES;
+
+    use super::*;
+
+    #[test]
+    fn features_of_the_node_stand_together() {
+        let of_the_node = |name: &&str| !name.starts_with("pod_") && !name.starts_with("cluster_");
+        let expected: Vec<&str> = FEATURE_NAMES.into_iter().filter(of_the_node).collect();
+        assert_eq!(FEATURE_NAMES[OF_THE_NODE], expected);
+    }
 }

@@ -1,0 +1,192 @@
+//! A cluster of one API server in this process, spoken to through a proxy that counts and fails requests.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use augur_api::SchedulerMetrics;
+use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient};
+use augur_clock::Clock;
+use augur_core::predictor::NoModel;
+use augur_history::{History, HistoryOptions};
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::super::{Engine, EngineOptions, profile};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the proxy does wrong.
+#[derive(Default)]
+pub struct Faults {
+    /// So many watches of pods begin with their end: the revision has expired.
+    pub expired_watches: AtomicU32,
+    /// So many bindings are carried out, but answered with a 500.
+    pub lost_answers: AtomicU32,
+    /// So many bindings are refused with a 403.
+    pub forbidden: AtomicU32,
+}
+
+pub struct Cluster {
+    pub server: ApiServer,
+    pub local: LocalClient,
+    pub history: History,
+    pub faults: Arc<Faults>,
+    /// Bindings asked for, by path.
+    pub bindings: Arc<Mutex<BTreeMap<String, u32>>>,
+    clock: Clock,
+    _dir: TempDir,
+}
+
+impl Cluster {
+    /// Without nodes; its clock runs so fast that backoffs pass within a moment.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::scaled(20.0);
+        let server = ApiServer::new(ApiServerOptions { clock: clock.clone(), ..Default::default() }).unwrap();
+        Cluster {
+            local: server.local("test"),
+            server,
+            history: History::open(&HistoryOptions::new(dir.path())).unwrap(),
+            faults: Arc::default(),
+            bindings: Arc::default(),
+            clock,
+            _dir: dir,
+        }
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    pub fn engine(&self) -> Engine {
+        Engine::start(EngineOptions {
+            client: self.client(),
+            clock: self.clock.clone(),
+            profiles: vec![profile("augur", &crate::config::Scheduler::default())],
+            seed: 1,
+            history: self.history.handle(),
+            predictor: Arc::new(NoModel::default()),
+            metrics_interval: Duration::from_secs(5),
+            metrics_timeout: Duration::from_secs(5),
+            counters: Arc::new(SchedulerMetrics::new()),
+        })
+        .unwrap()
+    }
+
+    fn client(&self) -> kube::Client {
+        let (router, faults, bindings) = (self.server.router(), self.faults.clone(), self.bindings.clone());
+        augur_kube::from_service(tower::service_fn(move |request: Request<kube::client::Body>| {
+            let (router, faults, bindings) = (router.clone(), faults.clone(), bindings.clone());
+            async move {
+                let path = request.uri().path().to_owned();
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                if path == "/api/v1/pods" && query.contains("watch=true") && take(&faults.expired_watches) {
+                    let line = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
+                    return Ok(Response::new(axum::body::Body::from(format!("{line}\n"))));
+                }
+                let binding = request.method() == Method::POST && path.ends_with("/binding");
+                if binding {
+                    *bindings.lock().unwrap().entry(path).or_default() += 1;
+                    if take(&faults.forbidden) {
+                        return Ok(refusal(StatusCode::FORBIDDEN));
+                    }
+                }
+                let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
+                let lost = binding && answer.status().is_success() && take(&faults.lost_answers);
+                Ok::<_, std::convert::Infallible>(if lost {
+                    refusal(StatusCode::INTERNAL_SERVER_ERROR)
+                } else {
+                    answer
+                })
+            }
+        }))
+    }
+
+    pub fn node(&self, name: &str, cpu: &str) {
+        self.local
+            .create(
+                "nodes",
+                "",
+                json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "status": {
+                    "allocatable": { "cpu": cpu, "memory": "64Gi", "pods": "110" },
+                    "capacity": { "cpu": cpu, "memory": "64Gi", "pods": "110" },
+                    "conditions": [{ "type": "Ready", "status": "True", "reason": "KubeletReady" }],
+                } }),
+            )
+            .unwrap();
+    }
+
+    pub fn pod(&self, name: &str, cpu: &str) {
+        self.pod_with(name, cpu, json!({}));
+    }
+
+    /// A pod with more members in its spec.
+    pub fn pod_with(&self, name: &str, cpu: &str, more: Value) {
+        let mut spec = json!({ "schedulerName": "augur", "containers": [
+            { "name": "c", "image": "c", "resources": { "requests": { "cpu": cpu } } } ] });
+        for (key, value) in more.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": spec });
+        self.local.create("pods", "default", pod).unwrap();
+    }
+
+    pub fn get(&self, name: &str) -> Value {
+        self.local.get("pods", "default", name).unwrap()
+    }
+
+    /// The node that a pod is bound to.
+    pub fn node_of(&self, name: &str) -> Option<String> {
+        self.get(name)["spec"]["nodeName"].as_str().map(str::to_owned)
+    }
+
+    /// The `PodScheduled` condition.
+    pub fn scheduled(&self, name: &str) -> Value {
+        let pod = self.get(name);
+        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition["type"] == "PodScheduled").unwrap_or_default()
+    }
+
+    /// Reasons and texts of the events about a pod.
+    pub fn events(&self, pod: &str) -> Vec<(String, String)> {
+        let list = self.local.list("events.events.k8s.io", "default", "", "").unwrap();
+        let events = list.items.iter().map(|item| serde_json::from_slice::<Value>(item).unwrap());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        events
+            .filter(|event| event["regarding"]["name"] == pod)
+            .map(|event| (text(&event["reason"]), text(&event["note"])))
+            .collect()
+    }
+
+    /// How often a binding of the pod was asked for.
+    pub fn bindings_of(&self, pod: &str) -> u32 {
+        let path = format!("/api/v1/namespaces/default/pods/{pod}/binding");
+        self.bindings.lock().unwrap().get(&path).copied().unwrap_or(0)
+    }
+}
+
+/// Waits until the condition holds.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Takes one of what is left.
+fn take(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+fn refusal(status: StatusCode) -> Response<axum::body::Body> {
+    let body = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(), "message": "told so" });
+    let mut response = Response::new(axum::body::Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+}
