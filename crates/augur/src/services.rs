@@ -189,7 +189,7 @@ fn not_understood(what: &str, json: &str, error: &serde_json::Error) -> ApiError
 
 /// The answer of the contract.
 fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
-    let DryRun { pod, mut decision, id, features, cluster } = dry_run;
+    let DryRun { pod, mut decision, id, features, cluster, rates } = dry_run;
     let node = decision.node().cloned();
     let recorder = Recorder::new();
     let mut texts: HashMap<String, Arc<str>> = HashMap::new();
@@ -206,6 +206,7 @@ fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
             let contributions = recorder.parts(&report).into_iter().map(|part| (part.plugin, part.points));
             let contributions = Contributions(contributions.collect());
             let feasible = report.rejection.is_none();
+            let stability_score = rates.nodes.get(&report.node).and_then(|rates| rates.stability_score);
             let (unresolvable, reasons) = match report.rejection {
                 None => (false, Vec::new()),
                 Some(rejection) => {
@@ -221,8 +222,8 @@ fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
                 unresolvable,
                 resource_score: report.enhanced.map(|score| score.resource_score),
                 readiness_score: report.enhanced.map(|score| score.readiness_score),
-                stability_score: report.enhanced.map(|score| score.stability_score),
-                score_reason: (feasible && report.enhanced.is_none()).then_some("enhanced scoring is switched off"),
+                stability_score,
+                stability_score_reason: stability_score.is_none().then_some("no pod has been seen on this node yet"),
                 ml_confidence: report.prediction.map(|prediction| prediction.confidence),
                 ml_prediction: report.prediction.map(|prediction| u8::from(prediction.p_bad < 0.5)),
                 ml_probabilities: report.prediction.map(|prediction| [prediction.p_bad, 1.0 - prediction.p_bad]),

@@ -7,7 +7,7 @@ use augur_api::dto::{ClusterSummary, SummaryBuilder, Thresholds};
 use augur_api::{Amounts, NodeUsage, NodeView};
 use augur_core::cycle::{Cycle, Decision, Detail};
 use augur_core::object::{Effect, Pod, Taint};
-use augur_history::{DecisionId, DecisionKind, UnixMillis};
+use augur_history::{DecisionId, DecisionKind, Rates, UnixMillis};
 use augur_learn::FeatureVector;
 
 use super::owner::Owner;
@@ -31,6 +31,8 @@ pub struct DryRun {
     pub features: FeatureVector,
     /// The cluster as a whole.
     pub cluster: ClusterSummary,
+    /// What history knew.
+    pub rates: Arc<Rates>,
 }
 
 impl View<'_> {
@@ -62,7 +64,7 @@ impl View<'_> {
             id
         });
         let features = features(&pod, decision.node().map(|node| &**node), &around);
-        DryRun { decision, id, features, cluster: self.cluster(thresholds), pod }
+        DryRun { decision, id, features, cluster: self.cluster(thresholds), rates, pod }
     }
 
     /// The cluster in a few numbers.
