@@ -10,6 +10,8 @@ pub mod predictor;
 pub mod preemption;
 pub mod profile;
 pub mod queue;
+#[cfg(test)]
+mod samples;
 pub mod scheduler;
 pub mod state;
 pub mod time;

@@ -9,6 +9,9 @@ mod preempt;
 mod unsupported;
 mod verdicts;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -4,6 +4,9 @@
 mod advisor;
 mod io;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

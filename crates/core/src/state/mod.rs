@@ -9,6 +9,9 @@ mod images;
 mod rows;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
