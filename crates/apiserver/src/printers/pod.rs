@@ -156,7 +156,11 @@ pub(super) fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
         json!(reason),
         json!(restarts),
         age_of(pod, now),
-        json!(items(&status["podIPs"]).first().map_or("<none>", |ip| text_or(&ip["ip"], "<none>"))),
+        json!(
+            items(&status["podIPs"])
+                .first()
+                .map_or_else(|| text_or(&status["podIP"], "<none>"), |ip| text_or(&ip["ip"], "<none>"))
+        ),
         json!(text_or(&spec["nodeName"], "<none>")),
         json!(text_or(&status["nominatedNodeName"], "<none>")),
         json!(gates),

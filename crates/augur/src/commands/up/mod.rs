@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context;
+use augur_apiserver::controllers::{self, ControllerOptions};
 use augur_apiserver::{ApiServer, ApiServerOptions};
 use augur_clock::Clock;
 use augur_sandbox::{Sandbox, SandboxHandle, SandboxOptions, Scenario};
@@ -67,6 +68,12 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let description = scenario.description.clone();
     let nodes = scenario.nodes.len();
     let sandbox = start_sandbox(&server, scenario, &args, &clock, full_speed)?;
+    let mut options = ControllerOptions::default();
+    if full_speed {
+        // Nodes send no heartbeats then, so nobody may miss them.
+        options.node_monitor_grace = None;
+    }
+    let controllers = controllers::spawn(&server, clock.clone(), options);
     let client = augur_kube::from_kubeconfig(&kubeconfig, config.kubernetes.api_timeout.0).await?;
     let mut system = System::start(SystemOptions {
         client,
@@ -108,6 +115,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
             ended = work => ended,
         }
     };
+    controllers.stop().await;
     sandbox.stop();
     system.stop().await?;
     ended
