@@ -25,7 +25,7 @@ use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
 use crate::profile::{MAX_MODEL_SHARE, Profile};
 use crate::state::{ClusterState, NodeId, NodeView, mix};
 use diagnosis::{Tally, narrowed_reason, texts};
-use verdicts::Verdicts;
+use verdicts::{Scale, Verdicts};
 
 /// Verdicts of so many specs are kept. A spec's verdicts take about 60 bytes a node: 1,024 specs at 5,000 nodes are
 /// 300 MB, so that the bound is also one on rows.
@@ -83,6 +83,7 @@ struct Scored {
 /// What came of scoring.
 struct Scores {
     scored: Vec<Scored>,
+    scales: Vec<Scale>,
     scorer: EnhancedScorer,
     range: f64,
     model: Result<Option<Arc<str>>, Fallback>,
@@ -164,7 +165,7 @@ impl Decider {
             bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
         } else {
             let scores = self.score(verdicts, state, pod, profile, predictor, cycle, &feasible);
-            self.choose(verdicts, state, pod, profile, cycle, &feasible, scores)
+            self.choose(verdicts, state, pod, cycle, &feasible, scores)
         };
         self.feasible = feasible;
         decision
@@ -209,10 +210,9 @@ impl Decider {
         totals.clear();
         totals.resize(feasible.len(), 0);
         // As kube-scheduler: with one feasible node there is nothing to compare and no score.
-        let mut range = 0.0;
-        if feasible.len() > 1 {
-            range = verdicts.add_scores(profile, feasible, &mut totals) as f64;
-        }
+        let scales = if feasible.len() > 1 { verdicts.scales(profile, feasible) } else { Vec::new() };
+        scales.iter().for_each(|scale| verdicts.add_scores(scale, feasible, &mut totals));
+        let mut range = 100.0 * scales.iter().map(|scale| scale.weight).sum::<i64>() as f64;
         let weight = profile.enhanced.weight.max(0.0);
         let enhanced_counts = weight > 0.0 && feasible.len() > 1;
         let told_apart = enhanced_counts && scorer.knows_anything();
@@ -230,21 +230,19 @@ impl Decider {
             range += weight * 100.0;
         }
         let model = ask_model(state, pod, profile, predictor, cycle, range, &mut scored);
-        Scores { scored, scorer, range, model }
+        Scores { scored, scales, scorer, range, model }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
     fn choose(
         &self,
         verdicts: &Verdicts,
         state: &ClusterState,
         pod: &Pod,
-        profile: &Profile,
         cycle: Cycle,
         feasible: &[NodeId],
         scores: Scores,
     ) -> Decision {
-        let Scores { scored, scorer, range, model } = scores;
+        let Scores { scored, scales, scorer, range, model } = scores;
         // Among equals the one with the largest number made from seed and name: every one is as likely, and the order
         // of rows does not matter.
         let lot = |scored: &Scored| mix(cycle.seed ^ state.row(scored.id).name_hash);
@@ -275,7 +273,7 @@ impl Decider {
         let report = |scored: &Scored| NodeReport {
             node: state.view(scored.id).name().clone(),
             rejection: None,
-            plugins: if feasible.len() > 1 { verdicts.parts(profile, feasible, scored.id) } else { Vec::new() },
+            plugins: verdicts.parts(&scales, scored.id),
             enhanced: Some(scorer.score(&self.enhanced_row(scored.id))),
             prediction: scored.prediction,
             model_part: scored.model_part,

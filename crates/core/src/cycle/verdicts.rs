@@ -172,36 +172,37 @@ impl Verdicts {
         self.filters.iter().try_for_each(|(plugin, _)| plugin.filter(&self.context, node))
     }
 
-    /// Adds the weighted scores of all plugins to `totals`, which are those of `candidates`; the range that they span.
-    pub(super) fn add_scores(&self, profile: &Profile, candidates: &[NodeId], totals: &mut [i64]) -> i64 {
-        let mut range = 0;
-        for column in &self.columns {
-            let weight = profile.weight(column.plugin.id());
-            if weight == 0 {
-                continue;
-            }
-            range += weight * 100;
-            let normalize = self.normalizer(column, candidates);
-            for (total, id) in totals.iter_mut().zip(candidates) {
-                *total += weight * normalize.apply(column.raw[id.index()]);
-            }
-        }
-        range
-    }
-
-    /// The weighted scores of one candidate, plugin by plugin.
-    pub(super) fn parts(&self, profile: &Profile, candidates: &[NodeId], id: NodeId) -> Vec<(PluginId, i64)> {
-        let columns = self.columns.iter().filter(|column| profile.weight(column.plugin.id()) != 0);
+    /// How the raw scores of the candidates become weighted ones, plugin by plugin.
+    pub(super) fn scales(&self, profile: &Profile, candidates: &[NodeId]) -> Vec<Scale> {
+        let columns = self.columns.iter().enumerate();
         columns
-            .map(|column| {
-                let plugin = column.plugin.id();
-                let score = self.normalizer(column, candidates).apply(column.raw[id.index()]);
-                (plugin, profile.weight(plugin) * score)
+            .map(|(at, column)| (at, column, profile.weight(column.plugin.id())))
+            .filter(|(_, _, weight)| *weight != 0)
+            .map(|(at, column, weight)| {
+                let normalizer = Self::normalizer(column, candidates);
+                Scale { at, plugin: column.plugin.id(), weight, normalizer }
             })
             .collect()
     }
 
-    fn normalizer(&self, column: &Column, candidates: &[NodeId]) -> Normalizer {
+    /// Adds the weighted scores of a plugin to `totals`, which are those of `candidates`.
+    pub(super) fn add_scores(&self, scale: &Scale, candidates: &[NodeId], totals: &mut [i64]) {
+        let raw = &self.columns[scale.at].raw;
+        for (total, id) in totals.iter_mut().zip(candidates) {
+            *total += scale.weight * scale.normalizer.apply(raw[id.index()]);
+        }
+    }
+
+    /// The weighted scores of one candidate, plugin by plugin.
+    pub(super) fn parts(&self, scales: &[Scale], id: NodeId) -> Vec<(PluginId, i64)> {
+        let part = |scale: &Scale| {
+            let score = scale.normalizer.apply(self.columns[scale.at].raw[id.index()]);
+            (scale.plugin, scale.weight * score)
+        };
+        scales.iter().map(part).collect()
+    }
+
+    fn normalizer(column: &Column, candidates: &[NodeId]) -> Normalizer {
         match column.plugin.normalization() {
             Normalization::None => Normalizer::Identity,
             by_largest => {
@@ -215,6 +216,15 @@ impl Verdicts {
             }
         }
     }
+}
+
+/// How the raw scores of one plugin become weighted ones, among given candidates.
+pub(super) struct Scale {
+    at: usize,
+    plugin: PluginId,
+    /// What the plugin's 0..100 is multiplied with.
+    pub(super) weight: i64,
+    normalizer: Normalizer,
 }
 
 #[derive(Clone, Copy)]
