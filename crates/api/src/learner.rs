@@ -24,7 +24,7 @@ use crate::predict::PredictBody;
 use crate::prometheus::{CONTENT_TYPE, Gauges, HttpMetrics, encode};
 use crate::scheduler::{cluster_metrics, history_check, history_gauges};
 use crate::service::{
-    BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, query, wrong_method,
+    BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
 
 /// Examples in one batch.
@@ -104,8 +104,7 @@ pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError>
     responses((status = 200, body = Prediction), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(crate) async fn predict(State(service): Shared, request: Request) -> Result<Response, ApiError> {
     let query = body::<PredictBody>(request, BODY_LIMIT).await?.query(true, true)?;
-    let prediction = service.predict(query).await?;
-    json(&prediction, prediction.size_hint())
+    prediction(service.predict(query).await?, "", "")
 }
 
 /// What became of a prediction. Answered when it is on disk.

@@ -22,7 +22,7 @@ use crate::explain::Explanation;
 use crate::predict::PredictBody;
 use crate::prometheus::{CONTENT_TYPE, Gauges, HttpMetrics, encode};
 use crate::service::{
-    BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, query, wrong_method,
+    BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
 use crate::{events, extender, learner, openapi};
 
@@ -211,8 +211,7 @@ pub(crate) async fn node(State(service): Shared, Path(name): Path<String>) -> Re
     responses((status = 200, body = PredictionAnswer), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(crate) async fn predict(State(service): Shared, request: Request) -> Result<Response, ApiError> {
     let query = body::<PredictBody>(request, BODY_LIMIT).await?.query(false, true)?;
-    let answer = PredictionAnswer { prediction: service.predict(query).await? };
-    json(&answer, answer.prediction.size_hint())
+    prediction(service.predict(query).await?, "{\"prediction\":", "}")
 }
 
 /// The model in use.

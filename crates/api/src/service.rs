@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backend::SchedulerBackend;
-use crate::dto::Thresholds;
+use crate::dto::{Prediction, Thresholds};
 use crate::error::ApiError;
 use crate::prometheus::{HttpMetrics, SchedulerMetrics};
 
@@ -188,10 +188,18 @@ pub(crate) fn json<T: Serialize>(value: &T, size: usize) -> Result<Response, Api
 /// A JSON answer of any status.
 pub(crate) fn answer<T: Serialize>(status: StatusCode, value: &T, size: usize) -> Result<Response, ApiError> {
     let mut bytes = Vec::with_capacity(size);
-    serde_json::to_writer(&mut bytes, value).map_err(|e| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the answer cannot be written: {e}"))
-    })?;
+    serde_json::to_writer(&mut bytes, value).map_err(|e| unwritable(&e))?;
     Ok((status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// A prediction between `before` and `after`.
+pub(crate) fn prediction(prediction: Prediction, before: &str, after: &str) -> Result<Response, ApiError> {
+    let bytes = prediction.into_json(before, after).map_err(|e| unwritable(&e))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+fn unwritable(error: &serde_json::Error) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the answer cannot be written: {error}"))
 }
 
 /// Counts and times every request.

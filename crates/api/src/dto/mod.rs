@@ -7,6 +7,7 @@ mod decision;
 mod feedback;
 mod node;
 mod prediction;
+mod write;
 
 pub use cluster::{ClusterSummary, SummaryBuilder, Thresholds};
 pub use decision::{DecisionList, DecisionView, OutcomeView, ScoreView, WorkloadList, WorkloadView};

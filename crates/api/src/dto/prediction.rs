@@ -173,9 +173,72 @@ fn rounded<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S
 }
 
 impl Prediction {
-    /// An upper estimate of the size of its JSON, to reserve memory once.
-    pub fn size_hint(&self) -> usize {
+    /// Its JSON between `before` and `after`, in one buffer of about the right size.
+    ///
+    /// # Errors
+    /// None in practice: it consists of strings, numbers and maps with string keys.
+    pub fn into_json(mut self, before: &str, after: &str) -> Result<Vec<u8>, serde_json::Error> {
         let contributions = self.node_predictions.first().map_or(0, |n| n.contributions.0.len());
-        2_048 + self.node_predictions.len() * (420 + contributions * 40)
+        let size = 2_048 + self.node_predictions.len() * (420 + contributions * 36);
+        let mut out = Vec::with_capacity(size);
+        out.extend_from_slice(before.as_bytes());
+        let nodes = std::mem::take(&mut self.node_predictions);
+        serde_json::to_writer(&mut out, &self)?;
+        // The list of nodes is the last field, and empty.
+        out.truncate(out.len() - "[]}".len());
+        super::write::nodes(&mut out, &nodes)?;
+        out.push(b'}');
+        out.extend_from_slice(after.as_bytes());
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dto::{SummaryBuilder, Thresholds};
+
+    #[test]
+    fn written_by_hand_or_not_it_is_the_same() {
+        let node = NodePrediction {
+            node_name: "n1".into(),
+            feasible: true,
+            reasons: Vec::new(),
+            unresolvable: false,
+            resource_score: Some(50.0),
+            readiness_score: Some(100.0),
+            stability_score: None,
+            stability_score_reason: Some("nothing seen"),
+            ml_confidence: None,
+            ml_prediction: None,
+            ml_probabilities: None,
+            p_bad: None,
+            total_score: Some(80.5),
+            contributions: Contributions(vec![("NodeResourcesFit".into(), 80.5)]),
+        };
+        for nodes in [Vec::new(), vec![node.clone(), node]] {
+            let prediction = Prediction {
+                pod_name: "a".to_owned(),
+                pod_namespace: "default".to_owned(),
+                predicted_node: Some("n1".into()),
+                confidence: Some(0.75),
+                confidence_reason: None,
+                reason: "most \"room\"".to_owned(),
+                algorithm: Algorithm::EnhancedScoring,
+                fallback_reason: Some("not_trained".into()),
+                model_id: None,
+                decision_id: Some(DecisionId(7)),
+                runner_up: None,
+                ai_features: AiFeatures {
+                    pod_requirements: PodRequirements { cpu_request: 0.5, memory_request: 256.0 },
+                    cluster_state: SummaryBuilder::new(Thresholds::default()).build(),
+                    features: Features([None; FEATURE_NAMES.len()]),
+                },
+                node_predictions: nodes,
+            };
+            let general = serde_json::to_string(&PredictionAnswer { prediction: prediction.clone() }).unwrap();
+            let by_hand = prediction.into_json("{\"prediction\":", "}").unwrap();
+            assert_eq!(String::from_utf8(by_hand).unwrap(), general);
+        }
     }
 }

@@ -1,0 +1,70 @@
+//! What the service itself adds to a prediction: reading the body, and writing the answer for 50 and for 5,000 nodes.
+//!
+//! `cargo bench -p augur-api`. The engine behind it answers at once; `augur bench predict` measures the whole.
+#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use augur_api::dto::{Prediction, Thresholds};
+use augur_api::*;
+use augur_clock::Clock;
+use augur_history::{History, HistoryOptions};
+use common::{NOW, call, prediction, request, text};
+use futures::FutureExt as _;
+
+/// Answers every question with a copy of one prediction.
+struct Canned(Prediction, common::Fake);
+
+impl SchedulerBackend for Canned {
+    fn health(&self) -> Health {
+        self.1.health()
+    }
+    fn nodes(&self, with_pods: bool) -> Answer<Vec<NodeView>> {
+        self.1.nodes(with_pods)
+    }
+    fn predict(&self, _query: PodQuery) -> Answer<Prediction> {
+        let answer = self.0.clone();
+        async move { Ok(answer) }.boxed()
+    }
+    fn model(&self) -> ModelStatus {
+        self.1.model()
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let body = r#"{"pod_name":"a","pod_namespace":"default","pod_spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"500m","memory":"256Mi"}}}]}}"#;
+    for nodes in [50, 5_000] {
+        let dir = tempfile::tempdir()?;
+        let history = History::open(&HistoryOptions::new(dir.path()))?;
+        let query =
+            PodQuery { namespace: "default".into(), name: "a".into(), source: PodSource::Cluster, record: false };
+        let fake = common::Fake { history: history.handle(), kubernetes: CheckStatus::Healthy };
+        let router = learner_router(Services {
+            backend: Arc::new(Canned(prediction(&query, None, nodes), fake)),
+            history: history.handle(),
+            clock: Clock::manual(NOW.parse()?),
+            metrics: Arc::new(SchedulerMetrics::new()),
+            access: Access::Loopback,
+            thresholds: Thresholds::default(),
+            model: ModelOptions::default(),
+            version: String::new(),
+        });
+        let mut took = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..if nodes > 1_000 { 300 } else { 5_000 } {
+            let started = Instant::now();
+            let response = call(&router, request("POST", "/predict", body)).await;
+            took.push(started.elapsed());
+            bytes = text(response).await.1.len();
+        }
+        took.sort_unstable();
+        let at = |share: usize| took[(took.len() - 1) * share / 100];
+        println!("{nodes} nodes: p50 {:?}, p99 {:?}, {bytes} bytes", at(50), at(99));
+    }
+    Ok(())
+}
