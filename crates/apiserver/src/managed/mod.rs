@@ -407,13 +407,8 @@ fn strip(set: &mut Set) {
 /// Takes from a set what writes through the subresource cannot change, and so do not come to own.
 fn keep_writable(ty: &'static Type, subresource: &str, set: &mut Set) {
     match subresource {
-        "ephemeralcontainers" => set.keep_below(&[&["f:spec", "f:ephemeralContainers"]]),
-        "resize" => set.keep_below(&[
-            &["f:spec", "f:containers", "*", "f:resources"],
-            &["f:spec", "f:containers", "*", "f:resizePolicy"],
-            &["f:spec", "f:initContainers", "*", "f:resources"],
-            &["f:spec", "f:initContainers", "*", "f:resizePolicy"],
-        ]),
+        // The real API server does not filter these, whatever they drop afterwards.
+        "ephemeralcontainers" | "resize" => {}
         "status" => {
             set.remove_edge("f:spec");
             match ty.id {

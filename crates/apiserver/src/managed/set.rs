@@ -90,32 +90,6 @@ impl Set {
         }
     }
 
-    /// Removes everything but the given paths and what is below them; `*` is any edge.
-    pub fn keep_below(&mut self, paths: &[&[&str]]) {
-        fn walk(node: &mut Node, paths: &[&[&str]]) {
-            node.retain(|edge, value| {
-                let rest: Vec<&[&str]> = paths
-                    .iter()
-                    .filter_map(|path| path.split_first())
-                    .filter(|(first, _)| **first == "*" || *first == edge)
-                    .map(|(_, rest)| rest)
-                    .collect();
-                if rest.iter().any(|path| path.is_empty()) {
-                    return true;
-                }
-                match value {
-                    Value::Object(below) if !rest.is_empty() => {
-                        walk(below, &rest);
-                        !below.is_empty()
-                    }
-                    _ => false,
-                }
-            });
-        }
-        self.member = false;
-        walk(&mut self.below, paths);
-    }
-
     /// What is below an edge.
     pub fn child(&self, edge: &str) -> Option<Set> {
         let node = self.below.get(edge)?.as_object()?;
@@ -303,9 +277,6 @@ mod tests {
         difference.subtract(&b);
         assert_eq!(difference.write(), json!({"f:a": {".": {}, "f:y": {}}}));
         assert_eq!(a.intersection(&b).write(), json!({"f:a": {"f:x": {}}, "f:b": {}}));
-        let mut kept = a.clone();
-        kept.keep_below(&[&["*", "f:x"]]);
-        assert_eq!(kept.write(), json!({"f:a": {"f:x": {}}}));
         let mut union = b;
         union.union(a.clone());
         assert_eq!(union, a);

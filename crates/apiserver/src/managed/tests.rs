@@ -294,11 +294,16 @@ fn writes_through_a_subresource_own_what_they_can_change() {
     track_update(pod, None, &mut live, &by(pod, "creator", "v1", ""));
     let mut new = live.clone();
     new["spec"]["containers"][0]["image"] = json!("a:2");
-    new["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1"}});
-    track_update(pod, Some(&live), &mut new, &by(pod, "sizer", "v1", "resize"));
-    let resources = json!({"f:resources": {"f:requests": {".": {}, "f:cpu": {}}}});
-    let fields = json!({"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": resources}}});
-    assert!(owners(&new).contains(&json!(["sizer", "Update", "resize", true, fields])), "{:?}", owners(&new));
+    new["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Pod", "name": "o", "uid": "u"}]);
+    new["status"]["phase"] = json!("Running");
+    let mut by_status = new.clone();
+    track_update(pod, Some(&live), &mut by_status, &by(pod, "kubelet", "v1", "status"));
+    let kubelet = json!(["kubelet", "Update", "status", true, {"f:status": {"f:phase": {}}}]);
+    assert_eq!(owners(&by_status), [owners(&live)[0].clone(), kubelet]);
+    track_update(pod, Some(&live), &mut new, &by(pod, "other", "v1", ""));
+    let owner = json!({".": {}, "k:{\"uid\":\"u\"}": {}});
+    let fields = json!({"f:metadata": {"f:ownerReferences": owner}, "f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {"f:image": {}}}}});
+    assert!(owners(&new).contains(&json!(["other", "Update", null, true, fields])), "{:?}", owners(&new));
 }
 
 mod properties {

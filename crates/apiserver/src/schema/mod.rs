@@ -282,7 +282,7 @@ fn served_once(group: &str, kind: &str) -> &'static [&'static str] {
         ("apps", "Deployment" | "StatefulSet" | "ControllerRevision") => &["v1beta1", "v1beta2"],
         ("apps", "ReplicaSet" | "DaemonSet") => &["v1beta2"],
         ("batch", "CronJob")
-        | ("policy", "PodDisruptionBudget" | "Eviction")
+        | ("policy", "PodDisruptionBudget")
         | ("coordination.k8s.io", "Lease")
         | ("events.k8s.io", "Event")
         | ("discovery.k8s.io", "EndpointSlice")
