@@ -7,17 +7,19 @@ use super::names;
 use super::path::{Errors, Path};
 use super::resources::{amount, quantity};
 use super::scheduling;
-use super::value::{entries, entry, get, has, items, set, take_over, text};
+use super::value::{entries, get, get_mut, has, items, set, take_over, text};
 
 /// What a node can give is all that it has, unless it says otherwise.
 pub(crate) fn default(node: &mut Value) {
-    let status = entry(node, "status");
-    if !has(status, "allocatable") && has(status, "capacity") {
+    if let Some(status) = get_mut(node, "status")
+        && !has(status, "allocatable")
+        && has(status, "capacity")
+    {
         let capacity = get(status, "capacity").clone();
         set(status, "allocatable", capacity);
     }
     // `podCIDR` is the first of `podCIDRs`; where they differ, the single one counts.
-    let spec = entry(node, "spec");
+    let Some(spec) = get_mut(node, "spec") else { return };
     let one = text(spec, "podCIDR").to_owned();
     let first = items(spec, "podCIDRs").first().and_then(Value::as_str).unwrap_or("").to_owned();
     if one.is_empty() && !first.is_empty() {

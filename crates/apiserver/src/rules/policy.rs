@@ -7,7 +7,9 @@ use super::names;
 use super::path::{Errors, Path};
 use super::pod_validation::preemption_policy;
 use super::resources::{amount, quantity};
-use super::value::{at, default_text, entries, entry, flag, get, has, int, items, items_mut, object, opt_text, text};
+use super::value::{
+    at, default_text, entries, entry, flag, get, get_mut, has, int, items, items_mut, object, opt_text, text,
+};
 use super::workloads::{at_most_100_percent, int_or_percent};
 
 const HIGHEST_USER_PRIORITY: i64 = 1_000_000_000;
@@ -163,7 +165,8 @@ fn lease_spec(lease: &Value, errors: &mut Errors) {
 
 /// Limits of containers follow their maxima, requests follow limits and minima.
 pub(crate) fn default_limit_range(range: &mut Value) {
-    for item in items_mut(entry(range, "spec"), "limits") {
+    let Some(spec) = get_mut(range, "spec") else { return };
+    for item in items_mut(spec, "limits") {
         if text(item, "type") != "Container" {
             continue;
         }
