@@ -73,8 +73,9 @@ pub(super) fn outlook(
     potential.sort_unstable_by(|a, b| state.view(*a).name().cmp(state.view(*b).name()));
     let window = Window::default();
     for &id in &potential {
-        let pods: Vec<Arc<Pod>> =
+        let mut pods: Vec<Arc<Pod>> =
             state.view(id).pods().iter().filter(|other| other.spec.priority < pod.spec.priority).cloned().collect();
+        pods.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
         let victims: Vec<PotentialVictim<'_>> = pods
             .iter()
             .map(|other| PotentialVictim {
