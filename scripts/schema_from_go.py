@@ -179,6 +179,8 @@ def semantics(tags, marks):
             extra.append("lt=" + value)
         elif is_atomic(mark):
             extra.append("at")
+        elif mark in ("structType=granular", "mapType=granular"):
+            extra.append("gr")
         elif name == "default" and (value.startswith('"') or value.isdigit()):
             extra.append("d=" + value.strip('"'))
     return extra + (["lk=" + ",".join(keys)] if keys else [])

@@ -26,7 +26,7 @@ pub(super) enum Shape {
 impl Shape {
     pub fn of_field(field: &'static Field) -> Shape {
         match &field.wire {
-            Wire::Struct(ty) if !field.atomic && !ty.get().atomic => Shape::Struct(ty.get()),
+            Wire::Struct(ty) if field.granular || !(field.atomic || ty.get().atomic) => Shape::Struct(ty.get()),
             Wire::Map(item, _) if !field.atomic => Shape::Map(item),
             Wire::List(item, _) => match &field.list {
                 ListType::Atomic => Shape::Leaf(&field.wire),

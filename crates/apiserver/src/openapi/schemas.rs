@@ -87,13 +87,13 @@ pub(super) fn of_group(group: &str, version: &str) -> Map<String, Value> {
     while let Some(ty) = todo.pop() {
         if done.insert(ty.id) {
             todo.extend(ty.fields.iter().filter_map(|field| field.wire.element()));
-            out.insert(name_of(ty), schema(ty));
+            out.insert(name_of(ty), schema(ty, group));
         }
     }
     out
 }
 
-fn schema(ty: &Type) -> Value {
+fn schema(ty: &Type, of_group: &str) -> Value {
     let properties: Map<String, Value> =
         ty.fields.iter().map(|field| (field.name.to_owned(), property(ty, field))).collect();
     let required: Vec<&str> = ty.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
@@ -108,9 +108,15 @@ fn schema(ty: &Type) -> Value {
         schema["x-kubernetes-map-type"] = json!("atomic");
     }
     if ty.is_root() {
-        // Options and statuses belong to every group; one is named.
-        let group = if ty.id.starts_with("meta.") { "" } else { ty.group() };
-        schema["x-kubernetes-group-version-kind"] = json!([kind(group, "v1", ty.short_name())]);
+        let kinds = match ty.short_name() {
+            // Options are of every group.
+            "DeleteOptions" if !of_group.is_empty() => {
+                vec![kind("", "v1", "DeleteOptions"), kind(of_group, "v1", "DeleteOptions")]
+            }
+            name if ty.id.starts_with("meta.") => vec![kind("", "v1", name)],
+            name => vec![kind(ty.group(), "v1", name)],
+        };
+        schema["x-kubernetes-group-version-kind"] = json!(kinds);
     }
     schema
 }
@@ -121,7 +127,10 @@ pub(super) fn kind(group: &str, version: &str, kind: &str) -> Value {
 }
 
 fn property(ty: &Type, field: &Field) -> Value {
-    let mut property = of_wire(&field.wire);
+    let mut property = match field.name {
+        "fieldsV1" => reference("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"),
+        _ => of_wire(&field.wire),
+    };
     if property.get("$ref").is_some() {
         property = json!({ "allOf": [property] });
     }
@@ -134,8 +143,10 @@ fn property(ty: &Type, field: &Field) -> Value {
             _ => {}
         }
     }
-    if let (Some(default), Wire::String(_)) = (field.default, &field.wire) {
-        property["default"] = json!(default);
+    match (field.default, &field.wire) {
+        (Some(default), Wire::String(_)) => property["default"] = json!(default),
+        (Some(default), Wire::I32 | Wire::I64) => property["default"] = json!(default.parse::<i64>().ok()),
+        _ => {}
     }
     if let Some(text) = describe(ty, field) {
         property["description"] = json!(text);
@@ -150,20 +161,16 @@ fn property(ty: &Type, field: &Field) -> Value {
             }
         }
     }
-    if field.atomic {
-        property["x-kubernetes-map-type"] = json!("atomic");
+    match (field.atomic, field.granular) {
+        (true, _) => property["x-kubernetes-map-type"] = json!("atomic"),
+        (_, true) => property["x-kubernetes-map-type"] = json!("granular"),
+        _ => {}
     }
-    let strategy = match (field.merge, field.retain_keys) {
-        (true, true) => "merge,retainKeys",
-        (true, false) => "merge",
-        (false, true) => "retainKeys",
-        (false, false) => return with_merge_key(property, field),
-    };
-    property["x-kubernetes-patch-strategy"] = json!(strategy);
-    with_merge_key(property, field)
-}
-
-fn with_merge_key(mut property: Value, field: &Field) -> Value {
+    let strategies = [(field.merge, "merge"), (field.replace, "replace"), (field.retain_keys, "retainKeys")];
+    let strategies: Vec<&str> = strategies.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+    if !strategies.is_empty() {
+        property["x-kubernetes-patch-strategy"] = json!(strategies.join(","));
+    }
     if let Some(key) = field.merge_key {
         property["x-kubernetes-patch-merge-key"] = json!(key);
     }

@@ -79,6 +79,7 @@ enum Meta {
 /// What is known of one member: how it is merged, and what is below.
 struct Member {
     merge: bool,
+    replace: bool,
     key: Option<&'static str>,
     below: Meta,
     name: String,
@@ -102,10 +103,14 @@ impl Meta {
                 };
                 let below = Meta::of(&field.wire);
                 let shown = field.wire.element().map_or_else(|| field.wire.go_name(), |ty| ty.short_name().to_owned());
-                Ok(Member { merge: field.merge, key: field.merge_key, below, name: shown })
+                Ok(Member { merge: field.merge, replace: field.replace, key: field.merge_key, below, name: shown })
             }
-            Meta::Map(item) => Ok(Member { merge: false, key: None, below: Meta::of(item), name: item.go_name() }),
-            Meta::Unknown => Ok(Member { merge: false, key: None, below: Meta::Unknown, name: String::new() }),
+            Meta::Map(item) => {
+                Ok(Member { merge: false, replace: false, key: None, below: Meta::of(item), name: item.go_name() })
+            }
+            Meta::Unknown => {
+                Ok(Member { merge: false, replace: false, key: None, below: Meta::Unknown, name: String::new() })
+            }
         }
     }
 }
@@ -137,7 +142,8 @@ fn merge_maps(
         }
         let merged = match (original.remove(&name), value) {
             (Some(Value::Object(old)), Value::Object(new)) => {
-                Some(Value::Object(merge_maps(meta.member(&name)?.below, old, new)?))
+                let member = meta.member(&name)?;
+                Some(Value::Object(if member.replace { new } else { merge_maps(member.below, old, new)? }))
             }
             (Some(Value::Array(old)), Value::Array(new)) => {
                 let member = meta.member(&name)?;

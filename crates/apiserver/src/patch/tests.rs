@@ -166,6 +166,14 @@ fn directives_delete_replace_retain_and_order() {
 }
 
 #[test]
+fn selectors_of_disruption_budgets_are_replaced() {
+    let live = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}});
+    let body = json!({"spec": {"selector": {"matchLabels": {"c": "d"}}}});
+    let object = patched(strategic_merge_patch, ("policy", "PodDisruptionBudget"), &live, &body);
+    assert_eq!(object["spec"], json!({"minAvailable": 1, "selector": {"matchLabels": {"c": "d"}}}));
+}
+
+#[test]
 fn primitive_lists_are_merged_and_deleted_from() {
     let pod =
         json!({"metadata": {"name": "p", "finalizers": ["example.com/f"]}, "spec": {"containers": [{"name": "c"}]}});

@@ -4,7 +4,7 @@
 //! its JSON name, its wire type (`s` string, `b` bool, `i32`, `i64`, `f64`, `q` quantity, `t` time, `mt` time with
 //! microseconds, `ios` int-or-string, `any`, `bytes`, `@id` struct, `[]T` list, `{}T` map, `s:Name` and `<Name>T` named),
 //! its flags (`p` pointer, `o` omitempty, `z` omitzero, `r` required, `-` none) and its list semantics (`ps=` patch
-//! strategy, `mk=` patch merge key, `lt=` list type, `lk=` list map keys, `at` atomic, `d=` default) and number in
+//! strategy, `mk=` patch merge key, `lt=` list type, `lk=` list map keys, `at` atomic, `gr` granular, `d=` default) and number in
 //! protobuf (`n=`).
 
 use std::collections::HashMap;
@@ -41,6 +41,8 @@ pub struct Field {
     pub required: bool,
     /// Whether strategic merge patches merge the list.
     pub merge: bool,
+    /// Whether strategic merge patches replace the struct or map as a whole.
+    pub replace: bool,
     /// Whether strategic merge patches honour `$retainKeys` here.
     pub retain_keys: bool,
     /// The key by which strategic merge patches match list items.
@@ -49,6 +51,8 @@ pub struct Field {
     pub list: ListType,
     /// Whether field ownership sees the map or struct as one value.
     pub atomic: bool,
+    /// Whether field ownership sees the struct in parts although its type is atomic.
+    pub granular: bool,
     /// The default that list keys take when absent.
     pub default: Option<&'static str>,
     /// The number in protobuf, after that of the struct it is embedded in and a dot, if it is; empty if there is none.
@@ -194,8 +198,9 @@ impl Type {
     /// Whether objects of it carry `kind` and `apiVersion` of their own.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.fields.first().is_some_and(|f| f.name == "kind")
-            && self.fields.get(1).is_some_and(|f| f.name == "apiVersion")
+        // These two are not part of the message in protobuf, where references' fields of the same names are.
+        let bare = |at: usize, name: &str| self.fields.get(at).is_some_and(|f| f.name == name && f.number.is_empty());
+        bare(0, "kind") && bare(1, "apiVersion")
     }
 }
 
@@ -315,10 +320,12 @@ fn read_field(line: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Fie
         omit_zero: flags.contains('z'),
         required: flags.contains('r'),
         merge: false,
+        replace: false,
         retain_keys: false,
         merge_key: None,
         list: ListType::Atomic,
         atomic: false,
+        granular: false,
         default: None,
         number: "",
     };
@@ -327,6 +334,7 @@ fn read_field(line: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Fie
         match part.split_once('=') {
             Some(("ps", value)) => {
                 field.merge = value.split(',').any(|s| s == "merge");
+                field.replace = value == "replace";
                 field.retain_keys = value.split(',').any(|s| s == "retainKeys");
             }
             Some(("mk", value)) => field.merge_key = Some(value),
@@ -334,6 +342,7 @@ fn read_field(line: &'static str, by_id: &HashMap<&'static str, TypeRef>) -> Fie
             Some(("lk", value)) => keys = value.split(',').collect(),
             Some(("d", value)) => field.default = Some(value),
             Some(("n", value)) => field.number = value,
+            _ if part == "gr" => field.granular = true,
             _ => field.atomic = part == "at",
         }
     }
