@@ -22,7 +22,7 @@ use crate::resource::{Resource, Verbs};
 use crate::selector::Selector;
 use crate::server::ApiServer;
 use crate::store::{Entry, Page};
-use crate::verbs::event_to_new;
+use crate::verbs::shown_shape;
 
 /// How long a list waits for a revision that has not been reached.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
@@ -194,8 +194,7 @@ fn list_metadata(listed: &Listed) -> Value {
 }
 
 fn shown(resource: &Resource, entry: &Entry) -> Value {
-    let value = entry.value();
-    if respond::is_newer_event(resource) { event_to_new(value) } else { value }
+    shown_shape(resource, entry.value())
 }
 
 pub(super) fn shaped(call: &Call<'_>, resource: &'static Resource, listed: &Listed) -> Result<Response, ApiError> {

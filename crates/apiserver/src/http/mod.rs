@@ -74,10 +74,7 @@ async fn handle(State(server): State<ApiServer>, request: Request<Body>) -> Resp
                 Err(error) => return respond::error(&call, &error),
             }
             let answered = on_resource(&call, &parts.method, &path, headers, body).await;
-            answered.unwrap_or_else(|error| {
-                let response = respond::error(&call, &error);
-                if error.code == 405 { respond::allow(response, methods(&path)) } else { response }
-            })
+            answered.unwrap_or_else(|error| respond::error(&call, &error))
         }
         document => discovery(&call, &parts.method, &document, headers),
     }
@@ -166,22 +163,6 @@ fn aggregated(call: &Call<'_>, api: &str, document: &serde_json::Value) -> Respo
         HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList")
     };
     respond::with_type(200, content_type, respond::serialize(call, document))
-}
-
-/// The methods that a path has.
-fn methods(path: &ResourcePath<'_>) -> &'static [&'static str] {
-    let part = path.resource.subresource(path.subresource);
-    match (path.resource.verbs, part) {
-        (_, Some(part)) if part.verbs == ["create"] => &["POST"],
-        (_, Some(part)) if part.verbs == ["update"] => &["PUT"],
-        (_, Some(part)) if part.verbs == ["get"] => &["GET"],
-        (_, Some(_)) => &["GET", "PATCH", "PUT"],
-        (Verbs::Create, None) => &["POST"],
-        (Verbs::Read, None) => &["GET"],
-        (Verbs::All, None) if path.name.is_empty() => &["DELETE", "GET", "POST"],
-        (Verbs::NoDeleteCollection, None) if path.name.is_empty() => &["GET", "POST"],
-        (_, None) => &["DELETE", "GET", "PATCH", "PUT"],
-    }
 }
 
 async fn on_resource(

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
 use super::Call;
@@ -11,7 +11,7 @@ use super::negotiate::Shape;
 use crate::error::ApiError;
 use crate::printers::{self, IncludeObject, TableOptions};
 use crate::resource::Resource;
-use crate::verbs::{Answer, event_to_new};
+use crate::verbs::{Answer, shown_shape};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -55,18 +55,10 @@ pub(super) fn error(call: &Call<'_>, error: &ApiError) -> Response {
     response
 }
 
-/// The failure for a method that the path does not have.
+/// The failure for a method that the path does not have. As on a real server, no `Allow` header goes with it.
 pub(super) fn method_not_allowed() -> ApiError {
     ApiError::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
         .with_details(json!({}))
-}
-
-/// Names the methods that a path has.
-pub(super) fn allow(mut response: Response, methods: &[&str]) -> Response {
-    if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
-        response.headers_mut().insert(ALLOW, value);
-    }
-    response
 }
 
 /// The failure for a resource that is not served.
@@ -102,10 +94,7 @@ pub(super) fn object(call: &Call<'_>, resource: &Resource, code: u16, answer: An
     let body: Bytes = if plain {
         answer.into_json()
     } else {
-        let mut value = answer.into_value();
-        if newer_event && value["kind"] == "Event" {
-            value = event_to_new(value);
-        }
+        let value = shown_shape(resource, answer.into_value());
         let is_status = value["kind"] == "Status";
         let shaped = match call.accepted.shape {
             _ if is_status => value,

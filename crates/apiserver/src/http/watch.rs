@@ -25,7 +25,7 @@ use crate::schema::{self, FieldValidation};
 use crate::selector::Selector;
 use crate::server::ApiServer;
 use crate::store::{Change, Cursor, Entry, Event, Expired, Step, TAIL};
-use crate::verbs::event_to_new;
+use crate::verbs::shown_shape;
 
 /// A watch without `timeoutSeconds` ends after between once and twice this time, so that not all end together.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -237,10 +237,7 @@ impl Lines {
             }
             return [change.head().as_bytes(), &entry.object(), TAIL.as_bytes()].concat().into();
         }
-        let mut object = entry.value();
-        if respond::is_newer_event(self.resource) {
-            object = event_to_new(object);
-        }
+        let object = shown_shape(self.resource, entry.value());
         [change.head().as_bytes(), self.shaped(object).to_string().as_bytes(), TAIL.as_bytes()].concat().into()
     }
 

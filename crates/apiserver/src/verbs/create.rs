@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Target, WriteOptions, Written, key, meta_mut, meta_text, remove_meta, seconds, set_meta};
+use super::{Answer, Target, WriteOptions, Written, key, meta_mut, meta_text, remove_meta, seconds, set_meta, stored_shape};
 use crate::error::ApiError;
 use crate::managed::{self, Writer};
 use crate::resource::by_qualified;
@@ -29,6 +29,7 @@ impl ApiServer {
         let now = self.now();
         let by = Writer { manager: options.manager, api_version: &api_version, subresource: "", now };
         managed::track_update(ty, None, &mut object, &by);
+        let object = stored_shape(resource, object);
         self.create_tracked(target, object, options)
     }
 

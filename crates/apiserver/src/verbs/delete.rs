@@ -12,6 +12,10 @@ use crate::store::{Entry, WriteError};
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
+/// What a client is told that deletes a job without saying what becomes of its pods.
+const PODS_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+    remove them or set propagationPolicy=Orphan to suppress this warning";
+
 /// What becomes of the objects that an object owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
@@ -66,7 +70,13 @@ impl ApiServer {
             let entry = self.get(target)?;
             let live = entry.value();
             match self.delete_once(target, options, &entry, live)? {
-                Ok(written) => return Ok(written),
+                Ok(mut written) => {
+                    let silent = options.propagation.is_some() || options.orphan_dependents.is_some();
+                    if target.resource.is("batch", "jobs") && !silent {
+                        written.warnings.push(PODS_STAY.to_owned());
+                    }
+                    return Ok(written);
+                }
                 Err(WriteError::Gone) => return Err(target.not_found()),
                 Err(_) => {}
             }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::resource::Resource;
+
 /// Members with their names in the core group and in `events.k8s.io`.
 const MEMBERS: &[(&str, &str)] = &[
     ("involvedObject", "regarding"),
@@ -13,8 +15,18 @@ const MEMBERS: &[(&str, &str)] = &[
     ("reportingComponent", "reportingController"),
 ];
 
+/// An object as it is stored, from the shape in which the resource shows it.
+pub(crate) fn stored_shape(resource: &Resource, object: Value) -> Value {
+    if resource.is("events.k8s.io", "events") { to_core(object) } else { object }
+}
+
+/// An object as the resource shows it, from the shape in which it is stored.
+pub(crate) fn shown_shape(resource: &Resource, object: Value) -> Value {
+    if resource.is("events.k8s.io", "events") && object["kind"] == "Event" { to_new(object) } else { object }
+}
+
 /// The core shape of an event of `events.k8s.io`.
-pub(crate) fn to_core(event: Value) -> Value {
+fn to_core(event: Value) -> Value {
     let mut event = renamed(event, |name| MEMBERS.iter().find(|(_, new)| *new == name).map(|(core, _)| *core));
     for member in ["firstTimestamp", "lastTimestamp", "eventTime"] {
         event.entry(member).or_insert(Value::Null);
@@ -31,7 +43,7 @@ pub(crate) fn to_core(event: Value) -> Value {
 }
 
 /// The shape of `events.k8s.io` of a core event.
-pub(crate) fn to_new(event: Value) -> Value {
+fn to_new(event: Value) -> Value {
     let mut event = renamed(event, |name| MEMBERS.iter().find(|(core, _)| *core == name).map(|(_, new)| *new));
     for member in ["reportingController", "reportingInstance"] {
         if event.get(member).is_some_and(|value| value == "") {

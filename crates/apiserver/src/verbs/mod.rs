@@ -22,7 +22,7 @@ use serde_json::Value;
 
 pub(crate) use delete::options_from as delete_options_from;
 pub use delete::{DeleteOptions, Propagation};
-pub(crate) use events::{to_core as event_to_core, to_new as event_to_new};
+pub(crate) use events::{shown_shape, stored_shape};
 pub(crate) use patch::PatchFormat;
 
 use crate::error::ApiError;

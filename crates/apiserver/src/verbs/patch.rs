@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::update::Origin;
-use super::{Target, WriteOptions, Written, meta_text, set_meta};
+use super::{Target, WriteOptions, Written, meta_text, set_meta, stored_shape};
 use crate::error::ApiError;
 use crate::managed::{self, Writer};
 use crate::patch;
@@ -88,7 +88,7 @@ impl ApiServer {
             }
             rules::default(resource, &mut applied.object);
             warnings = applied.warnings;
-            self.create_tracked(target, applied.object, options)?
+            self.create_tracked(target, stored_shape(resource, applied.object), options)?
         };
         written.warnings.splice(0..0, warnings);
         Ok(written)

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::create::match_namespace;
-use super::{Answer, Target, WriteOptions, Written, has_finalizers, meta_text, remove_meta, set_meta};
+use super::{Answer, Target, WriteOptions, Written, has_finalizers, meta_text, remove_meta, set_meta, shown_shape, stored_shape};
 use crate::error::{ApiError, FieldError};
 use crate::managed::{self, Writer};
 use crate::resource::Resource;
@@ -67,13 +67,13 @@ impl ApiServer {
     ) -> Result<Written, ApiError> {
         for _ in 0..ATTEMPTS {
             let entry = self.get(target)?;
-            let live = entry.value();
+            let live = shown_shape(target.resource, entry.value());
             let object = change(&live)?;
             let pinned = !meta_text(&object, "resourceVersion").is_empty();
             if origin == Origin::Update {
                 check_preconditions(target, &object, &entry)?;
             }
-            match self.store_update(target, options, &entry, &live, object, origin)? {
+            match self.store_update(target, options, &entry, live, object, origin)? {
                 Ok(written) => return Ok(written),
                 Err(WriteError::Gone) => return Err(target.not_found()),
                 Err(_) if pinned && origin == Origin::Update => {
@@ -90,21 +90,23 @@ impl ApiServer {
         target: Target<'_>,
         options: &WriteOptions<'_>,
         entry: &Entry,
-        live: &Value,
+        live: Value,
         mut object: Value,
         origin: Origin,
     ) -> Result<Result<Written, WriteError>, ApiError> {
         let resource = target.resource;
         check_version(target, &object, entry, origin)?;
-        keep_system_metadata(&mut object, live);
+        keep_system_metadata(&mut object, &live);
         rules::default(resource, &mut object);
         let now = self.now();
         if origin != Origin::Apply {
             let api_version = resource.api_version();
             let subresource = target.subresource;
             let by = Writer { manager: options.manager, api_version: &api_version, subresource, now };
-            managed::track_update(Self::type_of(resource)?, Some(live), &mut object, &by);
+            managed::track_update(Self::type_of(resource)?, Some(&live), &mut object, &by);
         }
+        let live = &stored_shape(resource, live);
+        let mut object = stored_shape(resource, object);
         let context = rules::Context { now, namespace: target.namespace, lookup: self };
         rules::admit_update(resource, target.subresource, &mut object, live, &context)?;
         rules::prepare_update(resource, target.subresource, &mut object, live);
