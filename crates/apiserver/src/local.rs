@@ -65,6 +65,10 @@ pub struct LocalClient {
     manager: Arc<str>,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a written object is the server's; callers have no use for it afterwards"
+)]
 impl LocalClient {
     pub(crate) fn new(server: ApiServer, user_agent: &str) -> Self {
         let manager = user_agent.split('/').next().unwrap_or(user_agent);

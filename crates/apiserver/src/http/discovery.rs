@@ -88,15 +88,15 @@ pub(super) fn resources(group: &str, version: &str) -> Value {
 
 /// `/api` in one document.
 pub(super) fn aggregated_core(api: &str) -> Value {
-    aggregate(api, vec![aggregated_group("", "v1")])
+    aggregate(api, &[aggregated_group("", "v1")])
 }
 
 /// `/apis` in one document.
 pub(super) fn aggregated_groups(api: &str) -> Value {
-    aggregate(api, GROUPS.iter().map(|g| aggregated_group(g.name, g.version)).collect())
+    aggregate(api, &GROUPS.iter().map(|g| aggregated_group(g.name, g.version)).collect::<Vec<_>>())
 }
 
-fn aggregate(api: &str, items: Vec<Value>) -> Value {
+fn aggregate(api: &str, items: &[Value]) -> Value {
     json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": format!("apidiscovery.k8s.io/{api}"),

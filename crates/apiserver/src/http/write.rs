@@ -42,13 +42,7 @@ fn write_options<'a>(call: &'a Call<'_>, write: &'a Write) -> WriteOptions<'a> {
     let agent = call.user_agent.split('/').next().unwrap_or_default();
     let manager = if write.manager.is_empty() { agent } else { &write.manager };
     let manager = if manager.is_empty() { "unknown" } else { manager };
-    WriteOptions {
-        dry_run: write.dry_run,
-        manager,
-        validation: write.validation,
-        force: write.force,
-        ..WriteOptions::default()
-    }
+    WriteOptions { dry_run: write.dry_run, manager, validation: write.validation, force: write.force }
 }
 
 fn decode(ty: &'static Type, format: BodyFormat, raw: &[u8], write: &Write) -> Result<Decoded, ApiError> {
@@ -107,7 +101,7 @@ pub(super) async fn create(
     } else if resource.verbs == Verbs::Create && resource.plural == "bindings" {
         server.post_binding(path.namespace, &decoded.object, &options)?
     } else if resource.verbs == Verbs::Create {
-        server.review(resource, path.namespace, decoded.object)?
+        server.review(resource, path.namespace, decoded.object, &options)?
     } else {
         server.create(target, decoded.object, &options)?
     };

@@ -14,7 +14,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch as signal;
 
 pub(crate) use entry::{Change, Draft, Entry, TAIL};
-pub(crate) use list::{ListError, Listing, Page};
+#[cfg(test)]
+use list::ListError;
+pub(crate) use list::{Listing, Page};
 pub(crate) use watch::{Cursor, Expired, Step};
 
 use crate::resource::{RESOURCES, Resource, SHARDS};

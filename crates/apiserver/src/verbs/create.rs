@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Target, WriteOptions, Written, key, meta_mut, meta_text, remove_meta, seconds, set_meta, stored_shape};
+use super::{
+    Answer, Target, WriteOptions, Written, convert, key, meta_mut, meta_text, remove_meta, seconds, set_meta,
+    stored_shape,
+};
 use crate::error::ApiError;
 use crate::managed::{self, Writer};
 use crate::resource::by_qualified;
@@ -23,6 +26,7 @@ impl ApiServer {
     ) -> Result<Written, ApiError> {
         let resource = target.resource;
         match_namespace(target, &mut object)?;
+        convert::pair(resource, &mut object);
         rules::default(resource, &mut object);
         let ty = Self::type_of(resource)?;
         let api_version = resource.api_version();

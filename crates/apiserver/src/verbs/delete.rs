@@ -131,10 +131,11 @@ impl ApiServer {
                 }
             }
         }
-        if !options.dry_run
-            && let Err(error) = self.store().remove(resource, &target.key(), current.revision)
-        {
-            return Ok(Err(error));
+        if !options.dry_run {
+            current = match self.store().remove(resource, &target.key(), current.revision) {
+                Ok(last) => last,
+                Err(error) => return Ok(Err(error)),
+            };
         }
         Ok(Ok(self.gone(target, Answer::Stored(current))))
     }

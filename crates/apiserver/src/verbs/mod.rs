@@ -3,6 +3,7 @@
 //! it starts again. Entry points: `ApiServer::{get, create, update, patch, delete, delete_collection, post_subresource}`.
 
 mod binding;
+mod convert;
 mod create;
 mod delete;
 mod events;

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Written, meta_text};
+use super::{Answer, WriteOptions, Written, meta_text};
 use crate::error::{ApiError, FieldError};
+use crate::managed::{self, Writer};
 use crate::resource::Resource;
 use crate::server::ApiServer;
 
@@ -12,8 +13,17 @@ const USER: &str = "system:admin";
 
 impl ApiServer {
     /// Answers a review of `authorization.k8s.io` or `authentication.k8s.io`.
-    pub(crate) fn review(&self, resource: &Resource, namespace: &str, review: Value) -> Result<Written, ApiError> {
+    pub(crate) fn review(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        review: Value,
+        options: &WriteOptions<'_>,
+    ) -> Result<Written, ApiError> {
         let mut answer = review;
+        let api_version = resource.api_version();
+        let by = Writer { manager: options.manager, api_version: &api_version, subresource: "", now: self.now() };
+        managed::track_update(Self::type_of(resource)?, None, &mut answer, &by);
         match resource.plural {
             "selfsubjectrulesreviews" => {
                 answer["spec"] = json!({});

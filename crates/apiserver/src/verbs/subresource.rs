@@ -33,10 +33,7 @@ impl ApiServer {
             (_, part) => Err(ApiError::new(
                 501,
                 "NotImplemented",
-                format!(
-                    "{} is not simulated: there are no processes behind the pods and services of this server",
-                    part
-                ),
+                format!("{part} is not simulated: there are no processes behind the pods and services of this server"),
             )),
         }
     }

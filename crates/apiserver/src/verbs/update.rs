@@ -4,7 +4,10 @@
 use serde_json::{Value, json};
 
 use super::create::match_namespace;
-use super::{Answer, Target, WriteOptions, Written, has_finalizers, meta_text, remove_meta, set_meta, shown_shape, stored_shape};
+use super::{
+    Answer, Target, WriteOptions, Written, convert, has_finalizers, meta_text, remove_meta, set_meta, shown_shape,
+    stored_shape,
+};
 use crate::error::{ApiError, FieldError};
 use crate::managed::{self, Writer};
 use crate::resource::Resource;
@@ -97,6 +100,7 @@ impl ApiServer {
         let resource = target.resource;
         check_version(target, &object, entry, origin)?;
         keep_system_metadata(&mut object, &live);
+        convert::pair(resource, &mut object);
         rules::default(resource, &mut object);
         let now = self.now();
         if origin != Origin::Apply {

@@ -4,6 +4,8 @@
 //! Every scenario must match in all that a client can rely on (level `must`); how many match to the letter (level `full`)
 //! is printed. `scenarios.json.gz` is made by `scripts/pack_exchanges.py`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod compare;
 mod pattern;
 mod replay;
@@ -37,8 +39,11 @@ async fn run(level: Level) -> Vec<replay::Outcome> {
 }
 
 fn report(level: Level, outcomes: &[replay::Outcome]) -> (usize, String) {
-    let failed: Vec<String> =
-        outcomes.iter().filter(|o| !o.problems.is_empty()).map(|o| format!("{}:\n{}", o.name, o.problems.join("\n"))).collect();
+    let failed: Vec<String> = outcomes
+        .iter()
+        .filter(|o| !o.problems.is_empty())
+        .map(|o| format!("{}:\n{}", o.name, o.problems.join("\n")))
+        .collect();
     let steps: usize = outcomes.iter().map(|o| o.steps).sum();
     let wrong: usize = outcomes.iter().map(|o| o.failed_steps).sum();
     let summary = format!(

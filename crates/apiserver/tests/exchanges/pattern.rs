@@ -60,9 +60,7 @@ pub fn has_placeholder(text: &str) -> bool {
 
 fn fits(kind: &str, text: &str) -> bool {
     match kind {
-        "rv" | "listrv" => {
-            !text.is_empty() && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit())
-        }
+        "rv" | "listrv" => !text.is_empty() && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()),
         "uid" => {
             text.len() == 36
                 && text.bytes().enumerate().all(|(i, b)| match i {
