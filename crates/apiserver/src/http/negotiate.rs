@@ -76,6 +76,7 @@ pub(super) fn accept(header: Option<&str>) -> Result<Accepted, ApiError> {
     let Some(header) = header.filter(|h| !h.trim().is_empty()) else {
         return Ok(Accepted { shape: Shape::Plain, yaml: false });
     };
+    let mut unknown_shape = false;
     for clause in clauses(header) {
         let json = clause.is("application/json") || clause.is("application/*") || clause.media == "*/*";
         let yaml = clause.is("application/yaml");
@@ -94,11 +95,19 @@ pub(super) fn accept(header: Option<&str>) -> Result<Accepted, ApiError> {
             Some("Table") if known => Shape::Table(version),
             Some("PartialObjectMetadata") if known => Shape::Metadata(version),
             Some("PartialObjectMetadataList") if known => Shape::MetadataList(version),
-            _ => continue,
+            _ => {
+                unknown_shape = true;
+                continue;
+            }
         };
         return Ok(Accepted { shape, yaml });
     }
-    Err(not_acceptable())
+    Err(if unknown_shape {
+        let message = "only the following media types are accepted: application/json, application/yaml";
+        ApiError::new(406, "NotAcceptable", message)
+    } else {
+        not_acceptable()
+    })
 }
 
 fn not_acceptable() -> ApiError {

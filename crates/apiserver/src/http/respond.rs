@@ -182,7 +182,8 @@ pub(super) fn include_object(call: &Call<'_>) -> Result<IncludeObject, ApiError>
         "None" => Ok(IncludeObject::None),
         "Object" => Ok(IncludeObject::Object),
         other => Err(ApiError::bad_request(format!(
-            "Invalid value: \"{other}\": must be 'Object', 'Metadata', 'None', or empty"
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"{other}\": must be 'Metadata', \
+             'Object', 'None', or empty"
         ))),
     }
 }

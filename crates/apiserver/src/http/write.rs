@@ -110,7 +110,7 @@ pub(super) async fn create(
 
 /// An eviction of `policy/v1beta1`, whose members are those of `policy/v1`.
 fn decode_old_eviction(ty: &'static Type, raw: &[u8], write: &Write) -> Option<Decoded> {
-    let mut eviction = schema::parse_yaml(raw).ok()?;
+    let (mut eviction, _) = schema::parse_yaml(raw).ok()?;
     if eviction.get("apiVersion")? != "policy/v1beta1" {
         return None;
     }
