@@ -91,6 +91,8 @@ fn other_kinds_and_versions_are_refused() {
     ] {
         assert_eq!(error(ty, text, FieldValidation::Warn), expected);
     }
+    let eviction = type_of("policy", "v1", "Eviction").unwrap();
+    assert_eq!(decode(eviction, r#"{"apiVersion":"policy/v1beta1","kind":"Eviction"}"#).object["kind"], "Eviction");
     let options = type_of("meta.k8s.io", "v1", "DeleteOptions").unwrap();
     assert_eq!(
         decode(options, r#"{"apiVersion":"policy/v1","kind":"DeleteOptions","gracePeriodSeconds":0}"#).object["gracePeriodSeconds"],
