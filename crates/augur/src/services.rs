@@ -17,7 +17,7 @@ use augur_kube::{convert, wire};
 use augur_learn::PodFacts;
 use futures::FutureExt;
 
-use crate::engine::{DryRun, EngineHandle, QueryError, Recorder};
+use crate::engine::{DryRun, EngineHandle, NodeSnapshot, QueryError, Recorder};
 
 /// A silence of the API server beyond this is told: bookmarks come about each minute.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -97,7 +97,11 @@ impl SchedulerBackend for Backend {
 
     fn nodes(&self, with_pods: bool) -> Answer<Vec<NodeView>> {
         let nodes = self.engine.query(move |view| view.nodes(with_pods));
-        async move { nodes.await.map_err(unavailable) }.boxed()
+        async move {
+            let nodes = nodes.await.map_err(unavailable)?;
+            Ok(nodes.into_iter().map(NodeSnapshot::view).collect())
+        }
+        .boxed()
     }
 
     fn predict(&self, query: PodQuery) -> Answer<Prediction> {

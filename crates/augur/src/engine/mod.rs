@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use record::Recorder;
 pub use status::{EngineStatus, Shared};
-pub use view::{DryRun, View};
+pub use view::{DryRun, NodeSnapshot, View};
 
 use crate::config;
 use outbound::Outbound;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use augur_api::{AttemptResult, PendingPods, SchedulerMetrics};
+use augur_api::{AttemptResult, NodeCondition, PendingPods, SchedulerMetrics};
 use augur_clock::Clock;
 use augur_core::cycle::{Algorithm, Decision};
 use augur_core::object::{NodeName, Pod, PodUid};
@@ -35,6 +35,9 @@ const INPUTS_PER_TURN: usize = 512;
 
 /// Pods decided in a turn: a few milliseconds of work, after which watches and queries have their say.
 const DECISIONS_PER_TURN: usize = 32;
+
+/// Queries answered in a turn: a flood of them slows scheduling, but does not stop it.
+const QUERIES_PER_TURN: usize = 4;
 
 /// The status is published at most so often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
@@ -94,7 +97,7 @@ struct InFlight {
 #[derive(Default)]
 pub struct NodeNote {
     /// All its conditions.
-    pub conditions: Vec<augur_api::NodeCondition>,
+    pub conditions: Arc<[NodeCondition]>,
     /// The latest reading.
     pub usage: Option<Usage>,
     shares: Option<Shares>,
@@ -219,7 +222,8 @@ impl Owner {
             self.take_metrics(collected);
             worked = true;
         }
-        while let Ok(query) = inboxes.queries.try_recv() {
+        for _ in 0..QUERIES_PER_TURN {
+            let Ok(query) = inboxes.queries.try_recv() else { break };
             self.answer(query);
             worked = true;
         }

@@ -1,6 +1,8 @@
 //! What the watches hand to the engine: [`SeenPod`] and [`SeenNode`], read from JSON on the watching task, so that the scheduler
 //! thread never parses.
 
+use std::sync::Arc;
+
 use augur_api::NodeCondition;
 use augur_core::object::{Node, Pod};
 use augur_history::{PodObservation, UnixMillis};
@@ -31,7 +33,7 @@ pub struct SeenNode {
     /// As the decision sees it.
     pub node: Node,
     /// All its conditions.
-    pub conditions: Vec<NodeCondition>,
+    pub conditions: Arc<[NodeCondition]>,
 }
 
 impl Object for SeenNode {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use augur_api::dto::{ClusterSummary, SummaryBuilder, Thresholds};
-use augur_api::{Amounts, NodeUsage, NodeView};
+use augur_api::{Amounts, NodeCondition, NodeUsage, NodeView};
 use augur_core::cycle::{Cycle, Decision, Detail};
-use augur_core::object::{Effect, Pod, Taint};
+use augur_core::object::{Effect, Node, Pod, Taint};
+use augur_core::state::NodeUse;
 use augur_history::{DecisionId, DecisionKind, Rates, UnixMillis};
+use augur_kube::Usage;
 use augur_learn::FeatureVector;
 
 use super::owner::Owner;
@@ -82,51 +84,68 @@ impl View<'_> {
         summary.build()
     }
 
-    /// All nodes.
-    pub fn nodes(&self, with_pods: bool) -> Vec<NodeView> {
-        let state = self.owner.scheduler.state();
-        state
-            .nodes()
-            .map(|view| {
-                let (node, used) = (view.node(), view.used());
-                let note = self.owner.notes.get(&node.name);
-                let storage = |amount: i64| (amount != 0).then(|| (Arc::from("ephemeral-storage"), amount));
-                NodeView {
-                    name: node.name.clone(),
-                    ready: node.ready,
-                    unschedulable: node.unschedulable,
-                    taints: node.taints.iter().map(taint).collect(),
-                    conditions: note.map(|note| note.conditions.clone()).unwrap_or_default(),
-                    allocatable: Amounts {
-                        cpu_millis: used.allocatable_cpu.get(),
-                        memory_bytes: used.allocatable_memory.get(),
-                        pods: used.allowed_pods,
-                        others: view
-                            .scalars()
-                            .map(|(name, there_is, _)| (name.into(), there_is))
-                            .chain(storage(used.allocatable_storage.get()))
-                            .collect(),
-                    },
-                    requested: Amounts {
-                        cpu_millis: used.requested_cpu.get(),
-                        memory_bytes: used.requested_memory.get(),
-                        pods: used.pods,
-                        others: view
-                            .scalars()
-                            .map(|(name, _, taken)| (name.into(), taken))
-                            .chain(storage(used.requested_storage.get()))
-                            .collect(),
-                    },
-                    used: note.and_then(|note| note.usage).map(|usage| NodeUsage {
-                        cpu_millis: (usage.cpu * 1000.0).round() as i64,
-                        memory_bytes: usage.memory.round() as i64,
-                        at: usage.at,
-                    }),
-                    pod_count: u64::try_from(used.pods).unwrap_or(0),
-                    pods: if with_pods { view.pods().iter().map(|pod| pod.full_name()).collect() } else { Vec::new() },
-                }
-            })
-            .collect()
+    /// All nodes, with their pods if asked for. What is costly to make of them is left to [`NodeSnapshot::view`], off the
+    /// scheduler thread.
+    pub fn nodes(&self, with_pods: bool) -> Vec<NodeSnapshot> {
+        let of = |view: augur_core::state::NodeView<'_>| {
+            let note = self.owner.notes.get(view.name());
+            NodeSnapshot {
+                node: view.node().clone(),
+                used: view.used().clone(),
+                scalars: view.scalars().map(|(name, there_is, taken)| (name.into(), there_is, taken)).collect(),
+                conditions: note.map(|note| note.conditions.clone()),
+                usage: note.and_then(|note| note.usage),
+                pods: if with_pods { view.pods().to_vec() } else { Vec::new() },
+            }
+        };
+        self.owner.scheduler.state().nodes().map(of).collect()
+    }
+}
+
+/// A node at one moment.
+pub struct NodeSnapshot {
+    node: Arc<Node>,
+    used: NodeUse,
+    /// Other resources: name, what there is, what is taken.
+    scalars: Vec<(Arc<str>, i64, i64)>,
+    conditions: Option<Arc<[NodeCondition]>>,
+    usage: Option<Usage>,
+    pods: Vec<Arc<Pod>>,
+}
+
+impl NodeSnapshot {
+    /// As the services show it.
+    pub fn view(self) -> NodeView {
+        let NodeSnapshot { node, used, scalars, conditions, usage, pods } = self;
+        let storage = |amount: i64| (amount != 0).then(|| (Arc::from("ephemeral-storage"), amount));
+        let there_is = scalars.iter().map(|(name, there_is, _)| (name.clone(), *there_is));
+        let taken = scalars.iter().map(|(name, _, taken)| (name.clone(), *taken));
+        NodeView {
+            name: node.name.clone(),
+            ready: node.ready,
+            unschedulable: node.unschedulable,
+            taints: node.taints.iter().map(taint).collect(),
+            conditions: conditions.map(|conditions| conditions.to_vec()).unwrap_or_default(),
+            allocatable: Amounts {
+                cpu_millis: used.allocatable_cpu.get(),
+                memory_bytes: used.allocatable_memory.get(),
+                pods: used.allowed_pods,
+                others: there_is.chain(storage(used.allocatable_storage.get())).collect(),
+            },
+            requested: Amounts {
+                cpu_millis: used.requested_cpu.get(),
+                memory_bytes: used.requested_memory.get(),
+                pods: used.pods,
+                others: taken.chain(storage(used.requested_storage.get())).collect(),
+            },
+            used: usage.map(|usage| NodeUsage {
+                cpu_millis: (usage.cpu * 1000.0).round() as i64,
+                memory_bytes: usage.memory.round() as i64,
+                at: usage.at,
+            }),
+            pod_count: u64::try_from(used.pods).unwrap_or(0),
+            pods: pods.iter().map(|pod| pod.full_name()).collect(),
+        }
     }
 }
 

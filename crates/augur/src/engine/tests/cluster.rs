@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use augur_api::SchedulerMetrics;
-use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient};
+use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient, PatchKind};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::{History, HistoryOptions};
@@ -119,6 +119,9 @@ impl Cluster {
                 } }),
             )
             .unwrap();
+        // Admission taints a new node until the node controller, which does not run here, finds it ready.
+        let ready = json!({ "spec": { "taints": null } });
+        self.local.patch("nodes", "", name, "", PatchKind::Merge, &ready).unwrap();
     }
 
     pub fn pod(&self, name: &str, cpu: &str) {
