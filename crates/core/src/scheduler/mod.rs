@@ -445,7 +445,10 @@ impl Scheduler {
         }
         // If the pod is bound or gone, the watch has said so or will; until then it is tried again behind its backoff.
         let Some(pod) = self.pending.get(uid).cloned() else { return };
-        if refused {
+        if self.queue.get(uid).is_none() {
+            // It went and came back while it was being bound.
+            self.queue.add(uid, pod.spec.priority, now, &Hints::of(&self.pending));
+        } else if refused {
             self.queue.reject(uid, PluginSet::EMPTY, PluginSet::EMPTY, now, &Hints::of(&self.pending));
         } else {
             let message = format!("binding to node {} failed: {message}", binding.node);
