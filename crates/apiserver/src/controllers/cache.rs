@@ -38,7 +38,8 @@ type Objects = BTreeMap<(Arc<str>, Arc<str>), Arc<Entry>>;
 pub(super) struct Cache {
     objects: HashMap<&'static str, Objects>,
     by_uid: HashMap<Arc<str>, Place>,
-    dependents: HashMap<Arc<str>, BTreeSet<Place>>,
+    /// By UID of the owner. The entries are here, too: controllers go through them often.
+    dependents: HashMap<Arc<str>, BTreeMap<Place, Arc<Entry>>>,
     pods_by_node: HashMap<Arc<str>, BTreeSet<Place>>,
     /// What nobody controls, of the resources that controllers adopt, by namespace.
     orphans: HashMap<(&'static str, Arc<str>), BTreeSet<Place>>,
@@ -117,12 +118,12 @@ impl Cache {
         changes
     }
 
-    fn link(&mut self, resource: &'static str, entry: &Entry) {
+    fn link(&mut self, resource: &'static str, entry: &Arc<Entry>) {
         let place = Place::of(resource, entry);
         let meta = entry.meta();
         self.by_uid.insert(Arc::clone(&meta.uid), place.clone());
         for owner in &meta.owner_references {
-            self.dependents.entry(Arc::clone(&owner.uid)).or_default().insert(place.clone());
+            self.dependents.entry(Arc::clone(&owner.uid)).or_default().insert(place.clone(), Arc::clone(entry));
         }
         if let Some(node) = entry.pod().and_then(Pod::node) {
             self.pods_by_node.entry(Arc::clone(node)).or_default().insert(place.clone());
@@ -137,7 +138,12 @@ impl Cache {
         let meta = entry.meta();
         self.by_uid.remove(&meta.uid);
         for owner in &meta.owner_references {
-            remove_from(&mut self.dependents, &owner.uid, &place);
+            if let Some(dependents) = self.dependents.get_mut(&owner.uid) {
+                dependents.remove(&place);
+                if dependents.is_empty() {
+                    self.dependents.remove(&owner.uid);
+                }
+            }
         }
         if let Some(node) = entry.pod().and_then(Pod::node) {
             remove_from(&mut self.pods_by_node, node, &place);
@@ -181,16 +187,17 @@ impl Cache {
 
     /// Where the dependents of an owner are.
     pub fn dependents(&self, uid: &str) -> impl Iterator<Item = &Place> {
-        self.dependents.get(uid).into_iter().flatten()
+        self.dependents.get(uid).into_iter().flat_map(BTreeMap::keys)
     }
 
     /// The objects of a resource that an owner controls.
     pub fn controlled(&self, resource: &'static str, uid: &str) -> Vec<Arc<Entry>> {
-        self.dependents(uid)
-            .filter(|place| place.resource == resource)
-            .filter_map(|place| self.at(place))
-            .filter(|entry| entry.meta().controlled_by(uid))
-            .cloned()
+        self.dependents
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .filter(|(place, entry)| place.resource == resource && entry.meta().controlled_by(uid))
+            .map(|(_, entry)| Arc::clone(entry))
             .collect()
     }
 

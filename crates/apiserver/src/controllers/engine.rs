@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use augur_clock::Clock;
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ use crate::resource::{RESOURCES, Verbs};
 const FACTS: usize = 1024;
 /// Keys worked on before facts are taken in again.
 const TURN: usize = 64;
+/// Longest rest between two bouts of work.
+const REST: Duration = Duration::from_millis(50);
 /// Pause before a resource that could not be listed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -158,6 +160,7 @@ pub(super) async fn run(
     engine.queue.add_at(sweep_key(), now.checked_add(pod_garbage::INTERVAL).unwrap_or(now));
 
     loop {
+        let started = Instant::now();
         loop {
             while let Ok(fact) = facts.try_recv() {
                 engine.believe(fact);
@@ -167,6 +170,13 @@ pub(super) async fn run(
             }
             // Others may run between two turns, the feeds among them.
             tokio::task::yield_now().await;
+        }
+        // Rests as long as it worked: what takes long, such as a look at thousands of pods, is then done for many changes at
+        // once instead of for each. This is about the processor's time, not the cluster's.
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            () = tokio::time::sleep(started.elapsed().min(REST)) => {}
         }
         let due = engine.queue.next_due();
         let clock = engine.clock.clone();
