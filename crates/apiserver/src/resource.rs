@@ -114,7 +114,7 @@ impl Resource {
             ("", "events" | "services" | "endpoints" | "limitranges")
                 | ("events.k8s.io", _)
                 | ("coordination.k8s.io", "leases")
-                | ("scheduling.k8s.io", "priorityclasses")
+                | ("node.k8s.io", _)
                 | ("rbac.authorization.k8s.io", _)
         )
     }

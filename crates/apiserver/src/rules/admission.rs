@@ -1,6 +1,8 @@
 //! Admission as it is on by default: priority, default tolerations, limit ranges, taints of new nodes, protection of storage,
-//! default storage class, labels of the place a pod runs in. Entry points: [`create`] and [`update`].
+//! default storage class, runtime classes, labels of the place a pod runs in. Entry points: [`create`] and [`update`], which
+//! change objects before they are validated, [`check_create`] and [`check_update`], which look at valid ones.
 
+use augur_notation::Quantity;
 use serde_json::{Map, Value, json};
 
 use super::Context;
@@ -8,7 +10,7 @@ use super::pod_update::copy_topology_labels;
 use super::resources::{Amounts, quantity, sum_of_containers};
 use super::service;
 use super::value::{
-    at, default_to, entries, entry, flag, get, has, int, items, items_mut, object, opt_text, set, text,
+    at, default_to, entries, entry, flag, get, has, int, items, items_mut, object, opt_text, same, set, text,
 };
 use crate::error::ApiError;
 use crate::resource::Resource;
@@ -18,13 +20,16 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 const BETA_DEFAULT_CLASS: &str = "storageclass.beta.kubernetes.io/is-default-class";
 
-/// Admits a new object.
+/// Changes a new object on its way in.
 pub(crate) fn create(resource: &Resource, new: &mut Value, context: &Context<'_>) -> Result<(), ApiError> {
     match (resource.group, resource.plural) {
         ("", "pods") => {
-            limit_ranges(resource, new, context, true)?;
+            for range in context.lookup.list("limitranges", context.namespace) {
+                default_resources(new, &range);
+            }
             default_tolerations(new);
             priority(resource, new, context)?;
+            runtime_class(resource, new, context)?;
             if !text(get(new, "spec"), "nodeName").is_empty() {
                 topology_labels(new, context);
             }
@@ -38,18 +43,49 @@ pub(crate) fn create(resource: &Resource, new: &mut Value, context: &Context<'_>
         ("", "persistentvolumeclaims") => {
             protect(new, "kubernetes.io/pvc-protection");
             default_storage_class(new, context);
-            limit_ranges(resource, new, context, false)
+            Ok(())
         }
         ("", "persistentvolumes") => {
             protect(new, "kubernetes.io/pv-protection");
             Ok(())
         }
+        _ => Ok(()),
+    }
+}
+
+/// Looks at a new object that is valid.
+pub(crate) fn check_create(resource: &Resource, new: &Value, context: &Context<'_>) -> Result<(), ApiError> {
+    match (resource.group, resource.plural) {
+        ("", "pods") => {
+            limits_hold(resource, new, context)?;
+            overhead_is_of_the_class(resource, new)
+        }
+        ("", "persistentvolumeclaims") => limits_hold(resource, new, context),
         ("scheduling.k8s.io", "priorityclasses") => only_default(resource, new, context),
         _ => Ok(()),
     }
 }
 
-/// Admits a change.
+/// Looks at a change that is valid.
+pub(crate) fn check_update(
+    resource: &Resource,
+    subresource: &str,
+    new: &Value,
+    old: &Value,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    match (resource.group, resource.plural, subresource) {
+        ("", "pods", "resize") => {
+            limits_hold(resource, new, context)?;
+            node_can_give(resource, new, old, context)
+        }
+        ("", "persistentvolumeclaims", "") => claim_may_grow(resource, new, old, context),
+        ("scheduling.k8s.io", "priorityclasses", "") => only_default(resource, new, context),
+        _ => Ok(()),
+    }
+}
+
+/// Changes an update on its way in.
 pub(crate) fn update(
     resource: &Resource,
     subresource: &str,
@@ -70,7 +106,6 @@ pub(crate) fn update(
             }
             Ok(())
         }
-        ("", "pods", "resize") => limits_hold(resource, new, context),
         ("", "services", "") => {
             service::keep_allocated(new, old);
             service::allocate(new, old, context)
@@ -79,7 +114,6 @@ pub(crate) fn update(
             phase_time(new, old, context);
             Ok(())
         }
-        ("scheduling.k8s.io", "priorityclasses", "") => only_default(resource, new, context),
         _ => Ok(()),
     }
 }
@@ -237,21 +271,133 @@ fn phase_time(volume: &mut Value, old: &Value, context: &Context<'_>) {
     }
 }
 
-fn limit_ranges(resource: &Resource, object: &mut Value, context: &Context<'_>, is_pod: bool) -> Result<(), ApiError> {
-    let ranges = context.lookup.list("limitranges", context.namespace);
-    if ranges.is_empty() {
-        return Ok(());
-    }
-    if is_pod {
-        for range in &ranges {
-            default_resources(object, range);
-        }
-    }
-    check_limits(resource, object, &ranges)
-}
-
 fn limits_hold(resource: &Resource, object: &Value, context: &Context<'_>) -> Result<(), ApiError> {
     check_limits(resource, object, &context.lookup.list("limitranges", context.namespace))
+}
+
+/// What a runtime class adds to the pods that run in it: overhead, and the nodes that have it.
+fn runtime_class(resource: &Resource, pod: &mut Value, context: &Context<'_>) -> Result<(), ApiError> {
+    let spec = get(pod, "spec");
+    let Some(name) = opt_text(spec, "runtimeClassName") else { return Ok(()) };
+    let refused = |why: &str| Err(ApiError::forbidden(resource, name_of(pod), why));
+    let Some(class) = context.lookup.get("runtimeclasses.node.k8s.io", "", name) else {
+        return refused(&format!("pod rejected: RuntimeClass \"{name}\" not found"));
+    };
+    let fixed = at(&class, &["overhead", "podFixed"]);
+    if has(&class, "overhead") && has(spec, "overhead") && !same(fixed, get(spec, "overhead")) {
+        return refused("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+    }
+    if !has(&class, "overhead") && has(spec, "overhead") {
+        return refused("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
+    }
+    for (key, value) in entries(get(&class, "scheduling"), "nodeSelector") {
+        let own = text(get(spec, "nodeSelector"), key);
+        if !own.is_empty() && value != own {
+            let value = value.as_str().unwrap_or("");
+            return refused(&format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {own}"
+            ));
+        }
+    }
+    let spec = entry(pod, "spec");
+    if !fixed.is_null() {
+        set(spec, "overhead", fixed.clone());
+    }
+    let selector = at(&class, &["scheduling", "nodeSelector"]).as_object().cloned().unwrap_or_default();
+    if !selector.is_empty() {
+        object(entry(spec, "nodeSelector")).extend(selector);
+    }
+    let added: Vec<Value> = items(get(&class, "scheduling"), "tolerations")
+        .iter()
+        .filter(|toleration| !items(spec, "tolerations").contains(toleration))
+        .cloned()
+        .collect();
+    if !added.is_empty() {
+        let tolerations = entry(spec, "tolerations");
+        match tolerations.as_array_mut() {
+            Some(list) => list.extend(added),
+            None => *tolerations = Value::Array(added),
+        }
+    }
+    Ok(())
+}
+
+fn overhead_is_of_the_class(resource: &Resource, pod: &Value) -> Result<(), ApiError> {
+    let spec = get(pod, "spec");
+    if has(spec, "overhead") && !has(spec, "runtimeClassName") {
+        let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+        return Err(ApiError::forbidden(resource, name_of(pod), why));
+    }
+    Ok(())
+}
+
+/// A bound pod may not ask for more than its node has.
+fn node_can_give(resource: &Resource, pod: &Value, old: &Value, context: &Context<'_>) -> Result<(), ApiError> {
+    let spec = get(pod, "spec");
+    let node_name = text(spec, "nodeName");
+    if node_name.is_empty() || same(spec, get(old, "spec")) {
+        return Ok(());
+    }
+    let refused = |why: &str| ApiError::forbidden(resource, name_of(pod), why);
+    let with_cause = |why: &str, cause: &str| {
+        let mut error = refused(why);
+        set(&mut error.details, "causes", json!([{ "reason": cause }]));
+        error
+    };
+    let Some(node) = context.lookup.get("nodes", "", node_name) else {
+        return Err(refused(&format!("node \"{node_name}\" not found")));
+    };
+    let os = text(at(&node, &["metadata", "labels"]), "kubernetes.io/os");
+    if !matches!(os, "" | "linux") {
+        let why = format!("pod resize is only supported on linux nodes, node \"{node_name}\" is \"{os}\"");
+        return Err(with_cause(&why, "UnsupportedPlatform"));
+    }
+    let requests = pod_amounts(spec, "requests");
+    let mut short: Vec<String> = Vec::new();
+    for name in ["cpu", "memory"] {
+        let has = quantity(at(&node, &["status", "allocatable", name]));
+        if let Some(wants) = requests.get(name).filter(|wants| **wants > has) {
+            let shown = |q: Quantity| if name == "cpu" { q.milli() } else { q.value() };
+            short.push(format!("{name}, requested: {}, allocatable: {}", shown(*wants), shown(has)));
+        }
+    }
+    if short.is_empty() {
+        return Ok(());
+    }
+    let why = format!("node didn't have enough allocatable resources: {}", short.join("; "));
+    Err(with_cause(&why, "NodeCapacity"))
+}
+
+/// What a pod needs or may use: its own amounts, or those of its containers.
+fn pod_amounts<'a>(spec: &'a Value, which: &str) -> Amounts<'a> {
+    let mut total = sum_of_containers(spec, which);
+    for (name, shown) in entries(get(spec, "resources"), which) {
+        if matches!(name.as_str(), "cpu" | "memory") {
+            total.insert(name, quantity(shown));
+        }
+    }
+    total
+}
+
+/// Only a bound claim of a class that allows it may grow.
+fn claim_may_grow(resource: &Resource, claim: &Value, old: &Value, context: &Context<'_>) -> Result<(), ApiError> {
+    let size = |claim: &Value| quantity(at(claim, &["spec", "resources", "requests", "storage"]));
+    if size(claim) <= size(old) {
+        return Ok(());
+    }
+    let refused = |why: &str| Err(ApiError::forbidden(resource, name_of(claim), why));
+    if text(get(old, "status"), "phase") != "Bound" {
+        return refused("Only bound persistent volume claims can be expanded");
+    }
+    let class = text(get(claim, "spec"), "storageClassName");
+    let class = context.lookup.get("storageclasses.storage.k8s.io", "", class);
+    if class.is_none_or(|class| flag(&class, "allowVolumeExpansion") != Some(true)) {
+        return refused(
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support \
+             resize",
+        );
+    }
+    Ok(())
 }
 
 /// Containers without requests or limits get those of the range.
@@ -302,15 +448,7 @@ fn check_limits(resource: &Resource, object: &Value, ranges: &[Value]) -> Result
                 }
                 ("pods", "Pod") => {
                     let spec = get(object, "spec");
-                    let of = |which: &str| {
-                        let mut total = sum_of_containers(spec, which);
-                        for (name, shown) in entries(get(spec, "resources"), which) {
-                            if matches!(name.as_str(), "cpu" | "memory") {
-                                total.insert(name, quantity(shown));
-                            }
-                        }
-                        total
-                    };
+                    let of = |which: &str| pod_amounts(spec, which);
                     constraints("Pod", limit, &of("requests"), &of("limits"), &mut broken);
                 }
                 ("persistentvolumeclaims", "PersistentVolumeClaim") => {

@@ -1,8 +1,7 @@
 //! What the API server makes of an object before it is stored, kind by kind: defaults, admission, validation.
 //!
-//! A creation goes through [`default`], [`admit_create`], [`prepare_create`] and [`validate_create`] in this order, an update
-//! through [`default`], [`admit_update`], [`prepare_update`] and [`validate_update`]; [`warnings`] come last. The table in
-//! `strategy` says which functions a kind has.
+//! A creation goes through [`default`], [`admit_create`], [`prepare_create`], [`validate_create`] and [`check_create`] in this
+//! order, an update through their namesakes; [`warnings`] come last. The table in `strategy` says which functions a kind has.
 
 mod admission;
 mod config;
@@ -13,6 +12,7 @@ mod jobs;
 mod metadata;
 mod names;
 mod node;
+mod other_kinds;
 mod path;
 mod pod_defaults;
 mod pod_update;
@@ -96,6 +96,28 @@ pub fn admit_update(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     admission::update(resource, subresource, object, old, context)
+}
+
+/// What admission refuses of a new object that is valid (bounds of limit ranges, a second default class).
+///
+/// # Errors
+/// 403.
+pub fn check_create(resource: &Resource, object: &Value, context: &Context<'_>) -> Result<(), ApiError> {
+    admission::check_create(resource, object, context)
+}
+
+/// What admission refuses of an update that is valid.
+///
+/// # Errors
+/// 403.
+pub fn check_update(
+    resource: &Resource,
+    subresource: &str,
+    object: &Value,
+    old: &Value,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    admission::check_update(resource, subresource, object, old, context)
 }
 
 /// Puts the labels of a node's place on a pod that is bound to it, as admission does with bindings.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::path::Errors;
 use super::value::{entry, get, has, set, take_over};
 use super::{
-    config, events, jobs, metadata, names, node, pod_defaults, pod_update, pod_validation, policy, service, storage,
-    warnings, workloads,
+    config, events, jobs, metadata, names, node, other_kinds, pod_defaults, pod_update, pod_validation, policy,
+    service, storage, warnings, workloads,
 };
 use crate::resource::Resource;
 
@@ -306,6 +306,58 @@ const PRIORITY_CLASS: Strategy = Strategy {
 const LEASE: Strategy =
     Strategy { validate_create: policy::validate_lease, validate_update: policy::validate_lease_update, ..NAMED };
 
+/// Cluster-wide kinds with ordinary names.
+const SUBDOMAIN_NAMED: Strategy =
+    Strategy { validate_create: |object, errors| metadata::validate(object, false, names::subdomain, errors), ..NAMED };
+
+const REVISION: Strategy = Strategy {
+    validate_create: other_kinds::validate_revision,
+    validate_update: other_kinds::validate_revision_update,
+    ..NAMED
+};
+
+const NETWORK_POLICY: Strategy = Strategy {
+    default: other_kinds::default_network_policy,
+    validate_create: |policy, errors| metadata::validate(policy, true, names::subdomain, errors),
+    checks_metadata: true,
+    ..GENERATIONS
+};
+
+const INGRESS: Strategy = Strategy {
+    prepare_create: other_kinds::prepare_ingress_create,
+    validate_create: |ingress, errors| metadata::validate(ingress, true, names::subdomain, errors),
+    checks_metadata: true,
+    ..GENERATIONS
+};
+
+const INGRESS_CLASS: Strategy = Strategy {
+    default: other_kinds::default_ingress_class,
+    validate_create: |class, errors| metadata::validate(class, false, names::subdomain, errors),
+    checks_metadata: true,
+    ..GENERATIONS
+};
+
+const ENDPOINT_SLICE: Strategy = Strategy {
+    default: other_kinds::default_endpoint_slice,
+    prepare_update: other_kinds::prepare_endpoint_slice,
+    validate_create: |slice, errors| metadata::validate(slice, true, names::subdomain, errors),
+    checks_metadata: true,
+    ..GENERATIONS
+};
+
+const DRIVER: Strategy = Strategy { default: other_kinds::default_driver, ..SUBDOMAIN_NAMED };
+
+const ROLE_BINDING: Strategy = Strategy {
+    default: other_kinds::default_role_binding,
+    validate_update: other_kinds::validate_role_binding_update,
+    ..GENERIC
+};
+
+const RESOURCE_CLAIM: Strategy = Strategy { prepare_create: other_kinds::empty_status, ..GENERIC };
+
+const VOLUME_ATTACHMENT: Strategy =
+    Strategy { prepare_create: |object| set(object, "status", json!({ "attached": false })), ..SUBDOMAIN_NAMED };
+
 /// The rules of a resource.
 pub(crate) fn strategy(resource: &Resource) -> &'static Strategy {
     match (resource.group, resource.plural) {
@@ -335,7 +387,17 @@ pub(crate) fn strategy(resource: &Resource) -> &'static Strategy {
         ("scheduling.k8s.io", "priorityclasses") => &PRIORITY_CLASS,
         ("coordination.k8s.io", "leases") => &LEASE,
         ("storage.k8s.io", "storageclasses") => &STORAGE_CLASS,
-        ("networking.k8s.io" | "discovery.k8s.io", _) => &GENERATIONS,
+        ("apps", "controllerrevisions") => &REVISION,
+        ("networking.k8s.io", "networkpolicies") => &NETWORK_POLICY,
+        ("networking.k8s.io", "ingresses") => &INGRESS,
+        ("networking.k8s.io", "ingressclasses") => &INGRESS_CLASS,
+        ("discovery.k8s.io", "endpointslices") => &ENDPOINT_SLICE,
+        ("storage.k8s.io", "csidrivers") => &DRIVER,
+        ("storage.k8s.io", "volumeattachments") => &VOLUME_ATTACHMENT,
+        ("storage.k8s.io", "csinodes" | "volumeattributesclasses") | ("node.k8s.io", _) => &SUBDOMAIN_NAMED,
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => &ROLE_BINDING,
+        ("resource.k8s.io", "resourceclaims") => &RESOURCE_CLAIM,
+        ("resource.k8s.io", "deviceclasses" | "resourceslices") => &GENERATIONS,
         _ => &GENERIC,
     }
 }

@@ -69,6 +69,7 @@ impl ApiServer {
         if !wanted_version.is_empty() && wanted_version != "0" {
             return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
         }
+        rules::check_create(resource, &object, &context)?;
         let warnings = rules::warnings(resource, &object, None);
         for _ in 0..NAME_ATTEMPTS {
             let name = meta_text(&object, "name").to_owned();

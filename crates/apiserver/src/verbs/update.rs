@@ -118,6 +118,7 @@ impl ApiServer {
         if !errors.is_empty() {
             return Err(rules::invalid(resource, target.name, &errors));
         }
+        rules::check_update(resource, target.subresource, &object, live, &context)?;
         let warnings = rules::warnings(resource, &object, Some(live));
         Ok(self.commit(target, options, entry, live, object, warnings))
     }

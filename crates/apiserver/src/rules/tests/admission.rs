@@ -117,3 +117,56 @@ fn a_bound_pod_carries_the_labels_of_its_nodes_place() {
     let made = create(resource("pods"), pod(json!({ "nodeName": "n" })), &others).unwrap().object;
     assert_eq!(made["metadata"]["labels"]["topology.kubernetes.io/zone"], "a");
 }
+
+#[test]
+fn a_runtime_class_adds_what_its_pods_cost() {
+    let class = json!({
+        "metadata": { "name": "vm" },
+        "overhead": { "podFixed": { "memory": "64Mi" } },
+        "scheduling": { "nodeSelector": { "vm": "yes" }, "tolerations": [{ "key": "vm", "operator": "Exists" }] },
+    });
+    let others = with("runtimeclasses.node.k8s.io", vec![class]);
+    let pods = resource("pods");
+    let made = create(pods, pod(json!({ "runtimeClassName": "vm" })), &others).unwrap();
+    assert_eq!(made.errors, Vec::<String>::new());
+    let spec = &made.object["spec"];
+    assert_eq!((&spec["overhead"], &spec["nodeSelector"]), (&json!({ "memory": "64Mi" }), &json!({ "vm": "yes" })));
+    assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(3));
+    let refused = create(pods, pod(json!({ "runtimeClassName": "none" })), &others).err().unwrap();
+    assert_eq!(refused.message, "pods \"p\" is forbidden: pod rejected: RuntimeClass \"none\" not found");
+    let refused = create(pods, pod(json!({ "overhead": { "cpu": "1" } })), &others).err().unwrap();
+    assert!(refused.message.ends_with("Pod Overhead set without corresponding RuntimeClass defined Overhead"));
+}
+
+#[test]
+fn a_bound_pod_may_not_outgrow_its_node() {
+    let node = json!({ "metadata": { "name": "n" }, "status": { "allocatable": { "cpu": "2", "memory": "1Gi" } } });
+    let others = with("nodes", vec![node]);
+    let pods = resource("pods");
+    let container = |cpu: &str| json!([{ "name": "c", "image": "a:1", "resources": { "requests": { "cpu": cpu } } }]);
+    let bound = create(pods, pod(json!({ "nodeName": "n", "containers": container("1") })), &others).unwrap().object;
+    let patch = json!({ "spec": { "containers": container("2") } });
+    assert_eq!(update(pods, "resize", &bound, &patch, &others).unwrap().errors, Vec::<String>::new());
+    let patch = json!({ "spec": { "containers": container("3") } });
+    let refused = update(pods, "resize", &bound, &patch, &others).err().unwrap();
+    let why = "node didn't have enough allocatable resources: cpu, requested: 3000, allocatable: 2000";
+    assert!(refused.message.ends_with(why), "{}", refused.message);
+    assert_eq!(refused.details["causes"], json!([{ "reason": "NodeCapacity" }]));
+}
+
+#[test]
+fn claims_grow_where_their_class_lets_them() {
+    let class = |grows: bool| {
+        let class = json!({ "metadata": { "name": "a" }, "allowVolumeExpansion": grows });
+        with("storageclasses.storage.k8s.io", vec![class])
+    };
+    let claims = resource("persistentvolumeclaims");
+    let sized = |size: &str| json!({ "resources": { "requests": { "storage": size } } });
+    let mut spec = sized("1Gi");
+    merge(&mut spec, &json!({ "accessModes": ["ReadWriteOnce"], "storageClassName": "a" }));
+    let mut claim = create(claims, json!({ "spec": spec }), &class(true)).unwrap().object;
+    claim["status"]["phase"] = json!("Bound");
+    let patch = json!({ "spec": sized("2Gi") });
+    assert_eq!(update(claims, "", &claim, &patch, &class(true)).unwrap().errors, Vec::<String>::new());
+    assert_eq!(update(claims, "", &claim, &patch, &class(false)).err().map(|e| e.code), Some(403));
+}

@@ -79,6 +79,9 @@ fn create(resource: &Resource, object: Value, others: &Others) -> Result<Outcome
     admit_create(resource, &mut object, &context)?;
     prepare_create(resource, &mut object);
     let errors = validate_create(resource, &object);
+    if errors.is_empty() {
+        check_create(resource, &object, &context)?;
+    }
     Ok(outcome(resource, object, None, errors))
 }
 
@@ -97,6 +100,9 @@ fn update(
     admit_update(resource, subresource, &mut object, old, &context)?;
     prepare_update(resource, subresource, &mut object, old);
     let errors = validate_update(resource, subresource, &object, old);
+    if errors.is_empty() {
+        check_update(resource, subresource, &object, old, &context)?;
+    }
     Ok(outcome(resource, object, Some(old), errors))
 }
 
