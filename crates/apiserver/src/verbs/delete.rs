@@ -66,8 +66,14 @@ impl ApiServer {
     /// Deletes one object.
     pub(crate) fn delete(&self, target: Target<'_>, options: &DeleteOptions) -> Result<Written, ApiError> {
         check_immortal(target)?;
+        let mut before: Option<Entry> = None;
         loop {
-            let entry = self.get(target)?;
+            let entry = match (self.get(target), before) {
+                (Ok(entry), _) => entry,
+                // A pod that is marked with a grace period of 0 may be removed by its kubelet first: it is gone, as asked.
+                (Err(error), Some(before)) if error.code == 404 => return Ok(self.gone(target, Answer::Stored(before))),
+                (Err(error), _) => return Err(error),
+            };
             let live = entry.value();
             match self.delete_once(target, options, &entry, live)? {
                 Ok(mut written) => {
@@ -77,8 +83,7 @@ impl ApiServer {
                     }
                     return Ok(written);
                 }
-                Err(WriteError::Gone) => return Err(target.not_found()),
-                Err(_) => {}
+                Err(_) => before = Some(entry),
             }
         }
     }

@@ -135,7 +135,7 @@ fn container(pod: &PodReport, container: &ContainerReport) -> Value {
 }
 
 /// The node object that a kubelet registers, number `index` of the cluster.
-pub(super) fn node(spec: &NodeSpec, index: usize, reserve: bool, report: &NodeReport) -> Value {
+pub(super) fn node(spec: &NodeSpec, index: usize, report: &NodeReport) -> Value {
     let amounts = |resources| {
         let mut list = resource_list(resources);
         list.insert("pods".to_owned(), json!(spec.pods.to_string()));
@@ -166,7 +166,7 @@ pub(super) fn node(spec: &NodeSpec, index: usize, reserve: bool, report: &NodeRe
         "spec": {},
         "status": {
             "capacity": amounts(&spec.capacity),
-            "allocatable": amounts(&spec.allocatable(reserve)),
+            "allocatable": amounts(&spec.allocatable()),
             "addresses": [
                 { "type": "InternalIP", "address": Sim::node_address(index).to_string() },
                 { "type": "Hostname", "address": spec.name },

@@ -78,7 +78,7 @@ impl Driver {
                     return Err(failed(error));
                 }
             }
-            let object = render::node(spec, index, !self.options.instant, report);
+            let object = render::node(spec, index, report);
             match self.client.create("nodes", "", object.clone()) {
                 Ok(stored) if !stored["status"]["capacity"].is_null() => {}
                 Ok(_) => self.restore(&spec.name, &object).map_err(failed)?,

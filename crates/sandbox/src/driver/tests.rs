@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::scenario::ARCHETYPE;
+use crate::sim::{Fault, Input};
 
 /// A cluster on a clock that is moved by hand.
 struct Cluster {
@@ -219,8 +220,19 @@ fn the_scenario_s_workloads_come_at_their_time_and_go_again() {
     assert_eq!(task["metadata"]["annotations"][ARCHETYPE], "bursty");
     cluster.until("the first is gone", |client| client.get("pods", "default", "task-1").err());
     cluster.until("both are gone", |client| client.get("pods", "default", "task-2").err());
-    let progress = cluster.handle.as_ref().unwrap().progress();
-    assert_eq!((progress.objects_created, progress.pods_created, progress.problems), (3, 2, 0));
+    cluster.until("all are counted", |_| {
+        let progress = cluster.handle.as_ref().unwrap().progress();
+        ((progress.objects_created, progress.pods_created, progress.problems) == (3, 2, 0)).then_some(())
+    });
+}
+
+#[test]
+fn the_scenario_s_faults_reach_the_nodes() {
+    let cluster = Cluster::start(&format!("{TWO}faults: [{{at: 1m, kind: die, node: a-01}}]\n"));
+    cluster.until("one silent node", |_| {
+        let sim = lock(&cluster.handle.as_ref().unwrap().sim);
+        (sim.node_usage(millis(cluster.clock.now())).len() == 1).then_some(())
+    });
 }
 
 #[test]
@@ -252,8 +264,11 @@ fn metrics_follow_the_running_pods_and_the_faults() {
 
 #[test]
 fn a_silent_node_s_pods_are_told_of_when_it_is_back() {
-    let cluster = Cluster::start(&format!("{TWO}faults: [{{at: 1m, kind: die, node: a-01, lasts: 2m}}]\n"));
+    let cluster = Cluster::start(TWO);
     cluster.pod("p", &json!({}), Some("a-01"));
+    cluster.phase("p", "Running");
+    let fault = Input::Fault { node: Arc::from("a-01"), fault: Fault::Die, lasts: Some(120_000) };
+    lock(&cluster.handle.as_ref().unwrap().sim).step(millis(cluster.clock.now()), fault);
     cluster.until("a restart", |client| {
         let pod = client.get("pods", "default", "p").unwrap();
         let container = &pod["status"]["containerStatuses"][0];

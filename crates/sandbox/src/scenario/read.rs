@@ -12,7 +12,7 @@ use super::{
     FaultKind, MetricsFault, PlannedFault, Scenario, ScenarioError, Spread, Workload, WorkloadKind, archetype, by_name,
     character, duration, taint,
 };
-use crate::sim::{Archetype, Behaviour, Character, Fault, GIB, Millis, NodeSpec, Resources};
+use crate::sim::{Archetype, Behaviour, Character, EVICTION_MEMORY, Fault, GIB, Millis, NodeSpec, Resources};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -311,6 +311,7 @@ fn node_class(path: &str, value: Value, zones: &[String], nodes: &mut Vec<NodeSp
             taints: taints.clone(),
             capacity: capacity.clone(),
             pods: class.pods,
+            reserved_memory: EVICTION_MEMORY,
             disk,
             images: class.images.clone(),
             character,

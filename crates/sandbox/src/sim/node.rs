@@ -152,7 +152,7 @@ impl Sim {
             stream: rng::stream(&[&spec.name]),
             pods: BTreeSet::new(),
             requested: Resources::default(),
-            allocatable: spec.allocatable(!self.options.instant),
+            allocatable: spec.allocatable(),
             admitted: 0,
             memory_pressure: None,
             disk_pressure: None,

@@ -109,6 +109,8 @@ pub struct NodeSpec {
     pub capacity: Resources,
     /// How many pods the kubelet admits.
     pub pods: i64,
+    /// Memory that pods may not request, in bytes.
+    pub reserved_memory: i64,
     /// Size of the disk in bytes.
     pub disk: i64,
     /// Images that are there from the start.
@@ -121,13 +123,11 @@ pub struct NodeSpec {
 pub const EVICTION_MEMORY: i64 = 100 * MIB;
 
 impl NodeSpec {
-    /// What pods may request: the capacity without the eviction threshold, when `reserve` is set.
+    /// What pods may request.
     #[must_use]
-    pub fn allocatable(&self, reserve: bool) -> Resources {
+    pub fn allocatable(&self) -> Resources {
         let mut allocatable = self.capacity.clone();
-        if reserve {
-            allocatable.memory = (allocatable.memory - EVICTION_MEMORY).max(0);
-        }
+        allocatable.memory = (allocatable.memory - self.reserved_memory).max(0);
         allocatable
     }
 }

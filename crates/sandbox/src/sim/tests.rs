@@ -12,6 +12,7 @@ fn node(name: &str, character: Character) -> NodeSpec {
         taints: Vec::new(),
         capacity: Resources { cpu_milli: 4_000, memory: 8 * GIB, extended: vec![(Arc::from("nvidia.com/gpu"), 1)] },
         pods: 10,
+        reserved_memory: 0,
         disk: 100 * GIB,
         images: Vec::new(),
         character,

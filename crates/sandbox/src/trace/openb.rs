@@ -315,6 +315,7 @@ impl TraceNode {
             taints: Vec::new(),
             capacity: self.capacity(),
             pods: MAX_PODS,
+            reserved_memory: 0,
             disk: 1_000 * GIB,
             images: Vec::new(),
             character: Character::Healthy,

@@ -4,7 +4,6 @@
 //! in-process client); what becomes of them is seen on a watch, as anybody could see it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,21 +36,6 @@ pub trait PodSink: Send + Sync + 'static {
     fn delete(&self, namespace: &str, name: &str) -> impl Future<Output = Result<(), String>> + Send;
 }
 
-/// The short way: straight into the API server of this process.
-impl PodSink for LocalClient {
-    async fn create(&self, namespace: &str, pod: Value) -> Result<(), String> {
-        LocalClient::create(self, "pods", namespace, pod).map(|_| ()).map_err(|error| error.message)
-    }
-
-    async fn delete(&self, namespace: &str, name: &str) -> Result<(), String> {
-        match LocalClient::delete(self, "pods", namespace, name, &augur_apiserver::DeleteOptions::default()) {
-            Ok(_) => Ok(()),
-            Err(error) if error.code == 404 => Ok(()),
-            Err(error) => Err(error.message),
-        }
-    }
-}
-
 /// How fast pods come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -75,8 +59,6 @@ pub struct ReplayOptions {
     pub namespace: String,
     /// `schedulerName` of the pods.
     pub scheduler_name: String,
-    /// Only the first so many pods of the trace.
-    pub limit: Option<usize>,
 }
 
 /// How far a replay is; may be read at any time.
@@ -158,43 +140,6 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unplaced = self.pods - self.placed;
-        writeln!(f, "placed    {} of {} pods on {} nodes", self.placed, self.pods, self.nodes)?;
-        write!(f, "unplaced  {unplaced}")?;
-        for (reason, count) in self.unplaced.iter().take(8) {
-            write!(f, "\n          {count:>6}  {reason}")?;
-        }
-        if let Some(findings) = &self.findings {
-            write!(f, "\ncheck     ")?;
-            if findings.is_clean() {
-                write!(f, "no waiting pod fits any node, no node holds more than it has")?;
-            } else {
-                let Findings { fits_left, overcommitted, misplaced } = findings;
-                write!(
-                    f,
-                    "{} waiting pods would fit a node, {} nodes hold more than they have, {} pods are misplaced",
-                    fits_left.len(),
-                    overcommitted.len(),
-                    misplaced.len()
-                )?;
-                for (what, on) in fits_left.iter().chain(overcommitted).chain(misplaced).take(5) {
-                    write!(f, "\n          {what}: {on}")?;
-                }
-            }
-        }
-        if let Some(reference) = self.reference {
-            write!(f, "\nfeasible  at most {} at once; a plain one-by-one reference places {reference}", self.bound)?;
-        }
-        let Utilisation { cpu, memory, gpu } = self.utilisation;
-        let percent = [cpu, memory, gpu].map(|share| share * 100.0);
-        write!(f, "\nrequested cpu {:.1} %, memory {:.1} %, gpu {:.1} %", percent[0], percent[1], percent[2])?;
-        let when = if self.findings.is_some() { "at the end" } else { "at the peak" };
-        write!(f, " {when}\ntime      {:.2} s, {:.0} pods/s", self.wall.as_secs_f64(), self.pods_per_second())
-    }
-}
-
 /// Feeds the trace and waits until every pod is decided: bound, or found unschedulable. With times, until the last one has
 /// left. Nodes have to be there already ([`Trace::scenario`]).
 ///
@@ -207,21 +152,18 @@ pub async fn replay<S: PodSink>(
     options: &ReplayOptions,
     progress: Arc<Progress>,
 ) -> Result<Summary, ReplayError> {
-    let count = options.limit.map_or(trace.pods.len(), |limit| limit.min(trace.pods.len()));
-    let fed = Trace { nodes: trace.nodes.clone(), pods: trace.pods.iter().take(count).cloned().collect() };
-    let fed = Arc::new(fed);
-    if options.pace == Pace::Timed && fed.pods.iter().any(|pod| pod.times.is_none()) {
+    if options.pace == Pace::Timed && trace.pods.iter().any(|pod| pod.times.is_none()) {
         return Err(ReplayError::NoTimes);
     }
-    progress.total.store(count, Ordering::Relaxed);
+    progress.total.store(trace.pods.len(), Ordering::Relaxed);
     let watch_failed = |error: augur_apiserver::error::ApiError| ReplayError::Watch(error.message);
     let start = client.list("pods", &options.namespace, "", "").map_err(watch_failed)?.resource_version;
     let mut watch = client.watch("pods", &options.namespace, start).map_err(watch_failed)?;
-    let mut tracker = Tracker::new(&fed);
+    let mut tracker = Tracker::new(trace);
     let started = Instant::now();
     // Dropped, and thereby stopped, together with this future.
     let mut feeder = JoinSet::new();
-    feeder.spawn(feed(fed.clone(), sink, options.clone(), progress.clone()));
+    feeder.spawn(feed(trace.clone(), sink, options.clone(), progress.clone()));
     let mut feeding = true;
     while feeding || tracker.undecided() > 0 {
         tokio::select! {
@@ -243,7 +185,7 @@ pub async fn replay<S: PodSink>(
         }
     }
     let wall = started.elapsed();
-    Ok(tracker.summary(&fed, options.pace, wall))
+    Ok(tracker.summary(trace, options.pace, wall))
 }
 
 async fn feed<S: PodSink>(

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient, LocalEventKind, PatchKind};
+use augur_apiserver::{ApiServer, ApiServerOptions, DeleteOptions, LocalClient, LocalEventKind, PatchKind};
 use augur_clock::Clock;
 use serde_json::{Value, json};
 
 use super::audit::{audit, reference};
 use super::openb::{GPU, GPU_MILLI, Trace, TraceNode, TracePod, read};
 use super::replay::{Tracker, without_counts};
-use super::{Pace, Progress, ReplayOptions, Summary, replay};
+use super::{Pace, PodSink, Progress, ReplayOptions, Summary, replay};
 use crate::sim::{MIB, Resources};
 use crate::{Sandbox, SandboxOptions};
 
@@ -226,6 +226,19 @@ fn the_tracker_follows_a_pod_to_its_end() {
     assert!(summary.findings.is_none());
 }
 
+/// The short way into the API server of this process.
+struct LocalSink(LocalClient);
+
+impl PodSink for LocalSink {
+    async fn create(&self, namespace: &str, pod: Value) -> Result<(), String> {
+        self.0.create("pods", namespace, pod).map(|_| ()).map_err(|error| error.message)
+    }
+
+    async fn delete(&self, namespace: &str, name: &str) -> Result<(), String> {
+        self.0.delete("pods", namespace, name, &DeleteOptions::default()).map_err(|error| error.message)
+    }
+}
+
 /// Places every pod on the first node that has room, like a scheduler would through the API.
 async fn first_fit(client: LocalClient, trace: Arc<Trace>) {
     let mut free: Vec<Resources> = trace.nodes.iter().map(TraceNode::capacity).collect();
@@ -266,8 +279,8 @@ async fn first_fit(client: LocalClient, trace: Arc<Trace>) {
     }
 }
 
-async fn run(trace: Trace, pace: Pace, speed: f64) -> (Summary, Arc<Progress>) {
-    let clock = Clock::scaled(speed);
+async fn run(trace: Trace, pace: Pace) -> (Summary, Arc<Progress>) {
+    let clock = Clock::manual("2026-01-05T08:00:00Z".parse().unwrap());
     let server = ApiServer::new(ApiServerOptions { clock: clock.clone(), ..ApiServerOptions::default() }).unwrap();
     let mut options = SandboxOptions::new(clock.clone(), "tests");
     options.instant = true;
@@ -275,19 +288,32 @@ async fn run(trace: Trace, pace: Pace, speed: f64) -> (Summary, Arc<Progress>) {
     let sandbox = Sandbox::start(&server, trace.scenario(), options).unwrap();
     let trace = Arc::new(trace);
     let scheduler = tokio::spawn(first_fit(server.local("scheduler"), trace.clone()));
-    let client = server.local("replay");
-    let options =
-        ReplayOptions { clock, pace, namespace: "default".to_owned(), scheduler_name: "tests".to_owned(), limit: None };
     let progress = Arc::new(Progress::default());
-    let summary = replay(&trace, Arc::new(client.clone()), &client, &options, progress.clone()).await.unwrap();
+    let feeding = tokio::spawn({
+        let (client, progress) = (server.local("replay"), progress.clone());
+        let options = options_of(clock.clone(), pace);
+        async move { replay(&trace, Arc::new(LocalSink(client.clone())), &client, &options, progress).await }
+    });
+    while !feeding.is_finished() {
+        clock.advance(Duration::from_secs(1));
+        // All tasks share this thread: after some rounds each has done what it could.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let summary = feeding.await.unwrap().unwrap();
     scheduler.abort();
     drop(sandbox);
     (summary, progress)
 }
 
+fn options_of(clock: Clock, pace: Pace) -> ReplayOptions {
+    ReplayOptions { clock, pace, namespace: "default".to_owned(), scheduler_name: "tests".to_owned() }
+}
+
 #[tokio::test]
 async fn a_trace_at_full_speed_is_placed_and_audited() {
-    let (summary, progress) = run(small("full"), Pace::Full { in_flight: 4 }, 1.0).await;
+    let (summary, progress) = run(small("full"), Pace::Full { in_flight: 4 }).await;
     assert_eq!((summary.pods, summary.placed, summary.nodes), (5, 3, 2));
     assert_eq!(summary.unplaced, [("Insufficient nvidia.com/gpu".to_owned(), 2)]);
     let findings = summary.findings.clone().unwrap();
@@ -295,9 +321,6 @@ async fn a_trace_at_full_speed_is_placed_and_audited() {
     assert_eq!((summary.bound, summary.reference), (3, Some(3)));
     assert_eq!(progress.created.load(Ordering::Relaxed), 5);
     assert_eq!(progress.placed.load(Ordering::Relaxed), 3);
-    let text = summary.to_string();
-    assert!(text.starts_with("placed    3 of 5 pods on 2 nodes\nunplaced  2\n"), "{text}");
-    assert!(text.contains("no waiting pod fits any node"), "{text}");
 }
 
 #[tokio::test]
@@ -305,10 +328,9 @@ async fn with_times_pods_leave_and_make_room() {
     // p-3 comes after p-2 has left.
     let pods = PODS.replace(",7,70,", ",65,70,");
     let trace = load("timed", NODES, &pods).unwrap();
-    let (summary, _) = run(trace, Pace::Timed, 200.0).await;
+    let (summary, _) = run(trace, Pace::Timed).await;
     assert_eq!((summary.placed, summary.findings.is_some()), (4, false));
     assert_eq!(summary.unplaced.iter().map(|(_, count)| count).sum::<usize>(), 1);
-    assert!(summary.to_string().contains("at the peak"));
 }
 
 #[tokio::test]
@@ -316,14 +338,9 @@ async fn a_list_without_times_cannot_be_replayed_with_times() {
     let trace = load("untimed", NODES, "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np-0,1000,1024,1,500\n").unwrap();
     let server = ApiServer::new(ApiServerOptions::default()).unwrap();
     let client = server.local("replay");
-    let options = ReplayOptions {
-        clock: Clock::real(),
-        pace: Pace::Timed,
-        namespace: "default".to_owned(),
-        scheduler_name: "tests".to_owned(),
-        limit: None,
-    };
-    let error =
-        replay(&Arc::new(trace), Arc::new(client.clone()), &client, &options, Arc::default()).await.unwrap_err();
+    let options = options_of(Clock::real(), Pace::Timed);
+    let error = replay(&Arc::new(trace), Arc::new(LocalSink(client.clone())), &client, &options, Arc::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("can only be fed at full speed"), "{error}");
 }

@@ -34,7 +34,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         Some(trace) => trace.scenario(),
         None => scenario(&args.scenario)?,
     };
-    let full_speed = feed.is_some() && args.speed.is_none_or(|speed| speed == Speed::Max);
+    let replays = feed.is_some();
     let speed = match args.speed {
         Some(Speed::Times(times)) => times,
         Some(Speed::Max) if feed.is_none() => {
@@ -67,9 +67,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let kubeconfig = kubeconfig::write(&args.data_dir, &access)?;
     let description = scenario.description.clone();
     let nodes = scenario.nodes.len();
-    let sandbox = start_sandbox(&server, scenario, &args, &clock, full_speed)?;
+    let sandbox = start_sandbox(&server, scenario, &args, &clock, replays)?;
     let mut options = ControllerOptions::default();
-    if full_speed {
+    if replays {
         // Nodes send no heartbeats then, so nobody may miss them.
         options.node_monitor_grace = None;
     }
@@ -138,12 +138,12 @@ fn start_sandbox(
     scenario: Scenario,
     args: &UpArgs,
     clock: &Clock,
-    full_speed: bool,
+    replays: bool,
 ) -> anyhow::Result<SandboxHandle> {
     let mut options = SandboxOptions::new(clock.clone(), SCHEDULER_NAMES[1]);
     options.seed = args.seed;
-    if full_speed {
-        // A trace at full speed asks where pods go, not what becomes of them.
+    if replays {
+        // A trace asks where pods go, not what becomes of them.
         options.heartbeat = None;
         options.instant = true;
     }

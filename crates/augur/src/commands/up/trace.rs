@@ -58,7 +58,6 @@ pub async fn feed(
         },
         namespace: "default".to_owned(),
         scheduler_name: "augur".to_owned(),
-        limit: None,
     };
     let progress = Arc::new(Progress::default());
     let sink = Arc::new(HttpSink::new(api, args.api.token.clone()));
