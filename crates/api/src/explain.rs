@@ -99,7 +99,6 @@ impl Explanation {
 fn why(record: &DecisionRecord, chosen: Option<&NodeScore>) -> Vec<String> {
     let mut why = vec![record.reason.clone()];
     if let Some(chosen) = chosen {
-        why.push(format!("{} of {} nodes fitted", record.feasible, record.nodes));
         let mut parts: Vec<_> = chosen.parts.iter().filter(|p| p.points > 0.0).collect();
         parts.sort_by(|a, b| b.points.total_cmp(&a.points));
         let parts: Vec<_> = parts.iter().take(3).map(|p| format!("{} {}", p.plugin, round(p.points))).collect();

@@ -105,8 +105,15 @@ impl Service {
         UnixMillis(self.clock.now().as_millisecond())
     }
 
-    /// Refuses whoever may not change state.
+    /// Refuses whoever may not change state, and pages of other sites in the browser of somebody who may.
     pub fn authorize(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let text = |name| headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
+        if let Some(origin) = text(header::ORIGIN)
+            && origin.split_once("://").map(|(_, host)| host) != text(header::HOST)
+        {
+            let message = format!("a page of {origin} may not change state here");
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_origin", message));
+        }
         match &self.access {
             Access::Loopback => Ok(()),
             Access::Closed => Err(ApiError::new(

@@ -186,6 +186,17 @@ async fn state_changes_need_the_token_beyond_loopback() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_cannot_send_feedback() {
+    let f = fixture();
+    for (origin, status) in [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:5000", 200)] {
+        let mut request = request("POST", "/feedback", FEEDBACK);
+        request.headers_mut().insert("host", "127.0.0.1:5000".parse().unwrap());
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        assert_eq!(call(&f.learner, request).await.status().as_u16(), status, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn health_is_503_only_without_kubernetes() {
     use augur_api::{Access, CheckStatus};
     for (kubernetes, code, status, learner) in [
