@@ -295,7 +295,9 @@ fn prune(shape: Shape, merged: &Value, last: &Set, now: &Set, others: &Entries) 
 fn refuse_conflicts(entries: &Entries, changed: &Set, allowed: Option<&Set>) -> Result<(), ApiError> {
     let mut conflicts: Vec<(String, Vec<String>)> = Vec::new();
     let mut forgiven = true;
-    for entry in &entries.0 {
+    let mut entries: Vec<&Entry> = entries.0.iter().collect();
+    entries.sort_by_key(|e| (&e.manager, e.operation, &e.api_version, &e.subresource));
+    for entry in entries {
         let mut conflict = entry.set.intersection(changed);
         if let Some(allowed) = allowed {
             conflict.subtract(allowed);
@@ -308,7 +310,6 @@ fn refuse_conflicts(entries: &Entries, changed: &Set, allowed: Option<&Set>) -> 
     if forgiven {
         return Ok(());
     }
-    conflicts.sort();
     let count: usize = conflicts.iter().map(|(_, paths)| paths.len()).sum();
     let text = match conflicts.as_slice() {
         [(manager, paths)] if paths.len() == 1 => format!("1 conflict: conflict with {manager}: {}", paths[0]),

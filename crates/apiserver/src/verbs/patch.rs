@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::update::Origin;
-use super::{Target, WriteOptions, Written, meta_text, set_meta, stored_shape};
+use super::{Target, WriteOptions, Written, meta_text, stored_shape};
 use crate::error::ApiError;
 use crate::managed::{self, Writer};
 use crate::patch;
@@ -61,11 +61,8 @@ impl ApiServer {
         };
         let apply = |live: Option<&Value>| {
             let mut applied = managed::apply(ty, live, raw, options.validation, options.force, &by)?;
-            if meta_text(&applied.object, "name").is_empty() {
-                set_meta(&mut applied.object, "name", target.name);
-            }
-            check_name(target, &applied.object)?;
             super::create::match_namespace(target, &mut applied.object)?;
+            check_name(target, &applied.object)?;
             Ok(applied)
         };
         let mut warnings = Vec::new();
@@ -110,13 +107,15 @@ pub(super) fn apply_patch(
     }
 }
 
-fn check_name(target: Target<'_>, object: &Value) -> Result<(), ApiError> {
-    let name = meta_text(object, "name");
-    if name == target.name {
+/// The name in an object must be that of the path.
+pub(super) fn check_name(target: Target<'_>, object: &Value) -> Result<(), ApiError> {
+    let (name, wanted) = (meta_text(object, "name"), target.name);
+    if name == wanted {
         return Ok(());
     }
-    Err(ApiError::bad_request(format!(
-        "the name of the object ({name}) does not match the name on the URL ({})",
-        target.name
-    )))
+    Err(ApiError::bad_request(if name.is_empty() {
+        format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+    } else {
+        format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
+    }))
 }

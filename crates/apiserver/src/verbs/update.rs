@@ -41,14 +41,7 @@ impl ApiServer {
         mut object: Value,
         options: &WriteOptions<'_>,
     ) -> Result<Written, ApiError> {
-        let name = meta_text(&object, "name");
-        if name != target.name {
-            return Err(ApiError::bad_request(if name.is_empty() {
-                "name must be provided".to_owned()
-            } else {
-                format!("the name of the object ({name}) does not match the name on the URL ({})", target.name)
-            }));
-        }
+        super::patch::check_name(target, &object)?;
         match_namespace(target, &mut object)?;
         let resource = target.resource;
         if target.subresource.is_empty()
