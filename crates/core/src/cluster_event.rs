@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::object::{Node, PodSpec};
+use crate::object::{Node, Pod};
 
 /// A change of the cluster, or of the waiting pod itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,10 @@ pub enum ClusterEvent {
         /// As it is.
         node: Arc<Node>,
     },
-    /// A pod left its node, or came to its end there; what it held.
-    PodRemoved(Arc<PodSpec>),
+    /// A pod is on a node now.
+    PodPlaced(Arc<Pod>),
+    /// A pod left its node, or came to its end there.
+    PodRemoved(Arc<Pod>),
     /// The waiting pod itself wants something else now.
     PodChanged,
 }

@@ -188,8 +188,9 @@ impl EnhancedScorer {
     #[must_use]
     pub fn score(&self, row: &EnhancedRow) -> EnhancedScore {
         let all: f64 = self.weights.iter().sum();
-        let known: f64 =
-            (0..PARTS).filter(|index| row.known & (1 << index) != 0).map(|index| self.weights[index]).sum();
+        let known = (0..PARTS)
+            .filter(|index| row.known & (1 << index) != 0)
+            .fold(0.0, |known, index| known + self.weights[index]);
         EnhancedScore {
             total: self.total(row),
             resource_score: self.mean(row, &[CPU, MEMORY]),

@@ -31,6 +31,8 @@ impl Profile {
         for (plugin, weight) in [
             (PluginId::TaintToleration, 3),
             (PluginId::NodeAffinity, 2),
+            (PluginId::PodTopologySpread, 2),
+            (PluginId::InterPodAffinity, 2),
             (PluginId::NodeResourcesFit, 1),
             (PluginId::NodeResourcesBalancedAllocation, 1),
             (PluginId::ImageLocality, 1),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use augur_notation::Quantity;
+use augur_notation::{LabelSelector, Quantity};
 use proptest::prelude::*;
 
 use crate::object::{
-    ContainerResources, Effect, HostPort, Node, NodeAffinity, NodeImage, NodeSelectorTerm, Pod, PodResources, PodSpec,
-    PreferredNodeTerm, Protocol, Resources, Taint, Toleration, TolerationOperator,
+    ContainerResources, Effect, HostPort, Node, NodeAffinity, NodeImage, NodeSelectorTerm, Pod, PodAffinities,
+    PodAffinityTerm, PodResources, PodSpec, PreferredNodeTerm, PreferredPodTerm, Protocol, Resources, SpreadConstraint,
+    Taint, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use crate::state::NodeSignals;
 use crate::time::Timestamp;
@@ -86,16 +87,56 @@ pub(crate) fn spec(variant: u8) -> Arc<PodSpec> {
         } else {
             Vec::new()
         },
+        pod_affinities: match variant % 19 {
+            1 => PodAffinities { required: vec![pod_term("app", "zone")], ..PodAffinities::default() },
+            2 => PodAffinities { required_anti: vec![pod_term("app", hostname)], ..PodAffinities::default() },
+            3 => PodAffinities {
+                preferred: vec![PreferredPodTerm { weight: 7, term: pod_term("app", "zone") }],
+                ..PodAffinities::default()
+            },
+            _ => PodAffinities::default(),
+        },
+        spread: match variant % 23 {
+            1 => vec![spread("zone", WhenUnsatisfiable::DoNotSchedule)],
+            2 => vec![spread(hostname, WhenUnsatisfiable::ScheduleAnyway)],
+            _ => Vec::new(),
+        },
         images: vec!["app:1".into()],
         image_containers: 1,
         ..PodSpec::default()
     })
 }
 
+fn selector(app: &str) -> Option<LabelSelector> {
+    LabelSelector::parse(&format!("kind={app}")).ok()
+}
+
+fn pod_term(app: &str, topology_key: &str) -> PodAffinityTerm {
+    PodAffinityTerm {
+        selector: selector(app),
+        namespaces: Vec::new(),
+        namespace_selector: None,
+        topology_key: topology_key.into(),
+    }
+}
+
+fn spread(topology_key: &str, when_unsatisfiable: WhenUnsatisfiable) -> SpreadConstraint {
+    SpreadConstraint {
+        topology_key: topology_key.into(),
+        max_skew: 1,
+        when_unsatisfiable,
+        selector: selector("app"),
+        min_domains: None,
+        honor_node_affinity: true,
+        honor_taints: false,
+    }
+}
+
 /// The pod of this number.
 pub(crate) fn pod(number: u8, variant: u8) -> Pod {
     let name = format!("pod-{number}");
-    Pod::new(&format!("uid-{number}"), "default", &name, spec(variant))
+    let labels = [("kind", if number.is_multiple_of(2) { "app" } else { "job" })].into_iter().collect();
+    Pod { labels, ..Pod::new(&format!("uid-{number}"), "default", &name, spec(variant)) }
 }
 
 /// Signals of which any may be unknown.

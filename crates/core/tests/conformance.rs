@@ -20,27 +20,35 @@ use augur_core::time::Timestamp;
 use serde_json::Value;
 
 /// Categories in which every answer must be right.
-const COVERED: [&str; 14] = [
+const COVERED: [&str; 18] = [
     "balanced-allocation",
     "image-locality",
+    "interpod-affinity",
+    "large",
     "node-affinity",
     "node-features",
     "node-name",
     "node-ports",
     "node-unschedulable",
     "preemption",
+    "preemption-mixed",
     "resources-extended",
     "resources-fit",
     "resources-inplace",
     "resources-shapes",
     "scheduling-gates",
     "taints",
+    "topology-spread",
 ];
 
 fn state(case: &Value) -> ClusterState {
     let mut state = ClusterState::new();
     for node in list(&case["nodes"]) {
         state.apply_node(common::node(node));
+    }
+    for namespace in list(&case["namespaces"]) {
+        let (name, labels) = common::namespace(namespace);
+        state.apply_namespace(name, labels);
     }
     for pod in list(&case["pods"]) {
         let pod: Pod = common::pod(pod);

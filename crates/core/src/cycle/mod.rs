@@ -5,6 +5,7 @@
 
 mod decision;
 mod diagnosis;
+mod judgement;
 mod preempt;
 mod unsupported;
 mod verdicts;
@@ -20,11 +21,12 @@ pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
 
 use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
 use crate::object::{Pod, PodSpec};
-use crate::plugins::{Code, PluginId, PluginSet};
+use crate::plugins::{self, Code, PluginId, PluginSet};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
 use crate::profile::{MAX_MODEL_SHARE, Profile};
 use crate::state::{ClusterState, NodeId, NodeView, mix};
 use diagnosis::{Tally, narrowed_reason, texts};
+use judgement::Judgement;
 use verdicts::{Scale, Verdicts};
 
 /// Verdicts of so many specs are kept. A spec's verdicts take about 60 bytes a node: 1,024 specs at 5,000 nodes are
@@ -75,6 +77,8 @@ struct EnhancedColumn {
 #[derive(Clone, Copy)]
 struct Scored {
     id: NodeId,
+    /// Its place among the candidates.
+    at: usize,
     total: f64,
     model_part: f64,
     prediction: Option<NodePrediction>,
@@ -84,6 +88,8 @@ struct Scored {
 struct Scores {
     scored: Vec<Scored>,
     scales: Vec<Scale>,
+    /// Scores that took a look at the whole cluster: plugin, weight, 0..100 by candidate.
+    surveyed: Vec<(PluginId, i64, Vec<i64>)>,
     scorer: EnhancedScorer,
     range: f64,
     model: Result<Option<Arc<str>>, Fallback>,
@@ -158,14 +164,15 @@ impl Decider {
         if let Some(narrowed) = verdicts.narrowed() {
             feasible.retain(|id| narrowed.names.binary_search(state.view(*id).name()).is_ok());
         }
+        let judgement = Judgement::new(verdicts, pod, state, &mut feasible);
         let decision = if feasible.is_empty() {
-            unschedulable(verdicts, state, pod, cycle)
+            unschedulable(&judgement, state, pod, cycle)
         } else if let (Some((plugin, error)), 2..) = (verdicts.score_error(), feasible.len()) {
             let error = format!("running PreScore plugin \"{}\": {error}", plugin.name());
             bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
         } else {
             let scores = self.score(verdicts, state, pod, profile, predictor, cycle, &feasible);
-            self.choose(verdicts, state, pod, cycle, &feasible, scores)
+            self.choose(&judgement, state, pod, cycle, &feasible, scores)
         };
         self.feasible = feasible;
         decision
@@ -212,7 +219,12 @@ impl Decider {
         // As kube-scheduler: with one feasible node there is nothing to compare and no score.
         let scales = if feasible.len() > 1 { verdicts.scales(profile, feasible) } else { Vec::new() };
         scales.iter().for_each(|scale| verdicts.add_scores(scale, feasible, &mut totals));
-        let mut range = 100.0 * scales.iter().map(|scale| scale.weight).sum::<i64>() as f64;
+        let surveyed = if feasible.len() > 1 { surveyed_scores(state, pod, profile, feasible) } else { Vec::new() };
+        for (_, weight, scores) in &surveyed {
+            totals.iter_mut().zip(scores).for_each(|(total, score)| *total += weight * score);
+        }
+        let weights = scales.iter().map(|scale| scale.weight).chain(surveyed.iter().map(|(_, weight, _)| *weight));
+        let mut range = 100.0 * weights.sum::<i64>() as f64;
         let weight = profile.enhanced.weight.max(0.0);
         let enhanced_counts = weight > 0.0 && feasible.len() > 1;
         let told_apart = enhanced_counts && scorer.knows_anything();
@@ -220,9 +232,10 @@ impl Decider {
         let mut scored: Vec<Scored> = totals
             .iter()
             .zip(feasible)
-            .map(|(&total, &id)| {
+            .enumerate()
+            .map(|(at, (&total, &id))| {
                 let enhanced = if told_apart { weight * scorer.total(&self.enhanced_row(id)) } else { constant };
-                Scored { id, total: total as f64 + enhanced, model_part: 0.0, prediction: None }
+                Scored { id, at, total: total as f64 + enhanced, model_part: 0.0, prediction: None }
             })
             .collect();
         self.totals = totals;
@@ -230,19 +243,19 @@ impl Decider {
             range += weight * 100.0;
         }
         let model = ask_model(state, pod, profile, predictor, cycle, range, &mut scored);
-        Scores { scored, scales, scorer, range, model }
+        Scores { scored, scales, surveyed, scorer, range, model }
     }
 
-    fn choose(
+    fn choose<'a>(
         &self,
-        verdicts: &Verdicts,
-        state: &ClusterState,
+        judgement: &Judgement<'a>,
+        state: &'a ClusterState,
         pod: &Pod,
         cycle: Cycle,
         feasible: &[NodeId],
         scores: Scores,
     ) -> Decision {
-        let Scores { scored, scales, scorer, range, model } = scores;
+        let Scores { scored, scales, surveyed, scorer, range, model } = scores;
         // Among equals the one with the largest number made from seed and name: every one is as likely, and the order
         // of rows does not matter.
         let lot = |scored: &Scored| mix(cycle.seed ^ state.row(scored.id).name_hash);
@@ -268,12 +281,20 @@ impl Decider {
             }
         }
         let Some((best, _)) = best else {
-            return unschedulable(verdicts, state, pod, cycle);
+            return unschedulable(judgement, state, pod, cycle);
+        };
+        let plugin_parts = |scored: &Scored| {
+            let mut parts = judgement.verdicts.parts(&scales, scored.id);
+            parts.extend(
+                surveyed.iter().filter_map(|(plugin, weight, all)| Some((*plugin, weight * all.get(scored.at)?))),
+            );
+            parts.sort_by_key(|(plugin, _)| *plugin);
+            parts
         };
         let report = |scored: &Scored| NodeReport {
             node: state.view(scored.id).name().clone(),
             rejection: None,
-            plugins: verdicts.parts(&scales, scored.id),
+            plugins: plugin_parts(scored),
             enhanced: Some(scorer.score(&self.enhanced_row(scored.id))),
             prediction: scored.prediction,
             model_part: scored.model_part,
@@ -289,7 +310,7 @@ impl Decider {
         let mut nodes = Vec::new();
         if cycle.detail == Detail::Full {
             nodes.extend(scored.iter().map(report));
-            nodes.extend(rejections(verdicts, state, &pod.spec));
+            nodes.extend(rejections(judgement, state, &pod.spec));
             nodes.sort_by(|a, b| a.node.cmp(&b.node));
         }
         let (algorithm, fallback, model_id) = match model {
@@ -360,6 +381,20 @@ fn ask_model(
     Ok(predictor.model_id())
 }
 
+/// Scores of the plugins that take a look at the whole cluster and have a say on the pod.
+fn surveyed_scores(
+    state: &ClusterState,
+    pod: &Pod,
+    profile: &Profile,
+    feasible: &[NodeId],
+) -> Vec<(PluginId, i64, Vec<i64>)> {
+    let scoring = plugins::ALL.iter().map(|plugin| (plugin, profile.weight(plugin.id())));
+    scoring
+        .filter(|(_, weight)| *weight != 0)
+        .filter_map(|(plugin, weight)| Some((plugin.id(), weight, plugin.survey_scores(pod, state, feasible)?)))
+        .collect()
+}
+
 fn logit(p: f64) -> f64 {
     let p = p.clamp(1e-6, 1.0 - 1e-6);
     (p / (1.0 - p)).ln()
@@ -385,16 +420,16 @@ fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason:
     }
 }
 
-fn unschedulable(verdicts: &Verdicts, state: &ClusterState, pod: &Pod, cycle: Cycle) -> Decision {
+fn unschedulable<'a>(judgement: &Judgement<'a>, state: &'a ClusterState, pod: &Pod, cycle: Cycle) -> Decision {
     let mut tally = Tally::default();
-    let narrowed = verdicts.narrowed();
+    let narrowed = judgement.verdicts.narrowed();
     let left_out =
         |id: NodeId| narrowed.is_some_and(|narrowed| narrowed.names.binary_search(state.view(id).name()).is_err());
     let mut outside = 0;
     for id in state.ids() {
         if left_out(id) {
             outside += 1;
-        } else if let Some(rejection) = verdicts.status(id) {
+        } else if let Some(rejection) = judgement.status(id) {
             tally.add(rejection);
         }
     }
@@ -408,12 +443,12 @@ fn unschedulable(verdicts: &Verdicts, state: &ClusterState, pod: &Pod, cycle: Cy
         // A node that could hold the pod is what it waits for.
         plugins.insert(PluginId::NodeResourcesFit);
     }
-    let preemption = preempt::outlook(state, pod, verdicts, left_out, cycle.now);
+    let preemption = preempt::outlook(state, pod, judgement, left_out, cycle.now);
     let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, preemption };
     let reason = diagnosis.message();
     let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
     if cycle.detail == Detail::Full {
-        decision.nodes.extend(rejections(verdicts, state, &pod.spec));
+        decision.nodes.extend(rejections(judgement, state, &pod.spec));
         decision.nodes.sort_by(|a, b| a.node.cmp(&b.node));
     }
     decision
@@ -421,14 +456,14 @@ fn unschedulable(verdicts: &Verdicts, state: &ClusterState, pod: &Pod, cycle: Cy
 
 /// Reports on all nodes that are not feasible.
 fn rejections<'a>(
-    verdicts: &'a Verdicts,
+    judgement: &'a Judgement<'_>,
     state: &'a ClusterState,
     spec: &'a PodSpec,
 ) -> impl Iterator<Item = NodeReport> + 'a {
     state.ids().filter_map(move |id| {
         let node = state.view(id).name().clone();
-        let outside = verdicts.narrowed().filter(|narrowed| narrowed.names.binary_search(&node).is_err());
-        let rejection = match (outside, verdicts.status(id)) {
+        let outside = judgement.verdicts.narrowed().filter(|narrowed| narrowed.names.binary_search(&node).is_err());
+        let rejection = match (outside, judgement.status(id)) {
             (Some(narrowed), _) => NodeRejection {
                 plugin: None,
                 code: Code::UnschedulableAndUnresolvable,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::diagnosis::{PreemptionCandidate, PreemptionOutlook, nodes_message, texts};
-use super::verdicts::Verdicts;
-use crate::object::{Pod, PreemptionPolicy};
+use super::judgement::{Judgement, Surveys, follow};
+use crate::object::{Node, Pod, PreemptionPolicy};
 use crate::plugins::{Code, Rejection};
 use crate::preemption::{
     self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, VICTIM_TERMINATING,
@@ -16,45 +16,49 @@ use crate::state::{ClusterState, NodeId, NodeRow, NodeUse, NodeView};
 use crate::time::Timestamp;
 
 /// One node without some of its pods.
-struct Trial<'a> {
-    verdicts: &'a Verdicts,
+struct Trial<'t, 'a> {
+    judgement: &'t Judgement<'a>,
+    surveys: Surveys<'a>,
+    node: &'a Node,
     id: NodeId,
     row: (NodeUse, NodeRow),
-    pods: &'a [Arc<Pod>],
+    pods: &'t [Arc<Pod>],
 }
 
-impl DryRun for Trial<'_> {
+impl DryRun for Trial<'_, '_> {
     type Rejection = Rejection;
 
     fn remove(&mut self, victim: usize) {
         let pod = &self.pods[victim];
         self.row.0.remove(pod.requests());
         self.row.1.remove_pod(pod);
+        follow(&mut self.surveys, pod, self.node, -1);
     }
 
     fn restore(&mut self, victim: usize) {
         let pod = &self.pods[victim];
         self.row.0.add(pod.requests());
         self.row.1.add_pod(pod.clone());
+        follow(&mut self.surveys, pod, self.node, 1);
     }
 
     fn fits(&mut self) -> Result<(), Rejection> {
-        self.verdicts.fits(NodeView::of_trial(self.id, &self.row))
+        self.judgement.fits(&self.surveys, NodeView::of_trial(self.id, &self.row))
     }
 }
 
 /// What evicting pods would bring. `left_out` are nodes that the pod was kept from before filters ran.
-pub(super) fn outlook(
-    state: &ClusterState,
+pub(super) fn outlook<'a>(
+    state: &'a ClusterState,
     pod: &Pod,
-    verdicts: &Verdicts,
+    judgement: &Judgement<'a>,
     left_out: impl Fn(NodeId) -> bool,
     now: Timestamp,
 ) -> PreemptionOutlook {
     if pod.spec.preemption_policy == PreemptionPolicy::Never {
         return PreemptionOutlook::Impossible(POLICY_NEVER.to_owned());
     }
-    if waits_for_victims(state, pod, verdicts) {
+    if waits_for_victims(state, pod, judgement) {
         return PreemptionOutlook::Impossible(VICTIM_TERMINATING.to_owned());
     }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
@@ -63,7 +67,7 @@ pub(super) fn outlook(
     let mut potential = Vec::new();
     for id in state.ids() {
         let helpless = |rejection: Rejection| rejection.code == Code::UnschedulableAndUnresolvable;
-        if left_out(id) || verdicts.status(id).is_some_and(helpless) {
+        if left_out(id) || judgement.status(id).is_some_and(helpless) {
             *reasons.entry(NOT_HELPFUL.to_owned()).or_default() += 1;
         } else {
             potential.push(id);
@@ -87,7 +91,8 @@ pub(super) fn outlook(
         let found = if victims.is_empty() {
             Err(NoCandidate::NoVictims)
         } else {
-            let mut trial = Trial { verdicts, id, row: state.trial(id), pods: &pods };
+            let (surveys, node) = (judgement.surveys(), &*state.row(id).node);
+            let mut trial = Trial { judgement, surveys, node, id, row: state.trial(id), pods: &pods };
             preemption::select_victims(&victims, &[], &mut trial)
         };
         match found {
@@ -121,9 +126,9 @@ pub(super) fn outlook(
 }
 
 /// Whether pods that were evicted for the pod are still ending on its nominated node, which may yet fit it.
-fn waits_for_victims(state: &ClusterState, pod: &Pod, verdicts: &Verdicts) -> bool {
+fn waits_for_victims(state: &ClusterState, pod: &Pod, judgement: &Judgement<'_>) -> bool {
     let Some(node) = pod.nominated_node.as_ref().and_then(|name| state.node(name)) else { return false };
-    let hopeless = verdicts.status(node.id()).is_some_and(|r| r.code == Code::UnschedulableAndUnresolvable);
+    let hopeless = judgement.status(node.id()).is_some_and(|r| r.code == Code::UnschedulableAndUnresolvable);
     !hopeless
         && node
             .pods()

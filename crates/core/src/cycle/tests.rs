@@ -126,7 +126,9 @@ fn a_model_moves_the_choice_among_equals_to_the_safest_node() {
     assert_eq!(decision.node().map(|node| &**node), Some("node-0"));
     assert_eq!((decision.algorithm, decision.fallback.clone()), (Algorithm::MlPrediction, None));
     assert_eq!(decision.model_id.as_deref(), Some("by-number"));
-    let range = 100.0 * (3 + 1 + 1 + 1 + 1) as f64;
+    let plugins = decision.chosen.as_ref().map(|node| node.plugins.clone()).unwrap_or_default();
+    let weights: i64 = plugins.iter().map(|(plugin, _)| Profile::default().weight(*plugin)).sum();
+    let range = 100.0 * (weights + 1) as f64;
     let limit = 2.0 * Profile::default().model_share * range + 1e-9;
     assert!(decision.nodes.iter().all(|node| node.model_part.abs() <= limit), "{:?}", decision.nodes);
 }

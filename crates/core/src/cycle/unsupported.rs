@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::object::{Pod, PodAffinityTerm, PodVolume, WhenUnsatisfiable};
+use crate::object::{Pod, PodAffinityTerm, PodVolume};
 use crate::plugins::{PluginId, PluginSet};
 use crate::state::ClusterState;
 
@@ -25,53 +25,30 @@ pub(super) fn required(state: &ClusterState, pod: &Pod) -> (Features, PluginSet)
             PodVolume::Disk(kind) => need(PluginId::VolumeRestrictions, format!("{kind} volume")),
         }
     }
-    if !spec.pod_affinities.required.is_empty() {
-        need(PluginId::InterPodAffinity, "required pod affinity".to_owned());
-    }
-    if !spec.pod_affinities.required_anti.is_empty() {
-        need(PluginId::InterPodAffinity, "required pod anti-affinity".to_owned());
-    }
-    if spec.spread.iter().any(|rule| rule.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule) {
-        need(PluginId::PodTopologySpread, "topology spread with whenUnsatisfiable: DoNotSchedule".to_owned());
-    }
     if spec.claims_devices {
         need(PluginId::DynamicResources, "resource claims".to_owned());
     }
-    let repelled = state.repelling().filter(|other| repels(other, pod)).map(|other| other.full_name()).min();
-    if let Some(other) = repelled {
-        need(PluginId::InterPodAffinity, format!("the required pod anti-affinity of pod {other}, which concerns it"));
+    if !state.knows_namespaces() && pod_terms_by_namespace(state, pod) {
+        need(PluginId::InterPodAffinity, "affinity to pods of namespaces chosen by label".to_owned());
     }
     (features, plugins)
 }
 
 /// Wishes that have no part in the score.
 pub(super) fn preferred(pod: &Pod) -> Features {
-    let affinities = &pod.spec.pod_affinities;
-    let spread = &pod.spec.spread;
-    [
-        (!affinities.preferred.is_empty(), "preferred pod affinity"),
-        (!affinities.preferred_anti.is_empty(), "preferred pod anti-affinity"),
-        (
-            spread.iter().any(|rule| rule.when_unsatisfiable == WhenUnsatisfiable::ScheduleAnyway),
-            "topology spread with whenUnsatisfiable: ScheduleAnyway",
-        ),
-    ]
-    .into_iter()
-    .filter(|(wished, _)| *wished)
-    .map(|(_, feature)| feature.into())
-    .collect()
+    // kube-scheduler takes the selector for it from the services and controllers of the pod, which are not known here.
+    let by_default = pod.workload.is_some() && pod.spec.spread.is_empty();
+    if by_default { vec!["topology spread by default".into()] } else { Vec::new() }
 }
 
-/// Whether a term of the other pod's required anti-affinity may concern the pod. Namespaces chosen by label count as
-/// chosen, because their labels are not known here.
-fn repels(other: &Pod, pod: &Pod) -> bool {
-    let concerns = |term: &PodAffinityTerm| {
-        let in_namespace = match (&term.namespace_selector, term.namespaces.as_slice()) {
-            (Some(_), _) => true,
-            (None, []) => other.namespace == pod.namespace,
-            (None, names) => names.contains(&pod.namespace),
-        };
-        in_namespace && term.selector.as_ref().is_some_and(|selector| selector.matches(|key| pod.labels.get(key)))
+/// Whether a term of the pod, or one of a pod on a node that could concern it, chooses namespaces by their labels.
+fn pod_terms_by_namespace(state: &ClusterState, pod: &Pod) -> bool {
+    let by_label = |term: &PodAffinityTerm| term.namespace_selector.as_ref().is_some_and(|s| !s.is_empty());
+    let selects = |term: &PodAffinityTerm| {
+        term.selector.as_ref().is_some_and(|selector| selector.matches(|key| pod.labels.get(key)))
     };
-    other.spec.pod_affinities.required_anti.iter().any(concerns)
+    pod.spec.pod_affinities.terms().any(by_label)
+        || state
+            .pods_with_affinities()
+            .any(|(other, _)| other.spec.pod_affinities.terms().any(|term| by_label(term) && selects(term)))
 }

@@ -117,6 +117,23 @@ pub struct PodAffinities {
     pub preferred_anti: Vec<PreferredPodTerm>,
 }
 
+impl PodAffinities {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.required.is_empty()
+            && self.required_anti.is_empty()
+            && self.preferred.is_empty()
+            && self.preferred_anti.is_empty()
+    }
+
+    /// All terms.
+    pub fn terms(&self) -> impl Iterator<Item = &PodAffinityTerm> {
+        let preferred = self.preferred.iter().chain(&self.preferred_anti).map(|preference| &preference.term);
+        self.required.iter().chain(&self.required_anti).chain(preferred)
+    }
+}
+
 /// Which pods in which domains.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PodAffinityTerm {

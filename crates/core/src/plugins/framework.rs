@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::PluginId;
+use super::{PluginId, Survey};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{NodeName, PodSpec};
-use crate::state::{ClusterState, ImageId, NodeView};
+use crate::object::{NodeName, Pod, PodSpec};
+use crate::state::{ClusterState, ImageId, NodeId, NodeView};
 
 /// Whether a rejection could be lifted by evicting pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,8 +126,19 @@ pub(crate) trait Plugin: Sync {
         Normalization::None
     }
 
+    /// What it works out from the whole cluster once a decision, if its filter has a say on this pod. It runs after
+    /// the filters of all plugins that look at one node.
+    fn survey<'a>(&self, _pod: &'a Pod, _state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+        None
+    }
+
+    /// Scores 0..100 of the candidates that depend on the whole cluster; none if it has no say on this pod.
+    fn survey_scores(&self, _pod: &Pod, _state: &ClusterState, _candidates: &[NodeId]) -> Option<Vec<i64>> {
+        None
+    }
+
     /// Whether the event may make it accept a pod that it rejected (queueing hint).
-    fn may_help(&self, _pod: &PodSpec, _event: &ClusterEvent) -> bool {
+    fn may_help(&self, _pod: &Pod, _event: &ClusterEvent) -> bool {
         false
     }
 }

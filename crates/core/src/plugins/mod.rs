@@ -7,28 +7,34 @@ mod balanced_allocation;
 mod framework;
 mod id;
 mod image_locality;
+pub(crate) mod inter_pod_affinity;
 mod node_affinity;
 mod node_declared_features;
 mod node_name;
 mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
+mod pod_topology_spread;
 mod scheduling_gates;
+mod survey;
 mod taint_toleration;
 
 pub use framework::{Code, Rejection};
 pub(crate) use framework::{Context, Narrowed, Normalization, Plugin, Scope};
 pub use id::{PluginId, PluginSet};
 pub use scheduling_gates::gates_message;
+pub(crate) use survey::Survey;
 
 /// All plugins that filter or score, in the order in which filters run.
-pub(crate) static ALL: [&dyn Plugin; 9] = [
+pub(crate) static ALL: [&dyn Plugin; 11] = [
     &node_unschedulable::NodeUnschedulable,
     &node_name::NodeNamePlugin,
     &taint_toleration::TaintToleration,
     &node_affinity::NodeAffinityPlugin,
     &node_ports::NodePorts,
     &node_resources_fit::NodeResourcesFit,
+    &pod_topology_spread::PodTopologySpread,
+    &inter_pod_affinity::InterPodAffinity,
     &node_declared_features::NodeDeclaredFeatures,
     &balanced_allocation::BalancedAllocation,
     &image_locality::ImageLocality,

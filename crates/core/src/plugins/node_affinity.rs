@@ -2,12 +2,13 @@
 
 use super::{Code, Context, Narrowed, Normalization, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{Node, NodeName, PodSpec};
+use crate::object::{Node, NodeName, Pod, PodSpec};
 use crate::state::{ClusterState, HOSTNAME, NodeView};
 
 pub(crate) struct NodeAffinityPlugin;
 
-fn matches(pod: &PodSpec, node: &Node) -> bool {
+/// Whether the node has the labels that the pod requires.
+pub(super) fn matches(pod: &PodSpec, node: &Node) -> bool {
     pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
         && pod
             .node_affinity
@@ -82,7 +83,8 @@ impl Plugin for NodeAffinityPlugin {
         Normalization::OfLargest
     }
 
-    fn may_help(&self, pod: &PodSpec, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+        let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => matches(pod, node),
             ClusterEvent::NodeChanged { before, node } => !matches(pod, before) && matches(pod, node),

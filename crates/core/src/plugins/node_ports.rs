@@ -2,7 +2,7 @@
 
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
-use crate::object::PodSpec;
+use crate::object::{Pod, PodSpec};
 use crate::state::NodeView;
 
 pub(crate) struct NodePorts;
@@ -28,12 +28,15 @@ impl Plugin for NodePorts {
         "node(s) didn't have free ports for the requested pod ports".to_owned()
     }
 
-    fn may_help(&self, pod: &PodSpec, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+        let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(_) => true,
-            ClusterEvent::PodRemoved(spec) => {
-                spec.host_ports.iter().any(|freed| pod.host_ports.iter().any(|wanted| freed.conflicts_with(wanted)))
-            }
+            ClusterEvent::PodRemoved(gone) => gone
+                .spec
+                .host_ports
+                .iter()
+                .any(|freed| pod.host_ports.iter().any(|wanted| freed.conflicts_with(wanted))),
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{Node, PodSpec};
+use crate::object::{Node, Pod, PodSpec};
 use crate::state::{ClusterState, NodeView, asks_for_nothing};
 
 pub(crate) struct NodeResourcesFit;
@@ -99,7 +99,8 @@ impl Plugin for NodeResourcesFit {
         if count == 0 { 0 } else { sum / count }
     }
 
-    fn may_help(&self, pod: &PodSpec, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+        let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => could_hold(pod, node),
             ClusterEvent::NodeChanged { before, node } => {
@@ -107,8 +108,8 @@ impl Plugin for NodeResourcesFit {
                     && could_hold(pod, node)
             }
             // Every pod that goes frees at least one place; it helps if it frees anything the pod asks for.
-            ClusterEvent::PodRemoved(spec) => {
-                let (wanted, freed) = (&pod.requests.granted, &spec.requests.granted);
+            ClusterEvent::PodRemoved(gone) => {
+                let (wanted, freed) = (&pod.requests.granted, &gone.requests().granted);
                 asks_for_nothing(wanted)
                     || asks_for_nothing(freed)
                     || (wanted.cpu.get() > 0 && freed.cpu.get() > 0)

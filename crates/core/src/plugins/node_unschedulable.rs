@@ -2,7 +2,7 @@
 
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{Effect, PodSpec};
+use crate::object::{Effect, Pod, PodSpec};
 use crate::state::NodeView;
 
 /// The taint that a cordon stands for.
@@ -34,7 +34,8 @@ impl Plugin for NodeUnschedulable {
         "node(s) were unschedulable".to_owned()
     }
 
-    fn may_help(&self, pod: &PodSpec, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+        let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => !node.unschedulable || tolerates(pod),
             ClusterEvent::NodeChanged { before, node } => {

@@ -2,7 +2,7 @@
 
 use super::{Code, Context, Normalization, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{Effect, Node, PodSpec, Taint, Toleration};
+use crate::object::{Effect, Node, Pod, PodSpec, Taint, Toleration};
 use crate::state::{ClusterState, NodeView};
 
 pub(crate) struct TaintToleration;
@@ -49,7 +49,8 @@ impl Plugin for TaintToleration {
         Normalization::ReversedOfLargest
     }
 
-    fn may_help(&self, pod: &PodSpec, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+        let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => !is_kept_away(pod, &node.taints),
             ClusterEvent::NodeChanged { before, node } => {

@@ -26,11 +26,14 @@ const OF_NODES: PluginSet = PluginSet::of(&[
     PluginId::NodeAffinity,
     PluginId::NodePorts,
     PluginId::NodeResourcesFit,
+    PluginId::PodTopologySpread,
+    PluginId::InterPodAffinity,
     PluginId::NodeDeclaredFeatures,
 ]);
+/// Plugins for which a pod that comes to a node can matter.
+const OF_PLACED: PluginSet = PluginSet::of(&[PluginId::PodTopologySpread, PluginId::InterPodAffinity]);
 /// Plugins for which the end of a pod can matter.
-const OF_PODS: PluginSet =
-    PluginSet::of(&[PluginId::NodePorts, PluginId::NodeResourcesFit, PluginId::InterPodAffinity]);
+const OF_REMOVED: PluginSet = OF_PLACED.union(PluginSet::of(&[PluginId::NodePorts, PluginId::NodeResourcesFit]));
 
 impl Advisor<ClusterEvent> for Hints<'_> {
     fn gate(&self, pod: &PodUid) -> Option<PluginId> {
@@ -41,21 +44,18 @@ impl Advisor<ClusterEvent> for Hints<'_> {
     fn interested(&self, event: &ClusterEvent) -> PluginSet {
         match event {
             ClusterEvent::NodeAdded(_) | ClusterEvent::NodeChanged { .. } => OF_NODES,
-            ClusterEvent::PodRemoved(_) => OF_PODS,
+            ClusterEvent::PodPlaced(_) => OF_PLACED,
+            ClusterEvent::PodRemoved(_) => OF_REMOVED,
             ClusterEvent::PodChanged => PluginSet::of(&PluginId::ALL),
         }
     }
 
     fn may_help(&self, pod: &PodUid, plugin: PluginId, event: &ClusterEvent) -> bool {
         let Some(pod) = self.pending.get(pod) else { return false };
-        match (plugin, event) {
+        match event {
             // What the pod wants is judged anew.
-            (_, ClusterEvent::PodChanged) => true,
-            // The pod was refused for another's anti-affinity, which may be gone with it.
-            (PluginId::InterPodAffinity, ClusterEvent::PodRemoved(spec)) => {
-                !spec.pod_affinities.required_anti.is_empty()
-            }
-            _ => plugins::find(plugin).is_some_and(|plugin| plugin.may_help(&pod.spec, event)),
+            ClusterEvent::PodChanged => true,
+            _ => plugins::find(plugin).is_some_and(|plugin| plugin.may_help(pod, event)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cycle::Decision;
-use crate::object::{Node, NodeName, Pod, PodUid};
+use crate::object::{Labels, Node, NodeName, Pod, PodUid};
 use crate::state::NodeSignals;
 
 /// Something that happened outside.
@@ -21,6 +21,18 @@ pub enum Input {
     PodDeleted(PodUid),
     /// All pods there are; what is not among them is gone.
     PodsReset(Vec<Pod>),
+    /// A namespace is new or has other labels. Namespaces are needed only for affinity terms that choose them by label;
+    /// while none is known, pods with such terms are refused.
+    NamespaceApplied {
+        /// Its name.
+        name: Arc<str>,
+        /// Its labels.
+        labels: Labels,
+    },
+    /// A namespace is gone.
+    NamespaceDeleted(Arc<str>),
+    /// All namespaces there are, with their labels.
+    NamespacesReset(Vec<(Arc<str>, Labels)>),
     /// New signals of nodes; `None` forgets those of a node.
     Signals(Vec<(NodeName, Option<NodeSignals>)>),
     /// What came of an [`Effect::Bind`].

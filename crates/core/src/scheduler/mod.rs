@@ -126,6 +126,9 @@ impl Scheduler {
             Input::PodApplied(pod) => self.apply_pod(pod, now),
             Input::PodDeleted(uid) => self.delete_pod(&uid, now),
             Input::PodsReset(pods) => self.reset_pods(pods, now),
+            Input::NamespaceApplied { name, labels } => self.state.apply_namespace(name, labels),
+            Input::NamespaceDeleted(name) => self.state.remove_namespace(&name),
+            Input::NamespacesReset(namespaces) => self.state.reset_namespaces(namespaces),
             Input::Signals(signals) => {
                 for (node, signals) in signals {
                     self.state.set_signals(&node, signals);
@@ -325,7 +328,11 @@ impl Scheduler {
             self.forget_pending(&uid);
             let change = self.books.confirm(&uid, &node);
             if change == Change::default() {
-                self.state.update_pod(pod);
+                let assumed = self.state.pod(&uid).is_some_and(|(known, _)| known.node.is_none());
+                self.state.update_pod(pod.clone());
+                if assumed {
+                    self.tell_queue(&ClusterEvent::PodPlaced(pod), now);
+                }
             } else {
                 self.follow(&pod, change, now);
             }
@@ -399,10 +406,11 @@ impl Scheduler {
         if change.leave.is_some()
             && let Some(left) = self.state.remove(&pod.uid)
         {
-            self.tell_queue(&ClusterEvent::PodRemoved(left.spec.clone()), now);
+            self.tell_queue(&ClusterEvent::PodRemoved(left), now);
         }
         if let Some(node) = change.enter {
             self.state.place(pod.clone(), &node);
+            self.tell_queue(&ClusterEvent::PodPlaced(pod.clone()), now);
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use rows::{NodeSignals, NodeUse};
 pub use view::{ClusterSummary, NodeView};
 
-use crate::object::{Node, NodeName, Pod, PodUid, Resources};
+use crate::object::{Labels, Node, NodeName, Pod, PodUid, Resources};
 pub(crate) use classes::{ClassId, Classes, HOSTNAME};
 pub(crate) use images::{ImageId, Images};
 use rows::PlacedPod;
@@ -58,8 +58,10 @@ pub struct ClusterState {
     strays: HashMap<NodeName, Vec<PodUid>>,
     classes: Classes,
     images: Images,
-    /// Pods on nodes with required anti-affinity, which concerns pods that come after them.
-    repelling: HashMap<PodUid, Arc<Pod>>,
+    /// Pods on nodes with affinities to pods, which concern the pods that come after them.
+    with_affinities: HashMap<PodUid, Arc<Pod>>,
+    /// Labels of namespaces.
+    namespaces: HashMap<Arc<str>, Labels>,
     clock: u64,
     /// Changes with every change of signals, of the number of a node's taints, and of the set of nodes.
     observed: u64,
@@ -145,8 +147,8 @@ impl ClusterState {
     pub fn place(&mut self, pod: Arc<Pod>, node: &NodeName) {
         let uid = pod.uid.clone();
         self.remove(&uid);
-        if !pod.spec.pod_affinities.required_anti.is_empty() {
-            self.repelling.insert(uid.clone(), pod.clone());
+        if !pod.spec.pod_affinities.is_empty() {
+            self.with_affinities.insert(uid.clone(), pod.clone());
         }
         self.pods.insert(uid.clone(), PlacedPod { pod, node: node.clone(), at: None });
         match self.by_name.get(node) {
@@ -169,8 +171,8 @@ impl ClusterState {
         {
             *here = pod.clone();
         }
-        if let Some(repelling) = self.repelling.get_mut(&pod.uid) {
-            *repelling = pod.clone();
+        if let Some(known) = self.with_affinities.get_mut(&pod.uid) {
+            *known = pod.clone();
         }
         placed.pod = pod;
     }
@@ -178,7 +180,7 @@ impl ClusterState {
     /// Takes a pod off its node; nothing if it is on none.
     pub fn remove(&mut self, uid: &str) -> Option<Arc<Pod>> {
         let placed = self.pods.remove(uid)?;
-        self.repelling.remove(uid);
+        self.with_affinities.remove(uid);
         match placed.at {
             Some(id) => {
                 self.rows[id.index()].remove_pod(&placed.pod);
@@ -284,9 +286,37 @@ impl ClusterState {
         self.observed
     }
 
-    /// Pods on nodes with required anti-affinity.
-    pub(crate) fn repelling(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        self.repelling.values()
+    /// Pods on known nodes that have affinities to pods, each with its node.
+    pub(crate) fn pods_with_affinities(&self) -> impl Iterator<Item = (&Arc<Pod>, &Arc<Node>)> {
+        self.with_affinities.iter().filter_map(|(uid, pod)| {
+            let at = self.pods.get(uid)?.at?;
+            Some((pod, &self.row(at).node))
+        })
+    }
+
+    /// Follows the labels of a namespace.
+    pub fn apply_namespace(&mut self, name: Arc<str>, labels: Labels) {
+        self.namespaces.insert(name, labels);
+    }
+
+    /// Forgets a namespace.
+    pub fn remove_namespace(&mut self, name: &str) {
+        self.namespaces.remove(name);
+    }
+
+    /// All namespaces there are.
+    pub fn reset_namespaces(&mut self, namespaces: Vec<(Arc<str>, Labels)>) {
+        self.namespaces = namespaces.into_iter().collect();
+    }
+
+    /// The labels of a namespace, if it is known.
+    pub(crate) fn namespace(&self, name: &str) -> Option<&Labels> {
+        self.namespaces.get(name)
+    }
+
+    /// Whether any namespace is known.
+    pub(crate) fn knows_namespaces(&self) -> bool {
+        !self.namespaces.is_empty()
     }
 
     /// The row as it would be without some of its pods, for trials of preemption.

@@ -61,6 +61,10 @@ pub fn node(value: &Value) -> Node {
     }
 }
 
+pub fn namespace(value: &Value) -> (Arc<str>, Labels) {
+    (text(&value["metadata"]["name"]).into(), labels(&value["metadata"]["labels"]))
+}
+
 fn requirements(value: &Value) -> Vec<(&str, &str, Vec<&str>)> {
     list(value)
         .iter()

@@ -1,0 +1,67 @@
+//! The verdicts of one decision: what is kept of each node, and what takes a look at the whole cluster.
+
+use super::verdicts::Verdicts;
+use crate::object::{Node, Pod};
+use crate::plugins::{self, PluginId, Rejection, Survey};
+use crate::state::{ClusterState, NodeId, NodeView};
+
+/// Surveys of the plugins that have a say, in filter order.
+pub(super) type Surveys<'a> = Vec<Box<dyn Survey<'a> + 'a>>;
+
+/// The verdicts of one decision.
+pub(super) struct Judgement<'a> {
+    pub(super) verdicts: &'a Verdicts,
+    surveys: Surveys<'a>,
+    /// Rejections by surveys, by row; empty without surveys.
+    late: Vec<Option<Rejection>>,
+}
+
+impl<'a> Judgement<'a> {
+    /// Surveys the cluster for the pod, and takes nodes out of `feasible` that do not pass.
+    pub(super) fn new(
+        verdicts: &'a Verdicts,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        feasible: &mut Vec<NodeId>,
+    ) -> Judgement<'a> {
+        let surveys: Surveys<'a> = plugins::ALL.iter().filter_map(|plugin| plugin.survey(pod, state)).collect();
+        let mut late = Vec::new();
+        if !surveys.is_empty() {
+            late = vec![None; state.row_count()];
+            for id in state.ids() {
+                // A plugin that comes after those with surveys does not hide what these say.
+                let before = |rejection: Rejection| rejection.plugin < PluginId::PodTopologySpread;
+                if !verdicts.status(id).is_some_and(before) {
+                    late[id.index()] = pass(&surveys, state.view(id)).err();
+                }
+            }
+            feasible.retain(|id| late[id.index()].is_none());
+        }
+        Judgement { verdicts, surveys, late }
+    }
+
+    /// Why the pod does not fit the node, if it does not.
+    pub(super) fn status(&self, id: NodeId) -> Option<Rejection> {
+        self.late.get(id.index()).copied().flatten().or_else(|| self.verdicts.status(id))
+    }
+
+    /// Copies of the surveys, for a trial.
+    pub(super) fn surveys(&self) -> Surveys<'a> {
+        self.surveys.iter().map(|survey| survey.copy()).collect()
+    }
+
+    /// Whether the pod would fit the node as given, by all filters and the given surveys.
+    pub(super) fn fits(&self, surveys: &Surveys<'a>, node: NodeView<'_>) -> Result<(), Rejection> {
+        self.verdicts.fits(node)?;
+        pass(surveys, node)
+    }
+}
+
+fn pass(surveys: &Surveys<'_>, node: NodeView<'_>) -> Result<(), Rejection> {
+    surveys.iter().try_for_each(|survey| survey.filter(node))
+}
+
+/// Lets surveys follow that a pod came to the node or left it.
+pub(super) fn follow<'a>(surveys: &mut Surveys<'a>, moved: &Pod, node: &'a Node, by: i64) {
+    surveys.iter_mut().for_each(|survey| survey.follow(moved, node, by));
+}
