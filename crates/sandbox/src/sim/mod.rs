@@ -258,31 +258,29 @@ impl Sim {
     /// each gets its share.
     #[must_use]
     pub fn pod_usage(&self, now: Millis) -> Vec<PodUsage> {
-        let mut all = Vec::new();
+        let mut all: Vec<PodUsage> = Vec::new();
         for index in self.node_index_sorted() {
             let node = &self.nodes[index];
             if !node.reachable() {
                 continue;
             }
-            let demand = self.demand(index, now).cpu_milli;
-            let squeeze = (node.effective_cpu() / demand.max(1.0)).min(1.0);
+            let mut demand = usage::daemons(self.rng, node.stream, &node.spec, node.starving(), now).cpu_milli;
+            let first = all.len();
             for pod in node.pods.iter().filter_map(|id| self.pods.get(id)) {
-                let containers: Vec<_> = pod
-                    .running()
-                    .map(|(i, since)| {
-                        let mut usage = self.container_usage(pod, i, since, now);
-                        usage.cpu_milli *= squeeze;
-                        (pod.spec.containers[i].name.clone(), usage)
-                    })
-                    .collect();
-                if !containers.is_empty() {
-                    all.push(PodUsage {
-                        namespace: pod.spec.namespace.clone(),
-                        name: pod.spec.name.clone(),
-                        node: node.spec.name.clone(),
-                        containers,
-                    });
+                let mut containers = Vec::with_capacity(pod.containers.len());
+                for (i, since) in pod.running() {
+                    let usage = self.container_usage(pod, i, since, now);
+                    demand += usage.cpu_milli;
+                    containers.push((pod.spec.containers[i].name.clone(), usage));
                 }
+                if !containers.is_empty() {
+                    let (namespace, name) = (pod.spec.namespace.clone(), pod.spec.name.clone());
+                    all.push(PodUsage { namespace, name, node: node.spec.name.clone(), containers });
+                }
+            }
+            let squeeze = (node.effective_cpu() / demand.max(1.0)).min(1.0);
+            for (_, usage) in all[first..].iter_mut().flat_map(|pod| &mut pod.containers) {
+                usage.cpu_milli *= squeeze;
             }
         }
         all
