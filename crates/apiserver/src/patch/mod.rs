@@ -70,7 +70,13 @@ pub fn strategic_merge_patch(
         other => return Err(ApiError::bad_request(not_a_map(&other))),
     };
     let shown = patch.clone();
-    let object = strategic::apply(ty, live, patch).map_err(strategic::Error::into_api_error)?;
+    let mut object = strategic::apply(ty, live, patch).map_err(strategic::Error::into_api_error)?;
+    // Whatever the patch says of kind and version is ignored.
+    for name in ["kind", "apiVersion"] {
+        if let (Some(map), Some(value)) = (object.as_object_mut(), live.get(name)) {
+            map.insert(name.to_owned(), value.clone());
+        }
+    }
     schema::decode_patched(ty, &object, noted, validation, |_| strategic::go_map(&shown))
 }
 

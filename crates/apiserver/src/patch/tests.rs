@@ -174,6 +174,16 @@ fn selectors_of_disruption_budgets_are_replaced() {
 }
 
 #[test]
+fn kinds_in_patches_are_ignored_or_refused() {
+    let live = config_map(&json!({"k": "1"}));
+    let body = json!({"kind": "Pod", "data": {"k": "2"}});
+    let object = patched(strategic_merge_patch, CONFIG_MAP, &live, &body);
+    assert_eq!((&object["kind"], &object["data"]["k"]), (&json!("ConfigMap"), &json!("2")));
+    let refusal = refused(merge_patch, CONFIG_MAP, &live, &body.to_string(), FieldValidation::Warn);
+    assert!(refusal.0 == 422 && refusal.1.ends_with("unknown conversion"), "{}", refusal.1);
+}
+
+#[test]
 fn primitive_lists_are_merged_and_deleted_from() {
     let pod =
         json!({"metadata": {"name": "p", "finalizers": ["example.com/f"]}, "spec": {"containers": [{"name": "c"}]}});

@@ -50,8 +50,19 @@ pub fn decode_json(ty: &'static Type, raw: &[u8], validation: FieldValidation) -
     };
     let outcome = decode::decode(ty, raw, validation != FieldValidation::Ignore)
         .map_err(|e| unrecognized(&format!("couldn't get version/kind; json parse error: {}", e.0)))?;
-    if let (Value::Null, Some(error)) = (&outcome.value, &outcome.error) {
-        return Err(unrecognized(&format!("couldn't get version/kind; json parse error: {error}")));
+    if let Some(error) = outcome.error.as_deref() {
+        // Kind and version are read before, and without regard to, everything else.
+        let holder = format!(" {}.", ty.short_name());
+        let of_head = ["kind of type string", "apiVersion of type string"]
+            .into_iter()
+            .find(|end| error.strip_suffix(end).is_some_and(|head| head.ends_with(&holder)));
+        let told = match of_head {
+            Some(end) => error.replace(&format!("{holder}{end}"), &format!(" .{end}")),
+            None => error.to_owned(),
+        };
+        if of_head.is_some() || outcome.value.is_null() {
+            return Err(unrecognized(&format!("couldn't get version/kind; json parse error: {told}")));
+        }
     }
     let given = Given::of(ty, &outcome.value);
     if given.version.contains('/') {
@@ -243,6 +254,15 @@ impl<'a> Given<'a> {
         Given { kind, api_version, group, version }
     }
 
+    /// Whether the API server knows the kind in this version at all.
+    fn is_known(&self) -> bool {
+        let has = |kind: &str| type_of(self.group, self.version, kind).is_some();
+        has(self.kind)
+            || self.kind.strip_suffix("List").is_some_and(has)
+            || (self.version == "v1" && OF_EVERY_GROUP.contains(&self.kind))
+            || (self.api_version == "v1" && matches!(self.kind, "List" | "Status"))
+    }
+
     fn check(&self, ty: &'static Type) -> Result<(), Mismatch> {
         let expected = ty.short_name();
         if !ty.is_root() || self.api_version.is_empty() && self.kind == expected {
@@ -266,7 +286,7 @@ impl<'a> Given<'a> {
                 "the API version in the data ({given}) does not match the expected API version ({wanted})"
             )));
         }
-        if type_of(self.group, self.version, self.kind).is_some() {
+        if self.is_known() {
             let (kind, version, package) = (self.kind, self.version, ty.id.split('.').next().unwrap_or(""));
             return Err(Mismatch::Handling(format!(
                 "converting ({version}.{kind}) to ({package}.{expected}): unknown conversion"
@@ -279,6 +299,10 @@ impl<'a> Given<'a> {
         )))
     }
 }
+
+/// Kinds of the API itself, registered in every group.
+const OF_EVERY_GROUP: &[&str] =
+    &["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"];
 
 /// Older versions in which the API server still knows a kind.
 fn served_once(group: &str, kind: &str) -> &'static [&'static str] {

@@ -91,6 +91,14 @@ fn other_kinds_and_versions_are_refused() {
     ] {
         assert_eq!(error(ty, text, FieldValidation::Warn), expected);
     }
+    let list = error(pod(), r#"{"apiVersion":"v1","kind":"List"}"#, FieldValidation::Warn);
+    assert_eq!(
+        list,
+        "List in version \"v1\" cannot be handled as a Pod: converting (v1.List) to (core.Pod): unknown conversion"
+    );
+    let number = error(pod(), r#"{"kind":5}"#, FieldValidation::Warn);
+    let expected = "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({\"kind\":5})";
+    assert_eq!(number, expected);
     let eviction = type_of("policy", "v1", "Eviction").unwrap();
     assert_eq!(decode(eviction, r#"{"apiVersion":"policy/v1beta1","kind":"Eviction"}"#).object["kind"], "Eviction");
     let options = type_of("meta.k8s.io", "v1", "DeleteOptions").unwrap();
