@@ -2,11 +2,11 @@
 //!
 //! The pods name their node by node affinity and are bound by the scheduler. Entry point: [`reconcile`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use augur_notation::{Operator, Requirement};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::action::{Action, Outcome, Parent, count};
@@ -43,12 +43,45 @@ struct Fit {
     stay: bool,
 }
 
+const FIRST_BACKOFF: SignedDuration = SignedDuration::from_secs(1);
+const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_mins(15);
+/// How many sets and nodes are remembered; beyond that, what is long past is forgotten.
+const REMEMBERED: usize = 4096;
+
+/// How long a pod that failed has to stay before it is replaced, by set and node: longer with each failure.
+#[derive(Debug, Default)]
+pub(super) struct Backoff(HashMap<(Arc<str>, Arc<str>), (Timestamp, SignedDuration)>);
+
+impl Backoff {
+    /// Whether the failed pod may be replaced now, or else when.
+    fn replace(&mut self, set: &Entry, node: &Entry, now: Timestamp) -> Result<(), Timestamp> {
+        let past = |since: Timestamp| now.duration_since(since) > LONGEST_BACKOFF + LONGEST_BACKOFF;
+        if self.0.len() >= REMEMBERED {
+            self.0.retain(|_, (since, _)| !past(*since));
+        }
+        let key = (Arc::clone(&set.meta().uid), Arc::clone(&node.meta().name));
+        let delay = match self.0.get(&key) {
+            Some((since, delay)) if !past(*since) => {
+                let until = since.checked_add(*delay).unwrap_or(Timestamp::MAX);
+                if until > now {
+                    return Err(until);
+                }
+                (*delay + *delay).min(LONGEST_BACKOFF)
+            }
+            _ => FIRST_BACKOFF,
+        };
+        self.0.insert(key, (now, delay));
+        Ok(())
+    }
+}
+
 /// Takes the next step of a daemon set. `pods` are those it controls.
 pub(super) fn reconcile<'a>(
     set: &Arc<Entry>,
     pods: &[Arc<Entry>],
     nodes: impl Iterator<Item = &'a Arc<Entry>>,
     revisions: &Revisions,
+    backoff: &mut Backoff,
     now: Timestamp,
 ) -> Outcome {
     let mut outcome = Outcome::default();
@@ -87,7 +120,12 @@ pub(super) fn reconcile<'a>(
         }
         let (failed, mut running): (Vec<_>, Vec<_>) =
             live.into_iter().partition(|p| p.pod().is_some_and(Pod::finished));
-        unwanted.extend(failed);
+        for pod in failed {
+            match backoff.replace(set, node, now) {
+                Ok(()) => unwanted.push(pod),
+                Err(at) => outcome.again(at),
+            }
+        }
         running.sort_by_key(|p| (p.meta().creation_timestamp, Arc::clone(&p.meta().name)));
         unwanted.extend(running.iter().skip(1));
         // A pod that is going, or has failed, is replaced when it is gone.
@@ -308,7 +346,7 @@ mod tests {
 
     /// What a step does: `+node` for a creation, `-pod` for a deletion.
     fn steps(set: &Arc<Entry>, pods: &[Arc<Entry>], nodes: &[Arc<Entry>]) -> Vec<String> {
-        reconcile(set, pods, nodes.iter(), &revisions(), now(1000))
+        reconcile(set, pods, nodes.iter(), &revisions(), &mut Backoff::default(), now(1000))
             .actions
             .iter()
             .filter_map(|a| match a {
@@ -358,6 +396,12 @@ mod tests {
         let nodes = [node("a", &json!({}), &json!([]))];
         let failed = [pod("x failed a 1", &json!({ HASH_LABEL: "h2" }))];
         assert_eq!(steps(&set(&json!({})), &failed, &nodes), ["-x"]);
+        let mut backoff = Backoff::default();
+        let mut again = |seconds: i64| {
+            reconcile(&set(&json!({})), &failed, nodes.iter(), &revisions(), &mut backoff, now(seconds)).again_at
+        };
+        // Replaced at once, then after one second, then after two.
+        assert_eq!([again(10), again(10), again(11), again(12)], [None, Some(now(11)), None, Some(now(13))]);
         let going = [pod("x failed a 1 deleting", &json!({ HASH_LABEL: "h2" }))];
         assert_eq!(steps(&set(&json!({})), &going, &nodes), Vec::<String>::new());
     }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::ControllerOptions;
 use super::cache::{Cache, Change, Place};
+use super::daemon_set::Backoff;
 use super::pod_garbage;
 use super::queue::WorkQueue;
 use super::record::Recorder;
@@ -47,6 +48,7 @@ pub(super) static WATCHED: LazyLock<Vec<(&'static str, Depth)>> = LazyLock::new(
                 | "daemonsets.apps"
                 | "controllerrevisions.apps"
                 | "jobs.batch"
+                | "cronjobs.batch"
                 | "poddisruptionbudgets.policy" => Depth::Whole,
                 _ => Depth::Meta,
             };
@@ -84,6 +86,7 @@ pub(super) enum Task {
     StatefulSet,
     DaemonSet,
     Job,
+    CronJob,
     Budget,
     Node,
     /// A pod on a node with `NoExecute` taints.
@@ -110,6 +113,8 @@ pub(super) struct Engine {
     pub leaving: HashMap<Place, Timestamp>,
     /// Since when nodes that pods are bound to have been gone.
     pub missing: HashMap<Arc<str>, Timestamp>,
+    /// How long failed daemon pods have to wait.
+    pub backoff: Backoff,
     /// Namespaces whose content has been told to go, and when.
     pub emptied: HashMap<Arc<str>, Timestamp>,
 }
@@ -137,6 +142,7 @@ pub(super) async fn run(
         heard: HashMap::new(),
         leaving: HashMap::new(),
         missing: HashMap::new(),
+        backoff: Backoff::default(),
         emptied: HashMap::new(),
     };
     // Nothing is decided before everything has been listed once: what is not seen yet is not missing.

@@ -1,4 +1,4 @@
-//! The controllers that make a cluster of an API server: replica sets, deployments, jobs, daemon sets, stateful sets, owners
+//! The controllers that make a cluster of an API server: replica sets, deployments, jobs, cron jobs, daemon sets, stateful sets, owners
 //! and dependents, namespaces, disruption budgets, unreachable nodes, pods that nobody cleans up.
 //!
 //! [`spawn`] starts them. Each controller is a pure function from an object and what belongs to it to the writes that are
@@ -7,6 +7,7 @@
 mod action;
 mod cache;
 mod claim;
+mod cron_job;
 mod daemon_set;
 mod deployment;
 mod deployment_status;
@@ -24,6 +25,7 @@ mod queue;
 mod record;
 mod replica_set;
 mod route;
+mod schedule;
 mod stateful_set;
 mod tasks;
 mod template;

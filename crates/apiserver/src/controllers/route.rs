@@ -9,12 +9,13 @@ use super::node_lifecycle::has_no_execute;
 use super::view::{Entry, Pod, items, selector_of};
 
 /// The resources with a controller of their own, and its task.
-const CONTROLLED: [(&str, Task); 6] = [
+const CONTROLLED: [(&str, Task); 7] = [
     ("deployments.apps", Task::Deployment),
     ("replicasets.apps", Task::ReplicaSet),
     ("statefulsets.apps", Task::StatefulSet),
     ("daemonsets.apps", Task::DaemonSet),
     ("jobs.batch", Task::Job),
+    ("cronjobs.batch", Task::CronJob),
     ("poddisruptionbudgets.policy", Task::Budget),
 ];
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::action::{Action, Outcome, Parent};
 use super::claim::claim;
+use super::cron_job;
 use super::daemon_set::{self, DAEMON_SET};
 use super::deployment::{self, DEPLOYMENT};
 use super::disruption;
@@ -58,6 +59,18 @@ impl Engine {
             Task::Job => {
                 let pods = self.claimed(&JOB, &entry)?;
                 self.finish(key, &job::reconcile(&entry, &pods, now))
+            }
+            Task::CronJob => {
+                let jobs = self.cache.controlled(JOB.resource, &entry.meta().uid);
+                let outcome = cron_job::reconcile(&entry, &jobs, now);
+                if let Some(at) = outcome.again_at {
+                    self.queue.add_at(key.clone(), at);
+                }
+                // A job of that name and time was started already: the rest still has to be done.
+                outcome.actions.iter().try_for_each(|action| match self.apply(std::slice::from_ref(action)) {
+                    Err(error) if error.reason == "AlreadyExists" => Ok(()),
+                    result => result,
+                })
             }
             Task::Budget => self.budget(&entry, key, now),
             Task::Node => self.node(&entry, key, now),
@@ -174,7 +187,7 @@ impl Engine {
         if !set.meta().deleting() {
             self.apply(&revisions.actions)?;
         }
-        let outcome = daemon_set::reconcile(set, &pods, self.cache.all("nodes"), &revisions, now);
+        let outcome = daemon_set::reconcile(set, &pods, self.cache.all("nodes"), &revisions, &mut self.backoff, now);
         self.finish(key, &outcome)
     }
 
