@@ -153,6 +153,11 @@ impl Series {
         sums
     }
 
+    /// The latest hour with any count; 0 without.
+    pub fn last_hour(&self) -> u32 {
+        self.buckets.last_key_value().map_or(0, |(hour, _)| *hour)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty() && self.carried == 0
     }

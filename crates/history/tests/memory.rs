@@ -229,6 +229,28 @@ fn memory_ends_with_the_window_and_with_the_byte_budget() {
 }
 
 #[test]
+fn pods_without_owner_do_not_fill_the_memory_of_workloads() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let h = history.handle();
+    h.observe_pod(observation("of-a-deployment", "n1", at(0)));
+    for i in 0..21_000 {
+        let name = format!("bare-{i}");
+        let owner = WorkloadKey { namespace: "default".into(), kind: "Pod".into(), name: name.as_str().into() };
+        h.observe_pod(PodObservation { workload: owner, ..observation(&name, "n1", at(i)) });
+        if i % 2_000 == 0 {
+            h.flush();
+        }
+    }
+    let rates = rates_when(&h, |r| r.pods == 21_001);
+    assert!((10_000..20_001).contains(&rates.workloads.len()), "{}", rates.workloads.len());
+    assert!(rates.workloads.contains_key(&workload("web")));
+    drop((history, h));
+    let kept = open(dir.path()).handle().rates().workloads.len();
+    assert_eq!(kept, rates.workloads.len(), "what is forgotten is forgotten on disk");
+}
+
+#[test]
 fn a_full_queue_drops_and_counts_and_refuses_feedback() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());

@@ -100,7 +100,10 @@ impl Keeper {
         }
         let mut usage = tx.open_table(store::USAGE)?;
         for name in &pending.nodes {
-            let Some(memory) = self.nodes.get_mut(name) else { continue };
+            let Some(memory) = self.nodes.get_mut(name) else {
+                usage.remove(&**name)?;
+                continue;
+            };
             for (hour, bucket) in memory.series.take_dirty() {
                 node_hours.insert((&**name, hour), bucket.to_bytes().as_slice())?;
             }

@@ -27,6 +27,8 @@ const MAX_PODS: usize = 300_000;
 const MAX_FAILING: usize = 50_000;
 /// Time between two observations of a node that still counts as watched.
 const WATCHED_GAP_MS: i64 = 120_000;
+/// Workloads remembered. Far more than a cluster has; but every pod without owner and every Job is one of its own.
+const MAX_WORKLOADS: usize = 20_000;
 /// Start latencies kept for each workload.
 const STARTS: usize = 32;
 /// A workload in trouble on so many nodes at once is taken to be at fault itself.
@@ -479,7 +481,29 @@ impl Keeper {
         self.nodes.entry(node.clone()).or_default().series.at(self.now.hour())
     }
 
+    /// Forgets a quarter of the workloads: pods without owner first, then those longest without news, then the smallest.
+    fn prune_workloads(&mut self) {
+        let mut order: Vec<_> = self
+            .workloads
+            .iter()
+            .map(|(key, memory)| {
+                let (last, pods) = (memory.series.last_hour(), memory.series.sums().started);
+                ((*key.kind != *"Pod", last, pods), key.clone())
+            })
+            .collect();
+        order.sort_unstable();
+        for (_, key) in order.into_iter().take(MAX_WORKLOADS / 4) {
+            if let Some(mut memory) = self.workloads.remove(&key) {
+                let hours = memory.series.expire(u32::MAX);
+                self.pending.hours_gone.extend(hours.into_iter().map(|hour| (Gone::Workload(key.clone()), hour)));
+            }
+        }
+    }
+
     fn workload_hour(&mut self, workload: &WorkloadKey) -> &mut Bucket {
+        if self.workloads.len() >= MAX_WORKLOADS && !self.workloads.contains_key(workload) {
+            self.prune_workloads();
+        }
         self.rates_stale = true;
         self.pending.workloads.insert(workload.clone());
         self.workloads.entry(workload.clone()).or_default().series.at(self.now.hour())
@@ -504,6 +528,14 @@ impl Keeper {
             gone.extend(memory.series.expire(first).into_iter().map(|hour| (Gone::Workload(key.clone()), hour)));
         }
         self.workloads.retain(|_, memory| !memory.series.is_empty());
+        let pending = &mut self.pending.nodes;
+        self.nodes.retain(|name, memory| {
+            let kept = memory.last.is_some() || !memory.series.is_empty();
+            if !kept {
+                pending.insert(name.clone());
+            }
+            kept
+        });
         let first_day = first / 24;
         for day in self.days.range(..first_day).map(|(day, _)| *day).collect::<Vec<_>>() {
             self.days.remove(&day);
