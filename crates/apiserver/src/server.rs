@@ -2,6 +2,7 @@
 //! classes). Entry points: [`ApiServer::new`], [`ApiServer::router`], [`ApiServer::local`].
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -25,11 +26,13 @@ pub struct ApiServerOptions {
     pub debug_token: Option<String>,
     /// Bearer tokens of which requests must carry one; empty: everybody may do everything.
     pub tokens: Vec<String>,
+    /// Where objects are kept across restarts; without it they are in memory only.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Default for ApiServerOptions {
     fn default() -> Self {
-        ApiServerOptions { clock: Clock::real(), debug_token: None, tokens: Vec::new() }
+        ApiServerOptions { clock: Clock::real(), debug_token: None, tokens: Vec::new(), data_dir: None }
     }
 }
 
@@ -52,13 +55,17 @@ impl std::fmt::Debug for ApiServer {
 }
 
 impl ApiServer {
-    /// A server that holds the default namespaces and priority classes.
+    /// A server that holds the default namespaces and priority classes, and what the data directory has.
     ///
     /// # Errors
-    /// An object that every cluster starts with is refused: the rules contradict themselves.
+    /// The data directory cannot be used, or its file is damaged; the message names it.
     pub fn new(options: ApiServerOptions) -> Result<Self, ApiError> {
+        let store = match &options.data_dir {
+            Some(dir) => Store::open(dir)?,
+            None => Store::new(),
+        };
         let server = ApiServer(Arc::new(Inner {
-            store: Store::new(),
+            store,
             options,
             metrics: RwLock::new(None),
             seed: [RandomState::new(), RandomState::new()],

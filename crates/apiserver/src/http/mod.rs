@@ -74,6 +74,11 @@ async fn handle(State(server): State<ApiServer>, request: Request<Body>) -> Resp
                 Err(error) => return respond::error(&call, &error),
             }
             let answered = on_resource(&call, &parts.method, &path, headers, body).await;
+            // A write is answered when it is on disk, if objects are kept there.
+            let answered = match answered {
+                Ok(response) if parts.method != Method::GET => server.store().flushed().await.map(|()| response),
+                answered => answered,
+            };
             answered.unwrap_or_else(|error| respond::error(&call, &error))
         }
         document => discovery(&call, &parts.method, &document, headers),

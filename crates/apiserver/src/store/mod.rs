@@ -4,10 +4,12 @@
 //! [`Store::get`], `list` and `watch` in the submodules.
 
 mod entry;
+mod file;
 mod list;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -19,8 +21,10 @@ use list::ListError;
 pub(crate) use list::{Listing, Page};
 pub(crate) use watch::{Cursor, Expired, Step};
 
-use crate::resource::{RESOURCES, Resource, SHARDS};
-use crate::selector::Facts;
+use self::file::File;
+use crate::error::ApiError;
+use crate::resource::{self, RESOURCES, Resource, SHARDS};
+use crate::selector::{self, Facts};
 
 /// Changes kept per resource. A watcher that falls further behind is told to list again. At most this many, and at most
 /// [`HISTORY_BYTES`] of states that are no longer current.
@@ -69,6 +73,8 @@ pub(crate) enum WriteError {
 pub(crate) struct Store {
     shards: Vec<Slot>,
     revision: AtomicU64,
+    /// Where the objects are kept across restarts, if they are.
+    file: Option<File>,
 }
 
 #[derive(Debug)]
@@ -77,6 +83,8 @@ struct Slot {
     /// Moves with every change, to wake watchers.
     changed: signal::Sender<()>,
     kind_head: String,
+    /// The resource's name in the file.
+    qualified: String,
 }
 
 impl Store {
@@ -94,9 +102,53 @@ impl Store {
                 }),
                 changed: signal::Sender::new(()),
                 kind_head: format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version()),
+                qualified: resource.qualified(),
             });
         }
-        Store { shards, revision: AtomicU64::new(0) }
+        Store { shards, revision: AtomicU64::new(0), file: None }
+    }
+
+    /// The store of a data directory.
+    ///
+    /// # Errors
+    /// 500 that names the file: it cannot be read, or holds what this server does not know.
+    pub(crate) fn open(dir: &Path) -> Result<Self, ApiError> {
+        let (file, contents) = File::open(dir)?;
+        let mut store = Store::new();
+        for (qualified, key, object) in contents.objects {
+            let known = resource::by_qualified(&qualified).zip(object["metadata"]["resourceVersion"].as_str());
+            let Some((resource, Ok(revision))) = known.map(|(resource, text)| (resource, text.parse::<u64>())) else {
+                let text = format!("{}: {qualified} {key} is not of this server's API", dir.display());
+                return Err(ApiError::new(500, "InternalError", text));
+            };
+            let slot = store.slot(resource);
+            let facts = Arc::new(selector::facts(resource, &object));
+            let entry = Draft::encode(&object).finish(Change::Added, &slot.kind_head, revision, facts);
+            write(slot).objects.insert(key.into(), entry);
+        }
+        store.revision = AtomicU64::new(contents.revision);
+        // What happened before is not known.
+        store.forget_history();
+        store.file = Some(file);
+        Ok(store)
+    }
+
+    /// Waits until all changes so far are on disk, if they are kept there.
+    ///
+    /// # Errors
+    /// 500: the file cannot be written.
+    pub(crate) async fn flushed(&self) -> Result<(), ApiError> {
+        match &self.file {
+            Some(file) => file.flushed().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Called under the shard's write lock, so that the file sees the changes of an object in order.
+    fn keep(&self, slot: &Slot, key: &str, entry: &Entry, gone: bool) {
+        if let Some(file) = &self.file {
+            file.push(&slot.qualified, key, (!gone).then(|| entry.object()), entry.revision);
+        }
     }
 
     /// The revision of the latest change.
@@ -124,6 +176,7 @@ impl Store {
         }
         let key: Arc<str> = key.into();
         let entry = draft.finish(Change::Added, &slot.kind_head, self.next_revision(), facts);
+        self.keep(slot, &key, &entry, false);
         shard.objects.insert(Arc::clone(&key), entry.clone());
         shard.record(Event { change: Change::Added, key, entry: entry.clone(), before: None });
         drop(shard);
@@ -146,6 +199,7 @@ impl Store {
         // Most updates leave labels and selectable fields alone: share them with the state before.
         let facts = if *facts == *before.facts { Arc::clone(&before.facts) } else { facts };
         let entry = draft.finish(Change::Modified, &slot.kind_head, self.next_revision(), facts);
+        self.keep(slot, &key, &entry, false);
         shard.objects.insert(Arc::clone(&key), entry.clone());
         shard.record(Event { change: Change::Modified, key, entry: entry.clone(), before: Some(before) });
         drop(shard);
@@ -159,6 +213,7 @@ impl Store {
         let mut shard = write(slot);
         let (key, before) = shard.current(key, expected)?;
         let entry = before.at_revision(Change::Deleted, self.next_revision());
+        self.keep(slot, &key, &entry, true);
         shard.objects.remove(&key);
         shard.record(Event { change: Change::Deleted, key, entry: entry.clone(), before: Some(before) });
         drop(shard);

@@ -94,3 +94,32 @@ fn a_watcher_that_falls_behind_the_history_expires() {
     }
     assert!(matches!(store.step(pods(), &mut cursor).0, Step::Expired(_)));
 }
+
+#[test]
+fn a_data_directory_keeps_objects_and_revisions() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let first = insert(&store, "a/x", 1);
+    insert(&store, "a/y", 1);
+    let (draft, facts) = pod("a/x", 2);
+    let second = store.replace(pods(), "a/x", first, &draft, facts).unwrap().revision;
+    let entry = store.get(pods(), "a/y").unwrap();
+    let last = store.remove(pods(), "a/y", entry.revision).unwrap().revision;
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(names(&store.list(pods(), Page::default()).unwrap()), ["a/x:2"]);
+    assert_eq!(store.get(pods(), "a/x").unwrap().revision, second);
+    assert_eq!(store.revision(), last);
+    assert_eq!(store.watch(pods(), first).unwrap_err(), Expired { floor: last });
+}
+
+#[test]
+fn a_torn_file_is_refused_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    insert(&Store::open(dir.path()).unwrap(), "a/x", 1);
+    let path = dir.path().join("objects.redb");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..100]).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(error.message.contains("objects.redb"), "{}", error.message);
+}
