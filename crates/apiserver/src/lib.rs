@@ -23,7 +23,7 @@ mod store;
 mod verbs;
 
 pub use error::ApiError;
-pub use http::serve;
+pub use http::{Identity, TlsError, serve, serve_tls};
 pub use local::{LocalClient, LocalEvent, LocalEventKind, LocalList, LocalWatch, PatchKind};
 pub use metrics::{MetricsSource, NodeMetrics, PodMetrics, Usage};
 pub use server::{ApiServer, ApiServerOptions};

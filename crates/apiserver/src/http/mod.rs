@@ -9,6 +9,7 @@ mod path;
 mod query;
 mod respond;
 mod serve;
+mod tls;
 mod watch;
 mod write;
 
@@ -20,6 +21,7 @@ use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderVal
 use http::{Method, Request};
 
 pub use serve::serve;
+pub use tls::{Identity, TlsError, serve_tls};
 
 use self::negotiate::{Accepted, Discovery, Shape};
 use self::path::{Path, ResourcePath};

@@ -91,11 +91,7 @@ pub(super) async fn create(
     let server = call.server;
     let format = body_format(header(headers, &CONTENT_TYPE))?;
     let ty = ApiServer::type_at(target)?;
-    let decoded = match decode(ty, format, &raw, &write) {
-        // Evictions are taken in their old version, too.
-        Err(error) if path.subresource == "eviction" => decode_old_eviction(ty, &raw, &write).ok_or(error)?,
-        decoded => decoded?,
-    };
+    let decoded = decode(ty, format, &raw, &write)?;
     let written = if !path.subresource.is_empty() {
         server.post_subresource(target, &decoded.object, &options)?
     } else if resource.verbs == Verbs::Create && resource.plural == "bindings" {
@@ -106,16 +102,6 @@ pub(super) async fn create(
         server.create(target, decoded.object, &options)?
     };
     Ok(shown(call, path, written, decoded.warnings))
-}
-
-/// An eviction of `policy/v1beta1`, whose members are those of `policy/v1`.
-fn decode_old_eviction(ty: &'static Type, raw: &[u8], write: &Write) -> Option<Decoded> {
-    let (mut eviction, _) = schema::parse_yaml(raw).ok()?;
-    if eviction.get("apiVersion")? != "policy/v1beta1" {
-        return None;
-    }
-    eviction["apiVersion"] = json!("policy/v1");
-    schema::normalize(ty, &eviction, write.validation).ok()
 }
 
 /// PUT.
