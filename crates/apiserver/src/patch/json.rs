@@ -8,6 +8,11 @@ use crate::schema;
 /// At most this many operations in one patch.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// Bytes that all copies of one patch may make together, as each could double the object.
+const MAX_COPIED: usize = 3 << 20;
+/// Levels that an object may have on the way.
+const MAX_DEPTH: usize = 200;
+
 /// One operation.
 pub(super) struct Operation {
     kind: String,
@@ -82,8 +87,13 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// Applies one operation.
-pub(super) fn apply(document: &mut Value, operation: &Operation) -> Result<(), Failed> {
+/// Applies the operations of a patch, in order.
+pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), Failed> {
+    let mut copied = 0;
+    operations.iter().try_for_each(|operation| apply_one(document, operation, &mut copied))
+}
+
+fn apply_one(document: &mut Value, operation: &Operation, copied: &mut usize) -> Result<(), Failed> {
     let path = operation.path.as_deref().ok_or(Failed)?;
     match operation.kind.as_str() {
         "add" => add(document, path, operation.value.clone()),
@@ -96,6 +106,7 @@ pub(super) fn apply(document: &mut Value, operation: &Operation) -> Result<(), F
             Ok(())
         }
         "replace" => {
+            check_depth(path, &operation.value)?;
             let (holder, key) = find(document, path)?;
             match holder {
                 Value::Object(map) => drop(map.insert(key, operation.value.clone())),
@@ -115,6 +126,10 @@ pub(super) fn apply(document: &mut Value, operation: &Operation) -> Result<(), F
         "copy" => {
             let from = operation.from.as_deref().ok_or(Failed)?;
             let value = get(document, from)?.cloned().unwrap_or(Value::Null);
+            *copied += value.to_string().len();
+            if *copied > MAX_COPIED {
+                return Err(Failed);
+            }
             add(document, path, value)
         }
         "test" => {
@@ -166,7 +181,20 @@ fn get<'a>(document: &'a mut Value, path: &str) -> Result<Option<&'a Value>, Fai
     }
 }
 
+/// Keeps objects from growing so deep that recursion over them would overflow.
+fn check_depth(path: &str, value: &Value) -> Result<(), Failed> {
+    fn depth(value: &Value) -> usize {
+        match value {
+            Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+            Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    if path.split('/').count() + depth(value) > MAX_DEPTH { Err(Failed) } else { Ok(()) }
+}
+
 fn add(document: &mut Value, path: &str, value: Value) -> Result<(), Failed> {
+    check_depth(path, &value)?;
     let (holder, key) = find(document, path)?;
     match holder {
         Value::Object(map) => drop(map.insert(key, value)),

@@ -24,9 +24,7 @@ pub fn json_patch(
 ) -> Result<Decoded, ApiError> {
     let (operations, noted) = json::parse(raw)?;
     let mut object = live.clone();
-    for operation in &operations {
-        json::apply(&mut object, operation).map_err(|json::Failed| rejected())?;
-    }
+    json::apply(&mut object, &operations).map_err(|json::Failed| rejected())?;
     schema::decode_patched(ty, &object, noted, validation, Value::to_string)
 }
 

@@ -88,6 +88,18 @@ fn json_patches_that_fail_are_refused() {
 }
 
 #[test]
+fn json_patches_cannot_grow_without_end() {
+    let live = config_map(&json!({"k": "1"}));
+    let rejected = (422, "the server rejected our request due to an error in our request".to_owned());
+    let doubling: Vec<Value> =
+        (0..60).map(|n| json!({"op": "copy", "from": "/data", "path": format!("/data/x{n}")})).collect();
+    let body = json!(doubling).to_string();
+    assert_eq!(refused(json_patch, CONFIG_MAP, &live, &body, FieldValidation::Warn), rejected);
+    let deeper: Vec<Value> = (1..300).map(|n| json!({"op": "add", "path": "/x".repeat(n), "value": {}})).collect();
+    assert_eq!(refused(json_patch, CONFIG_MAP, &live, &json!(deeper).to_string(), FieldValidation::Warn), rejected);
+}
+
+#[test]
 fn merge_patches_replace_and_delete() {
     let live = config_map(&json!({"k": "1", "l": "2"}));
     let body = json!({"data": {"k": null, "m": "3", "n": null}, "metadata": {"labels": {"a": null, "c": "d"}}, "immutable": true});
@@ -252,6 +264,14 @@ proptest! {
         prop_assert_eq!(&again, &once);
         let strategic = patched(strategic_merge_patch, CONFIG_MAP, &once, &once);
         prop_assert_eq!(&strategic, &once);
+    }
+
+    #[test]
+    fn whatever_is_sent_there_is_an_answer(body in "[\\[{\"a$\\]}:,0-9nulpatchop/ ~.-]{0,60}") {
+        let ty = type_of("", "v1", "ConfigMap").unwrap();
+        for patch in [json_patch as Patch, merge_patch, strategic_merge_patch] {
+            let _ = patch(ty, &config_map(&json!({"a": "b"})), body.as_bytes(), FieldValidation::Strict);
+        }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -243,4 +244,35 @@ fn recorded_objects_are_in_their_form_already() {
         }
     }
     assert!(compared > 100, "only {compared} objects");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_there_is_an_answer(body in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..400_usize) {
+        let text = br#"{"metadata":{"name":"p","creationTimestamp":"2024-01-01T00:00:00.5+01:00"},"spec":{"containers":[{"name":"c","image":"\u00e9",
+            "resources":{"requests":{"cpu":1.5e3}},"ports":[{"containerPort":80}]}],"priority":-5},"status":{"phase":null}}"#;
+        let torn = &text[..cut.min(text.len())];
+        for body in [body.as_slice(), torn, &[torn, &body].concat(), &[b"k8s\0", body.as_slice()].concat()] {
+            for ty in [pod(), type_of("", "v1", "Secret").unwrap()] {
+                let _ = decode_json(ty, body, FieldValidation::Strict);
+                let _ = decode_yaml(ty, body, FieldValidation::Warn);
+                let _ = decode_protobuf(ty, body, FieldValidation::Warn);
+            }
+        }
+    }
+
+    /// What the decoder writes, it reads to the same.
+    #[test]
+    fn decoding_twice_is_decoding_once(
+        labels in proptest::collection::btree_map("[a-c]", "[a-z]{0,3}", 0..3),
+        priority in proptest::option::of(any::<i32>()),
+        cpu in "[0-9]{1,4}(m|k|Mi)?",
+        seconds in 0..2_000_000_000_i64,
+    ) {
+        let time = jiff::Timestamp::new(seconds, 0).unwrap().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let body = json!({"metadata": {"name": "p", "labels": labels, "creationTimestamp": time}, "spec": {"priority": priority,
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}});
+        let once = normalize(pod(), &body, FieldValidation::Strict).unwrap().object;
+        prop_assert_eq!(normalize(pod(), &once, FieldValidation::Strict).unwrap().object, once);
+    }
 }
