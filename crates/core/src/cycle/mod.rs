@@ -63,7 +63,8 @@ pub struct Decider {
     uses: u64,
     enhanced: Option<EnhancedColumn>,
     feasible: Vec<NodeId>,
-    totals: Vec<i64>,
+    sums: Vec<i64>,
+    totals: Vec<f64>,
 }
 
 /// The rows of enhanced scoring, for one configuration.
@@ -73,20 +74,15 @@ struct EnhancedColumn {
     rows: Vec<EnhancedRow>,
 }
 
-/// A feasible node with its score.
-#[derive(Clone, Copy)]
-struct Scored {
-    id: NodeId,
-    /// Its place among the candidates.
-    at: usize,
-    total: f64,
-    model_part: f64,
-    prediction: Option<NodePrediction>,
-}
+/// What a model said of a candidate, by its place among them, and what that moved the score by.
+type Moved = (usize, f64, NodePrediction);
 
 /// What came of scoring.
 struct Scores {
-    scored: Vec<Scored>,
+    /// By candidate.
+    totals: Vec<f64>,
+    /// By place.
+    moved: Vec<Moved>,
     scales: Vec<Scale>,
     /// Scores that took a look at the whole cluster: plugin, weight, 0..100 by candidate.
     surveyed: Vec<(PluginId, i64, Vec<i64>)>,
@@ -213,15 +209,15 @@ impl Decider {
         let mut scorer = EnhancedScorer::new(&profile.enhanced);
         feasible.iter().for_each(|id| scorer.see(&self.enhanced_row(*id)));
         scorer.close();
-        let mut totals = std::mem::take(&mut self.totals);
-        totals.clear();
-        totals.resize(feasible.len(), 0);
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.clear();
+        sums.resize(feasible.len(), 0);
         // As kube-scheduler: with one feasible node there is nothing to compare and no score.
         let scales = if feasible.len() > 1 { verdicts.scales(profile, feasible) } else { Vec::new() };
-        scales.iter().for_each(|scale| verdicts.add_scores(scale, feasible, &mut totals));
+        scales.iter().for_each(|scale| verdicts.add_scores(scale, feasible, &mut sums));
         let surveyed = if feasible.len() > 1 { surveyed_scores(state, pod, profile, feasible) } else { Vec::new() };
         for (_, weight, scores) in &surveyed {
-            totals.iter_mut().zip(scores).for_each(|(total, score)| *total += weight * score);
+            sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);
         }
         let weights = scales.iter().map(|scale| scale.weight).chain(surveyed.iter().map(|(_, weight, _)| *weight));
         let mut range = 100.0 * weights.sum::<i64>() as f64;
@@ -229,25 +225,26 @@ impl Decider {
         let enhanced_counts = weight > 0.0 && feasible.len() > 1;
         let told_apart = enhanced_counts && scorer.knows_anything();
         let constant = if enhanced_counts { weight * scorer.total(&EnhancedRow::default()) } else { 0.0 };
-        let mut scored: Vec<Scored> = totals
-            .iter()
-            .zip(feasible)
-            .enumerate()
-            .map(|(at, (&total, &id))| {
-                let enhanced = if told_apart { weight * scorer.total(&self.enhanced_row(id)) } else { constant };
-                Scored { id, at, total: total as f64 + enhanced, model_part: 0.0, prediction: None }
-            })
-            .collect();
-        self.totals = totals;
+        let mut totals = std::mem::take(&mut self.totals);
+        totals.clear();
+        totals.extend(sums.iter().zip(feasible).map(|(&sum, &id)| {
+            sum as f64 + if told_apart { weight * scorer.total(&self.enhanced_row(id)) } else { constant }
+        }));
+        self.sums = sums;
         if enhanced_counts {
             range += weight * 100.0;
         }
-        let model = ask_model(state, pod, profile, predictor, cycle, range, &mut scored);
-        Scores { scored, scales, surveyed, scorer, range, model }
+        let mut moved = Vec::new();
+        let limits = (profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range, profile.model_candidates);
+        let model = ask_model(state, pod, predictor, cycle, limits, feasible, &totals, &mut moved);
+        for (at, part, _) in &moved {
+            totals[*at] += part;
+        }
+        Scores { totals, moved, scales, surveyed, scorer, range, model }
     }
 
     fn choose<'a>(
-        &self,
+        &mut self,
         judgement: &Judgement<'a>,
         state: &'a ClusterState,
         pod: &Pod,
@@ -255,61 +252,36 @@ impl Decider {
         feasible: &[NodeId],
         scores: Scores,
     ) -> Decision {
-        let Scores { scored, scales, surveyed, scorer, range, model } = scores;
-        // Among equals the one with the largest number made from seed and name: every one is as likely, and the order
-        // of rows does not matter.
-        let lot = |scored: &Scored| mix(cycle.seed ^ state.row(scored.id).name_hash);
-        let mut best: Option<(&Scored, u64)> = None;
-        let mut second: Option<(&Scored, u64)> = None;
-        let mut equals = 0;
-        for candidate in &scored {
-            let order = best.map_or(std::cmp::Ordering::Greater, |(known, _)| candidate.total.total_cmp(&known.total));
-            let beats_second = second.is_none_or(|(known, _)| candidate.total.total_cmp(&known.total).is_ge());
-            if order.is_lt() && !beats_second {
-                continue;
-            }
-            let own = lot(candidate);
-            let wins = |other: Option<(&Scored, u64)>| {
-                other.is_none_or(|(known, lot)| candidate.total.total_cmp(&known.total).then(own.cmp(&lot)).is_gt())
-            };
-            equals = if order.is_gt() { 1 } else { equals + usize::from(order.is_eq()) };
-            if wins(best) {
-                second = best;
-                best = Some((candidate, own));
-            } else if wins(second) {
-                second = Some((candidate, own));
-            }
-        }
-        let Some((best, _)) = best else {
+        let Scores { totals, moved, scales, surveyed, scorer, range, model } = scores;
+        let Some(Choice { best, second, equals }) = choose_among(state, cycle.seed, feasible, &totals) else {
             return unschedulable(judgement, state, pod, cycle);
         };
-        let plugin_parts = |scored: &Scored| {
-            let mut parts = judgement.verdicts.parts(&scales, scored.id);
-            parts.extend(
-                surveyed.iter().filter_map(|(plugin, weight, all)| Some((*plugin, weight * all.get(scored.at)?))),
-            );
+        let plugin_parts = |at: usize| {
+            let mut parts = judgement.verdicts.parts(&scales, feasible[at]);
+            parts.extend(surveyed.iter().filter_map(|(plugin, weight, all)| Some((*plugin, weight * all.get(at)?))));
             parts.sort_by_key(|(plugin, _)| *plugin);
             parts
         };
-        let report = |scored: &Scored| NodeReport {
-            node: state.view(scored.id).name().clone(),
+        let by_model = |at: usize| moved.binary_search_by_key(&at, |(at, ..)| *at).ok().map(|found| moved[found]);
+        let report = |at: usize| NodeReport {
+            node: state.view(feasible[at]).name().clone(),
             rejection: None,
-            plugins: plugin_parts(scored),
-            enhanced: Some(scorer.score(&self.enhanced_row(scored.id))),
-            prediction: scored.prediction,
-            model_part: scored.model_part,
-            total: scored.total,
+            plugins: plugin_parts(at),
+            enhanced: Some(scorer.score(&self.enhanced_row(feasible[at]))),
+            prediction: by_model(at).map(|(_, _, prediction)| prediction),
+            model_part: by_model(at).map_or(0.0, |(_, part, _)| part),
+            total: totals[at],
         };
         let chosen = report(best);
-        let runner_up = second.map(|(second, _)| report(second));
+        let runner_up = second.map(report);
         let margin = runner_up.as_ref().map(|second| chosen.total - second.total);
-        let coverage = match best.prediction {
+        let coverage = match chosen.prediction {
             Some(prediction) => prediction.confidence,
             None => chosen.enhanced.map_or(0.0, |enhanced| enhanced.coverage),
         };
         let mut nodes = Vec::new();
         if cycle.detail == Detail::Full {
-            nodes.extend(scored.iter().map(report));
+            nodes.extend((0..feasible.len()).map(report));
             nodes.extend(rejections(judgement, state, &pod.spec));
             nodes.sort_by(|a, b| a.node.cmp(&b.node));
         }
@@ -317,6 +289,7 @@ impl Decider {
             Ok(model_id) => (Algorithm::MlPrediction, None, model_id),
             Err(fallback) => (Algorithm::EnhancedScoring, Some(fallback), None),
         };
+        self.totals = totals;
         let name = chosen.node.clone();
         let reason = chosen_sentence(&chosen, runner_up.as_ref(), feasible.len(), state.node_count(), equals);
         Decision {
@@ -338,29 +311,74 @@ impl Decider {
     }
 }
 
-/// Lets the model move the scores of the best candidates by at most twice its weight either way; the model's id.
+/// The best and the second best candidate, by place.
+struct Choice {
+    best: usize,
+    second: Option<usize>,
+    /// Candidates as good as the best, itself included.
+    equals: usize,
+}
+
+/// Chooses the highest total. Among equals it is the one with the largest number made from seed and name: every one is
+/// as likely, and the order of rows does not matter.
+fn choose_among(state: &ClusterState, seed: u64, feasible: &[NodeId], totals: &[f64]) -> Option<Choice> {
+    let highest = totals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lot = |at: usize| mix(seed ^ state.name_hash(feasible[at]));
+    // The best, and the best but for the best: among equals they are drawn together.
+    let mut best: Option<(usize, u64)> = None;
+    let mut second: Option<(usize, u64)> = None;
+    let mut equals = 0;
+    let mut next = f64::NEG_INFINITY;
+    for (at, total) in totals.iter().enumerate() {
+        if *total < highest {
+            next = next.max(*total);
+            continue;
+        }
+        equals += 1;
+        let own = (at, lot(at));
+        if best.is_none_or(|best| own.1 > best.1) {
+            second = best;
+            best = Some(own);
+        } else if second.is_none_or(|second| own.1 > second.1) {
+            second = Some(own);
+        }
+    }
+    if second.is_none() {
+        let runners_up = totals.iter().enumerate().filter(|(_, total)| **total == next);
+        second = runners_up.map(|(at, _)| (at, lot(at))).max_by_key(|(_, lot)| *lot);
+    }
+    best.map(|(best, _)| Choice { best, second: second.map(|(second, _)| second), equals })
+}
+
+/// Asks the model about the best candidates, at most as many as the second of `limits`, and says in `moved` what its
+/// answer moves their scores by: at most twice the first of `limits` either way. The model's id.
+#[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
 fn ask_model(
     state: &ClusterState,
     pod: &Pod,
-    profile: &Profile,
     predictor: &dyn Predictor,
     cycle: Cycle,
-    range: f64,
-    scored: &mut [Scored],
+    (weight, most): (f64, usize),
+    feasible: &[NodeId],
+    totals: &[f64],
+    moved: &mut Vec<Moved>,
 ) -> Result<Option<Arc<str>>, Fallback> {
-    let weight = profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range;
     predictor.available(cycle.now)?;
-    if scored.len() < 2 {
+    if feasible.len() < 2 {
         return Err(Fallback::NothingToCompare);
     }
-    if weight <= 0.0 || profile.model_candidates < 2 {
+    if weight <= 0.0 || most < 2 {
         return Err(Fallback::Disabled);
     }
-    let mut order: Vec<usize> = (0..scored.len()).collect();
-    let lot = |index: usize| mix(cycle.seed ^ state.row(scored[index].id).name_hash);
-    order.sort_by(|&a, &b| scored[b].total.total_cmp(&scored[a].total).then_with(|| lot(b).cmp(&lot(a))));
-    order.truncate(profile.model_candidates);
-    let candidates: Vec<NodeView<'_>> = order.iter().map(|&index| state.view(scored[index].id)).collect();
+    let mut order: Vec<usize> = (0..feasible.len()).collect();
+    let lot = |at: usize| mix(cycle.seed ^ state.name_hash(feasible[at]));
+    let by_rank = |a: &usize, b: &usize| totals[*b].total_cmp(&totals[*a]).then_with(|| lot(*b).cmp(&lot(*a)));
+    if most < order.len() {
+        order.select_nth_unstable_by(most, by_rank);
+        order.truncate(most);
+    }
+    order.sort_by(by_rank);
+    let candidates: Vec<NodeView<'_>> = order.iter().map(|&at| state.view(feasible[at])).collect();
     let request = PredictRequest { pod, cluster: state.summary(), candidates: &candidates, now: cycle.now };
     let mut predictions = Vec::with_capacity(candidates.len());
     predictor.predict(&request, &mut predictions)?;
@@ -371,13 +389,11 @@ fn ask_model(
     let mut by_risk: Vec<f64> = predictions.iter().map(|prediction| prediction.p_bad).collect();
     by_risk.sort_by(f64::total_cmp);
     let median = logit(by_risk[by_risk.len() / 2]);
-    for (&index, prediction) in order.iter().zip(&predictions) {
+    moved.extend(order.into_iter().zip(predictions).map(|(at, prediction)| {
         let better = (median - logit(prediction.p_bad)).clamp(-2.0, 2.0);
-        let part = weight * prediction.confidence.clamp(0.0, 1.0) * better;
-        scored[index].model_part = part;
-        scored[index].prediction = Some(*prediction);
-        scored[index].total += part;
-    }
+        (at, weight * prediction.confidence.clamp(0.0, 1.0) * better, prediction)
+    }));
+    moved.sort_unstable_by_key(|(at, ..)| *at);
     Ok(predictor.model_id())
 }
 

@@ -51,6 +51,8 @@ pub struct ClusterState {
     used: Vec<NodeUse>,
     /// The row's version; 0 for a free row.
     versions: Vec<u64>,
+    /// A number made from the node's name alone, by which equally good nodes are told apart.
+    name_hashes: Vec<u64>,
     free: Vec<NodeId>,
     by_name: HashMap<NodeName, NodeId>,
     pods: HashMap<PodUid, PlacedPod>,
@@ -97,6 +99,7 @@ impl ClusterState {
                     self.rows.push(NodeRow::default());
                     self.used.push(NodeUse::default());
                     self.versions.push(0);
+                    self.name_hashes.push(0);
                     NodeId::of_index(self.rows.len() - 1)
                 });
                 self.by_name.insert(node.name.clone(), id);
@@ -108,6 +111,7 @@ impl ClusterState {
                 let allocatable = row.node.allocatable.clone();
                 row.set_allocatable(&allocatable);
                 let name = row.node.name.clone();
+                self.name_hashes[id.index()] = name_hash(&name);
                 self.rows[id.index()] = row;
                 self.used[id.index()] = used;
                 self.images.set_nodes(self.by_name.len());
@@ -261,6 +265,10 @@ impl ClusterState {
 
     pub(crate) fn used(&self, id: NodeId) -> &NodeUse {
         &self.used[id.index()]
+    }
+
+    pub(crate) fn name_hash(&self, id: NodeId) -> u64 {
+        self.name_hashes[id.index()]
     }
 
     /// The version of each row by its number; 0 for a row without a node.

@@ -108,8 +108,6 @@ pub(crate) struct ScalarUse {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeRow {
     pub(crate) node: Arc<Node>,
-    /// A number made from the name alone, by which equally good nodes are told apart.
-    pub(crate) name_hash: u64,
     pub(crate) class: ClassId,
     pub(crate) images: Vec<ImageId>,
     /// By name.
@@ -122,7 +120,7 @@ pub(crate) struct NodeRow {
 
 impl NodeRow {
     pub(crate) fn new(node: Node, class: ClassId, images: Vec<ImageId>) -> NodeRow {
-        NodeRow { name_hash: hash(&node.name), node: Arc::new(node), class, images, ..NodeRow::default() }
+        NodeRow { node: Arc::new(node), class, images, ..NodeRow::default() }
     }
 
     pub(crate) fn set_allocatable(&mut self, allocatable: &Resources) {
