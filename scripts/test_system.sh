@@ -14,7 +14,7 @@ call() {
   local name=$1 expected=$2 url=$3 fields=${4:-}
   shift $(($# < 4 ? $# : 4))
   local status missing=""
-  status=$(curl -sS -m 10 -o "$body" -w '%{http_code}' "$@" "$url" 2>>"$body") || status=000
+  status=$(curl -sS -m 10 -o "$body" -w '%{http_code}' "$@" "$url" 2>>"$body") || status=${status:-000}
   for field in $fields; do grep -q "\"$field\"" "$body" || missing="$missing $field"; done
   if [[ ",$expected," == *",$status,"* && -z $missing ]]; then
     passed=$((passed + 1))
