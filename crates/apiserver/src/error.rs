@@ -30,6 +30,11 @@ impl FieldError {
         Self::new("FieldValueInvalid", field, with_detail(&format!("Invalid value: {}", shown(value)), detail))
     }
 
+    /// The same for a value that is shown as `text`, whose members have an order of their own.
+    pub fn invalid_text(field: impl Into<String>, text: &str, detail: &str) -> Self {
+        Self::new("FieldValueInvalid", field, with_detail(&format!("Invalid value: {text}"), detail))
+    }
+
     /// A value that breaks a rule and is not shown.
     pub fn invalid_unshown(field: impl Into<String>, detail: &str) -> Self {
         Self::new("FieldValueInvalid", field, with_detail("Invalid value", detail))
@@ -54,6 +59,11 @@ impl FieldError {
     /// A value that occurs twice.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
         Self::new("FieldValueDuplicate", field, format!("Duplicate value: {}", shown(value)))
+    }
+
+    /// A value that occurs twice and is shown as `text`, whose members have an order of their own.
+    pub fn duplicate_text(field: impl Into<String>, text: &str) -> Self {
+        Self::new("FieldValueDuplicate", field, format!("Duplicate value: {text}"))
     }
 
     /// A value that may not be given here.

@@ -96,8 +96,8 @@ pub(crate) fn validate_update(subresource: &str, node: &Value, old: &Value, erro
     for (i, address) in addresses.iter().enumerate() {
         let of = |a: &Value| (text(a, "type").to_owned(), text(a, "address").to_owned());
         if addresses.iter().take(i).any(|a| of(a) == of(address)) {
-            let shown = serde_json::json!({ "Type": get(address, "type"), "Address": get(address, "address") });
-            errors.duplicate(&list.index(i), shown);
+            let shown = format!("{{\"Type\":{},\"Address\":{}}}", get(address, "type"), get(address, "address"));
+            errors.duplicate_text(&list.index(i), &shown);
         }
     }
     let (spec, old_spec) = (get(node, "spec"), get(old, "spec"));

@@ -89,6 +89,11 @@ impl Errors {
         }
     }
 
+    /// A value, shown as `text`, breaks a rule.
+    pub(crate) fn invalid_text(&mut self, at: &Path<'_>, text: &str, detail: &str) {
+        self.0.push(FieldError::invalid_text(at.to_string(), text, detail));
+    }
+
     /// A rule is broken and the value is not shown.
     pub(crate) fn invalid_unshown(&mut self, at: &Path<'_>, detail: &str) {
         self.0.push(FieldError::invalid_unshown(at.to_string(), detail));
@@ -102,6 +107,11 @@ impl Errors {
     /// A value occurs twice.
     pub(crate) fn duplicate(&mut self, at: &Path<'_>, value: impl Into<Value>) {
         self.0.push(FieldError::duplicate(at.to_string(), &value.into()));
+    }
+
+    /// A value, shown as `text`, occurs twice.
+    pub(crate) fn duplicate_text(&mut self, at: &Path<'_>, text: &str) {
+        self.0.push(FieldError::duplicate_text(at.to_string(), text));
     }
 
     /// A value may not be given here.

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::resources::{is_huge_page, is_pod_level, sum_of_containers};
 use super::value::{
-    default_int, default_text, default_to, entries, entry, flag, get, get_mut, has, int, items, items_mut, object, set,
-    text,
+    count, default_int, default_text, default_to, entries, entry, flag, get, get_mut, has, int, items, items_mut,
+    object, remove, set, text,
 };
 
 /// A pod: the defaults of its spec, and those that only pods have.
@@ -62,6 +62,7 @@ fn host_network_ports(spec: &mut Value) {
 }
 
 fn pod_spec(spec: &mut Value) {
+    drop_disabled(spec);
     default_text(spec, "dnsPolicy", "ClusterFirst");
     default_text(spec, "restartPolicy", "Always");
     if !has(spec, "securityContext") {
@@ -75,6 +76,23 @@ fn pod_spec(spec: &mut Value) {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in items_mut(spec, list) {
             self::container(container);
+        }
+    }
+}
+
+/// Members of features that are off are dropped.
+fn drop_disabled(spec: &mut Value) {
+    remove(spec, "schedulingGroup");
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in items_mut(spec, list) {
+            if let Some(lifecycle) = get_mut(container, "lifecycle")
+                && has(lifecycle, "stopSignal")
+            {
+                remove(lifecycle, "stopSignal");
+                if count(container, "lifecycle") == 0 {
+                    remove(container, "lifecycle");
+                }
+            }
         }
     }
 }
@@ -227,7 +245,7 @@ fn pod_level(spec: &mut Value) {
         return;
     }
     let own = get(spec, "resources");
-    let (has_limits, has_requests) = (super::value::count(own, "limits") > 0, super::value::count(own, "requests") > 0);
+    let (has_limits, has_requests) = (count(own, "limits") > 0, count(own, "requests") > 0);
     if !has_limits && !has_requests {
         return;
     }

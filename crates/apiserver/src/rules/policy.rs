@@ -1,6 +1,6 @@
 //! Disruption budgets, priority classes, leases, quotas and limit ranges: what they are filled in with and must be.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::metadata::{self, label_selector};
 use super::names;
@@ -8,7 +8,7 @@ use super::path::{Errors, Path};
 use super::pod_validation::preemption_policy;
 use super::resources::{amount, quantity};
 use super::value::{
-    at, default_text, entries, entry, flag, get, get_mut, has, int, items, items_mut, object, opt_text, text,
+    at, default_text, entries, entry, flag, get, get_mut, has, int, items, items_mut, object, opt_text, remove, text,
 };
 use super::workloads::{at_most_100_percent, int_or_percent};
 
@@ -22,13 +22,14 @@ pub(crate) fn validate_budget(budget: &Value, errors: &mut Errors) {
     let path = Path::new("spec");
     let keys = ["minAvailable", "maxUnavailable"];
     if keys.iter().all(|key| has(spec, key)) {
-        let shown = json!({
-            "MinAvailable": get(spec, "minAvailable"),
-            "Selector": get(spec, "selector"),
-            "MaxUnavailable": get(spec, "maxUnavailable"),
-            "UnhealthyPodEvictionPolicy": get(spec, "unhealthyPodEvictionPolicy"),
-        });
-        errors.invalid(&path, shown, "minAvailable and maxUnavailable cannot be both set");
+        let shown = format!(
+            "{{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\"UnhealthyPodEvictionPolicy\":{}}}",
+            get(spec, "minAvailable"),
+            get(spec, "selector"),
+            get(spec, "maxUnavailable"),
+            get(spec, "unhealthyPodEvictionPolicy"),
+        );
+        errors.invalid_text(&path, &shown, "minAvailable and maxUnavailable cannot be both set");
     }
     for key in keys {
         let value = get(spec, key);
@@ -140,6 +141,14 @@ pub(crate) fn validate_priority_class_update(_subresource: &str, class: &Value, 
     }
     let key = "preemptionPolicy";
     errors.immutable(&Path::new(key), get(class, key), get(old, key));
+}
+
+/// Leases that several candidates coordinate are not served: what is only for them is dropped.
+pub(crate) fn prepare_lease(lease: &mut Value) {
+    if let Some(spec) = get_mut(lease, "spec") {
+        remove(spec, "strategy");
+        remove(spec, "preferredHolder");
+    }
 }
 
 /// What is wrong with a lease.

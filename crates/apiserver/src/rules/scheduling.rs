@@ -282,8 +282,14 @@ pub(crate) fn taints(taints: &[Value], path: &Path<'_>, errors: &mut Errors) {
             errors.not_supported(&path.child("effect"), effect, &EFFECTS);
         }
         if taints.iter().take(i).any(|t| text(t, "key") == key && text(t, "effect") == effect) {
-            let shown = json!({ "Key": key, "Value": value, "Effect": effect, "TimeAdded": get(taint, "timeAdded") });
-            errors.duplicate(&path, shown);
+            let shown = format!(
+                "{{\"Key\":{},\"Value\":{},\"Effect\":{},\"TimeAdded\":{}}}",
+                json!(key),
+                json!(value),
+                json!(effect),
+                get(taint, "timeAdded")
+            );
+            errors.duplicate_text(&path, &shown);
             errors.detail("taints must be unique by key and effect pair");
         }
     }

@@ -538,15 +538,12 @@ fn ports_apart(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
     for (i, port) in ports.iter().enumerate() {
         if ports.iter().take(i).any(|p| alike(port, p, |p| int(p, "port").unwrap_or(0))) {
-            let shown = json!({
-                "Name": "",
-                "Protocol": get(port, "protocol"),
-                "AppProtocol": null,
-                "Port": get(port, "port"),
-                "TargetPort": 0,
-                "NodePort": 0,
-            });
-            errors.duplicate(&list.index(i), shown);
+            let shown = format!(
+                "{{\"Name\":\"\",\"Protocol\":{},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                get(port, "protocol"),
+                get(port, "port"),
+            );
+            errors.duplicate_text(&list.index(i), &shown);
         }
     }
 }

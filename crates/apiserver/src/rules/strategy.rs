@@ -303,8 +303,13 @@ const PRIORITY_CLASS: Strategy = Strategy {
     ..NAMED
 };
 
-const LEASE: Strategy =
-    Strategy { validate_create: policy::validate_lease, validate_update: policy::validate_lease_update, ..NAMED };
+const LEASE: Strategy = Strategy {
+    prepare_create: policy::prepare_lease,
+    prepare_update: |_, lease, _| policy::prepare_lease(lease),
+    validate_create: policy::validate_lease,
+    validate_update: policy::validate_lease_update,
+    ..NAMED
+};
 
 /// Cluster-wide kinds with ordinary names.
 const SUBDOMAIN_NAMED: Strategy =
