@@ -129,6 +129,14 @@ impl EnhancedRow {
     }
 }
 
+impl EnhancedRow {
+    /// Whether any part is known.
+    #[must_use]
+    pub fn knows_anything(&self) -> bool {
+        self.known != 0
+    }
+}
+
 /// Scores the candidates of one decision: first every candidate is [seen](EnhancedScorer::see), then
 /// [scored](EnhancedScorer::score).
 #[derive(Debug, Clone)]

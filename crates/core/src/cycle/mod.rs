@@ -72,6 +72,8 @@ struct EnhancedColumn {
     config: EnhancedConfig,
     observed: u64,
     rows: Vec<EnhancedRow>,
+    /// Whether anything is known of any node.
+    any_known: bool,
 }
 
 /// What a model said of a candidate, by its place among them, and what that moved the score by.
@@ -187,7 +189,8 @@ impl Decider {
             let node = state.view(id);
             rows[id.index()] = EnhancedRow::new(config, node.signals(), node.node().taints.len());
         }
-        self.enhanced = Some(EnhancedColumn { config: config.clone(), observed: state.observed(), rows });
+        let any_known = rows.iter().any(EnhancedRow::knows_anything);
+        self.enhanced = Some(EnhancedColumn { config: config.clone(), observed: state.observed(), rows, any_known });
     }
 
     fn enhanced_row(&self, id: NodeId) -> EnhancedRow {
@@ -207,7 +210,9 @@ impl Decider {
     ) -> Scores {
         self.refresh_enhanced(state, &profile.enhanced);
         let mut scorer = EnhancedScorer::new(&profile.enhanced);
-        feasible.iter().for_each(|id| scorer.see(&self.enhanced_row(*id)));
+        if let Some(column) = self.enhanced.as_ref().filter(|column| column.any_known) {
+            feasible.iter().for_each(|id| scorer.see(&column.rows[id.index()]));
+        }
         scorer.close();
         let mut sums = std::mem::take(&mut self.sums);
         sums.clear();

@@ -188,8 +188,15 @@ impl Verdicts {
     /// Adds the weighted scores of a plugin to `totals`, which are those of `candidates`.
     pub(super) fn add_scores(&self, scale: &Scale, candidates: &[NodeId], totals: &mut [i64]) {
         let raw = &self.columns[scale.at].raw;
-        for (total, id) in totals.iter_mut().zip(candidates) {
-            *total += scale.weight * scale.normalizer.apply(raw[id.index()]);
+        match scale.normalizer {
+            Normalizer::Constant(score) => totals.iter_mut().for_each(|total| *total += scale.weight * score),
+            Normalizer::Identity => {
+                totals.iter_mut().zip(candidates).for_each(|(total, id)| *total += scale.weight * raw[id.index()]);
+            }
+            other => {
+                let score = |raw| scale.weight * other.apply(raw);
+                totals.iter_mut().zip(candidates).for_each(|(total, id)| *total += score(raw[id.index()]));
+            }
         }
     }
 
