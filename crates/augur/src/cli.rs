@@ -13,7 +13,7 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Plain)]
     pub log_format: LogFormat,
     /// Which log lines are written, as in `info` or `augur=debug,warn`.
-    #[arg(long, global = true, env = "AUGUR_LOG", default_value = "warn")]
+    #[arg(long, global = true, env = "AUGUR_LOG", default_value = "warn,kube_client=off")]
     pub log: String,
     /// What to do.
     #[command(subcommand)]

@@ -9,6 +9,7 @@ use augur_api::dto::Thresholds;
 use augur_api::{
     Access, Check, CheckStatus, ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router,
 };
+use augur_apiserver::{Identity, serve, serve_tls};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::{History, HistoryOptions};
@@ -101,22 +102,25 @@ impl System {
         };
         let (stop, _) = watch::channel(false);
         let mut system = System { engine, history, servers: JoinSet::new(), stop };
-        system.serve(options.scheduler, scheduler_router(services.clone()));
+        system.serve(options.scheduler, scheduler_router(services.clone()), None);
         if let Some(listener) = options.learner {
-            system.serve(listener, learner_router(services));
+            system.serve(listener, learner_router(services), None);
         }
         Ok(system)
     }
 
-    /// Serves a router until the system stops.
-    pub fn serve(&mut self, listener: TcpListener, router: Router) {
+    /// Serves a router until the system stops, over TLS when there is an identity.
+    pub fn serve(&mut self, listener: TcpListener, router: Router, identity: Option<Identity>) {
         let mut stopped = self.stop.subscribe();
         self.servers.spawn(async move {
             let stopped = async move {
                 // The sender is dropped only after the servers have ended.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            augur_apiserver::serve(listener, router, stopped).await
+            match identity {
+                Some(identity) => serve_tls(listener, router, &identity, stopped).await,
+                None => serve(listener, router, stopped).await,
+            }
         });
     }
 

@@ -31,7 +31,9 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
     if args.api.tls {
         let host = args.host.to_string();
         let identity = Identity::self_signed(&["localhost", "127.0.0.1", &host])?;
-        return serve_tls(listener, server.router(), &identity, stop).await.context("serving the Kubernetes API over TLS");
+        return serve_tls(listener, server.router(), &identity, stop)
+            .await
+            .context("serving the Kubernetes API over TLS");
     }
     serve(listener, server.router(), stop).await.context("serving the Kubernetes API")
 }

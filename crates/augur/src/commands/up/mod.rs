@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use augur_apiserver::controllers::{self, ControllerOptions};
-use augur_apiserver::{ApiServer, ApiServerOptions};
+use augur_apiserver::{ApiServer, ApiServerOptions, Identity};
 use augur_clock::Clock;
 use augur_sandbox::{Sandbox, SandboxHandle, SandboxOptions, Scenario};
 
@@ -29,6 +29,9 @@ const SCHEDULER_NAMES: [&str; 2] = ["default-scheduler", "augur"];
 /// When a file, a port or the data directory cannot be used; the message names it and the flag.
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
+    if args.trace.is_some() && args.api.tls {
+        anyhow::bail!("--trace feeds its pods over plain HTTP; leave out --tls");
+    }
     let feed = args.trace.is_some().then(|| trace::read(&args)).transpose()?;
     let scenario = match &feed {
         Some(trace) => trace.scenario(),
@@ -59,10 +62,17 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         ..ApiServerOptions::default()
     })
     .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
+    let identity = match args.api.tls {
+        true => {
+            let host = reachable(addresses[0]).ip().to_string();
+            Some(Identity::self_signed(&["localhost", &host])?)
+        }
+        false => None,
+    };
     let access = Access {
-        server: format!("http://{}", reachable(addresses[0])),
+        server: format!("{}://{}", if args.api.tls { "https" } else { "http" }, reachable(addresses[0])),
         token: args.api.token.clone(),
-        certificate: None,
+        certificate: identity.as_ref().map(|identity| identity.certificate_pem().to_owned()),
     };
     let kubeconfig = kubeconfig::write(&args.data_dir, &access)?;
     let description = scenario.description.clone();
@@ -86,13 +96,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         learner: Some(learner),
         token: None,
     })?;
-    system.serve(api, server.router());
+    system.serve(api, server.router(), identity);
 
     let screen = Screen {
         nodes,
+        server: &access.server,
         description: &description,
         speed,
-        addresses: addresses.map(reachable),
+        addresses: [addresses[1], addresses[2]].map(reachable),
         kubeconfig: &kubeconfig,
     };
     if !args.quiet {

@@ -24,8 +24,10 @@ pub struct Screen<'a> {
     pub description: &'a str,
     /// How fast time passes.
     pub speed: f64,
-    /// Kubernetes API, scheduler, learner.
-    pub addresses: [SocketAddr; 3],
+    /// The URL of the Kubernetes API.
+    pub server: &'a str,
+    /// Scheduler, learner.
+    pub addresses: [SocketAddr; 2],
     /// The file for `kubectl`.
     pub kubeconfig: &'a Path,
 }
@@ -36,13 +38,13 @@ impl Screen<'_> {
     /// # Errors
     /// When standard output cannot be written.
     pub fn print(&self) -> std::io::Result<()> {
-        let [api, scheduler, learner] = self.addresses;
+        let [scheduler, learner] = self.addresses;
         let speed =
             if self.speed == 1.0 { String::new() } else { format!(", {} times as fast as real time", self.speed) };
         output::line(&format!(
             "Augur is up: {nodes} nodes{speed}. {description}\n\
              \n\
-             \x20 Kubernetes API   http://{api}\n\
+             \x20 Kubernetes API   {server}\n\
              \x20 Scheduler        http://{scheduler}   (described at /docs)\n\
              \x20 Learner          http://{learner}   (described at /docs)\n\
              \n\
@@ -55,6 +57,7 @@ impl Screen<'_> {
              \n\
              Ctrl-C stops it.",
             nodes = self.nodes,
+            server = self.server,
             description = self.description,
             kubeconfig = self.kubeconfig.display(),
         ))
