@@ -215,7 +215,7 @@ pub(super) fn shaped(call: &Call<'_>, resource: &'static Resource, listed: &List
                 "items": if items.is_empty() { Value::Null } else { Value::Array(items) },
             })
         }
-        _ if call.pretty || respond::is_newer_event(resource) => {
+        _ if call.pretty || call.accepted.yaml || respond::is_newer_event(resource) => {
             let items: Vec<Value> = values()
                 .map(|mut object| {
                     if let Some(members) = object.as_object_mut() {

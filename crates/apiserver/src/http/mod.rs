@@ -12,6 +12,7 @@ mod serve;
 mod tls;
 mod watch;
 mod write;
+mod yaml;
 
 use axum::Router;
 use axum::body::Body;

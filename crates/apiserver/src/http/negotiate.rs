@@ -110,7 +110,8 @@ pub(super) fn accept(header: Option<&str>) -> Result<Accepted, ApiError> {
     })
 }
 
-fn not_acceptable() -> ApiError {
+/// The failure for a representation that cannot be produced.
+pub(super) fn not_acceptable() -> ApiError {
     let message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
                    application/json;stream=watch";
     ApiError::new(406, "NotAcceptable", message).with_details(json!({}))

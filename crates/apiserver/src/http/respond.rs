@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
-use super::Call;
 use super::negotiate::Shape;
+use super::{Call, yaml};
 use crate::error::ApiError;
 use crate::printers::{self, IncludeObject, TableOptions};
 use crate::resource::Resource;
@@ -72,6 +72,9 @@ pub(super) fn content_type(call: &Call<'_>) -> HeaderValue {
 
 /// Serialises a value, indented if that was asked for.
 pub(super) fn serialize(call: &Call<'_>, value: &Value) -> Vec<u8> {
+    if call.accepted.yaml {
+        return yaml::write(value).into_bytes();
+    }
     // A `Value` has only string keys, so it always serialises.
     if call.pretty {
         let mut body = serde_json::to_vec_pretty(value).unwrap_or_default();
@@ -90,7 +93,7 @@ pub(super) fn document(call: &Call<'_>, code: u16, value: &Value) -> Response {
 /// One object, in the shape that was asked for.
 pub(super) fn object(call: &Call<'_>, resource: &Resource, code: u16, answer: Answer, warnings: &[String]) -> Response {
     let newer_event = is_newer_event(resource);
-    let plain = matches!(call.accepted.shape, Shape::Plain) && !call.pretty && !newer_event;
+    let plain = matches!(call.accepted.shape, Shape::Plain) && !call.pretty && !call.accepted.yaml && !newer_event;
     let body: Bytes = if plain {
         answer.into_json()
     } else {

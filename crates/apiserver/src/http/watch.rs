@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::Call;
 use super::list::{page, revision, wait_for};
-use super::negotiate::Shape;
+use super::negotiate::{Shape, not_acceptable};
 use super::path::ResourcePath;
 use super::query::List;
 use super::respond;
@@ -39,6 +39,10 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Answers a watch.
 pub(super) async fn watch(call: &Call<'_>, path: &ResourcePath<'_>, options: &List<'_>) -> Result<Response, ApiError> {
     let resource = path.resource;
+    if call.accepted.yaml {
+        // YAML documents cannot be told apart in a stream.
+        return Err(not_acceptable());
+    }
     let selector = Selector::parse(resource, options.labels, options.fields)?;
     let since = match options.version {
         "" => 0,

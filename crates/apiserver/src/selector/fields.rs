@@ -68,7 +68,7 @@ fn unsupported(resource: &Resource, label: &str) -> String {
         ("batch", "jobs") => format!("field label \"{label}\" not supported for Job"),
         ("apps", "statefulsets") => format!("field label not supported for appsv1.StatefulSet: {label}"),
         ("resource.k8s.io", "resourceslices") => {
-            format!("field label not supported for {}: {label}", resource.kind)
+            format!("field label not supported for {}, Kind={}: {label}", resource.api_version(), resource.kind)
         }
         _ => format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
     }

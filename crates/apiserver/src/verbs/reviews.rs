@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, WriteOptions, Written, meta_text};
+use super::create::match_namespace;
+use super::{Answer, Target, WriteOptions, Written};
 use crate::error::{ApiError, FieldError};
 use crate::managed::{self, Writer};
 use crate::resource::Resource;
@@ -15,17 +16,23 @@ impl ApiServer {
     /// Answers a review of `authorization.k8s.io` or `authentication.k8s.io`.
     pub(crate) fn review(
         &self,
-        resource: &Resource,
+        resource: &'static Resource,
         namespace: &str,
         review: Value,
         options: &WriteOptions<'_>,
     ) -> Result<Written, ApiError> {
         let mut answer = review;
+        if resource.namespaced {
+            match_namespace(Target::new(resource, namespace, ""), &mut answer)?;
+        }
         let api_version = resource.api_version();
         let by = Writer { manager: options.manager, api_version: &api_version, subresource: "", now: self.now() };
         managed::track_update(Self::type_of(resource)?, None, &mut answer, &by);
         match resource.plural {
             "selfsubjectrulesreviews" => {
+                if answer.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default().is_empty() {
+                    return Err(ApiError::bad_request("no namespace on request"));
+                }
                 answer["spec"] = json!({});
                 answer["metadata"] = json!({});
                 answer["status"] = rules();
@@ -83,12 +90,16 @@ fn check_access(resource: &Resource, namespace: &str, review: &Value) -> Result<
         let detail = "at least one of user or group must be specified";
         errors.push(FieldError::invalid("spec.user", &json!(""), detail));
     }
-    if resource.namespaced && meta_text(review, "namespace") != namespace {
-        errors.push(FieldError::invalid(
-            "metadata.namespace",
-            &json!(meta_text(review, "namespace")),
-            "must be the namespace of the request",
-        ));
+    if resource.namespaced {
+        let asked = spec.pointer("/resourceAttributes/namespace").and_then(Value::as_str).unwrap_or_default();
+        if has("resourceAttributes") && asked != namespace {
+            let detail = "must match metadata.namespace";
+            errors.push(FieldError::invalid("spec.resourceAttributes.namespace", &json!(asked), detail));
+        }
+        if has("nonResourceAttributes") {
+            let detail = "disallowed on this kind of request";
+            errors.push(FieldError::invalid("spec.nonResourceAttributes", &spec["nonResourceAttributes"], detail));
+        }
     }
     if errors.is_empty() {
         return Ok(());

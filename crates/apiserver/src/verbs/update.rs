@@ -48,6 +48,7 @@ impl ApiServer {
             && resource.allows_create_on_update()
             && self.store().get(resource, &target.key()).is_none()
         {
+            remove_meta(&mut object, "resourceVersion");
             return self.create(Target { subresource: "", ..target }, object, options);
         }
         self.write(target, options, Origin::Update, |_| Ok(object.clone()))
