@@ -47,6 +47,7 @@ impl Engine {
             "nodes" => self.node_changed(change),
             "namespaces" => self.add(Task::Namespace, resource, change),
             "leases.coordination.k8s.io" => self.lease_changed(change),
+            "serviceaccounts" => self.account_changed(change),
             _ => {}
         }
         if let Some(task) = task_of(resource) {
@@ -208,6 +209,16 @@ impl Engine {
                 }
                 self.queue.add((Task::Node, Place::of("nodes", new)));
             }
+        }
+    }
+
+    /// The account that every namespace has comes back when it is deleted.
+    fn account_changed(&mut self, change: &Change) {
+        if let Change { old: Some(old), new: None } = change
+            && *old.meta().name == *"default"
+        {
+            let name = Arc::clone(&old.meta().namespace);
+            self.queue.add((Task::Namespace, Place { resource: "namespaces", namespace: "".into(), name }));
         }
     }
 

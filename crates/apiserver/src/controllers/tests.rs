@@ -14,6 +14,7 @@ use crate::{ApiServer, ApiServerOptions, DeleteOptions, Propagation};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Cluster {
+    server: ApiServer,
     client: LocalClient,
     clock: Clock,
     controllers: ControllersHandle,
@@ -39,7 +40,7 @@ impl Cluster {
         let since = client.list("pods", "", "", "").unwrap().resource_version;
         let kubelet = tokio::spawn(kubelet(server.local("kubelet"), since));
         let controllers = spawn(&server, clock.clone(), options);
-        Cluster { client, clock, controllers, kubelet }
+        Cluster { server, client, clock, controllers, kubelet }
     }
 
     async fn stop(self) {
@@ -418,5 +419,38 @@ async fn a_namespace_goes_with_all_that_is_in_it() {
     for resource in ["pods", "deployments.apps", "replicasets.apps", "configmaps", "serviceaccounts", "events"] {
         assert!(cluster.client.list(resource, "team", "", "").unwrap().items.is_empty(), "{resource}");
     }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn controllers_start_again_where_others_stopped() {
+    let Cluster { server, client, clock, controllers, kubelet } = Cluster::start(&["n1"]);
+    client.create("deployments.apps", "default", deployment(2)).unwrap();
+    controllers.stop().await;
+    // What happens in between is found in the lists, and what is forgotten is not missed.
+    client
+        .create(
+            "configmaps",
+            "default",
+            json!({ "metadata": { "name": "left", "ownerReferences": [
+        { "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone" }] } }),
+        )
+        .unwrap();
+    server.forget_history();
+    let options = ControllerOptions { node_monitor_grace: None, ..ControllerOptions::default() };
+    let controllers = spawn(&server, clock.clone(), options);
+    let cluster = Cluster { server, client, clock, controllers, kubelet };
+    cluster
+        .until("the end of what has no owner", "configmaps", |l| l.iter().all(|c| c["metadata"]["name"] != "left"))
+        .await;
+    cluster.client.delete("serviceaccounts", "default", "default", &DeleteOptions::default()).unwrap();
+    cluster
+        .until("a new service account", "serviceaccounts", |l| {
+            l.iter().any(|a| a["metadata"]["namespace"] == "default")
+        })
+        .await;
+    cluster.server.forget_history();
+    cluster.patch("deployments.apps", "web", &json!({ "spec": { "replicas": 3 } }));
+    cluster.until("three pods", "replicasets.apps", |sets| sets.iter().any(|s| s["status"]["replicas"] == 3)).await;
     cluster.stop().await;
 }
