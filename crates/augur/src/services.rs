@@ -17,7 +17,7 @@ use augur_kube::{convert, wire};
 use augur_learn::PodFacts;
 use futures::FutureExt;
 
-use crate::engine::{DryRun, EngineHandle, NodeSnapshot, QueryError, Recorder};
+use crate::engine::{DryRun, EngineHandle, EngineStatus, NodeSnapshot, QueryError, Recorder, Shared};
 
 /// A silence of the API server beyond this is told: bookmarks come about each minute.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -51,7 +51,18 @@ impl Backend {
             Some(silence) if silence > SILENCE => {
                 Check::new(CheckStatus::Degraded, format!("the API server has been silent for {} s", silence.as_secs()))
             }
-            Some(_) => Check::new(CheckStatus::Healthy, format!("{} nodes, watches in sync", status.nodes)),
+            Some(_) => {
+                let EngineStatus { nodes, placed_pods, binding, bound, .. } = *status;
+                let mut message = format!(
+                    "watches in sync; {nodes} nodes, {placed_pods} pods on them; {bound} bound, {binding} being bound"
+                );
+                for (count, what) in losses(&status, watches) {
+                    if count > 0 {
+                        message.push_str(&format!("; {count} {what}"));
+                    }
+                }
+                Check::new(CheckStatus::Healthy, message)
+            }
         }
     }
 
@@ -158,6 +169,20 @@ async fn existing(engine: &EngineHandle, query: &PodQuery) -> Result<Arc<Pod>, A
         )),
         Err(error) => Err(ApiError::unavailable("kubernetes_unavailable", format!("cannot get the pod: {error}"))),
     }
+}
+
+/// What went wrong since the start without stopping anything.
+fn losses(status: &EngineStatus, watches: &Shared) -> Vec<(u64, String)> {
+    let mut losses = vec![
+        (status.binding_errors, "bindings failed".to_owned()),
+        (status.events_dropped, "events lost".to_owned()),
+        (status.conditions_lost, "conditions not accepted".to_owned()),
+    ];
+    for (kind, stats) in [("pods", &watches.pods), ("nodes", &watches.nodes)] {
+        losses
+            .extend(stats.skipped().into_iter().map(|(reason, count)| (count, format!("{kind} skipped as {reason}"))));
+    }
+    losses
 }
 
 fn not_ready() -> ApiError {

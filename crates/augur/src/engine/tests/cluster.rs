@@ -157,12 +157,12 @@ impl Cluster {
 
     /// Reasons and texts of the events about a pod.
     pub fn events(&self, pod: &str) -> Vec<(String, String)> {
-        let list = self.local.list("events.events.k8s.io", "default", "", "").unwrap();
+        let list = self.local.list("events", "default", "", "").unwrap();
         let events = list.items.iter().map(|item| serde_json::from_slice::<Value>(item).unwrap());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         events
-            .filter(|event| event["regarding"]["name"] == pod)
-            .map(|event| (text(&event["reason"]), text(&event["note"])))
+            .filter(|event| event["involvedObject"]["name"] == pod)
+            .map(|event| (text(&event["reason"]), text(&event["message"])))
             .collect()
     }
 

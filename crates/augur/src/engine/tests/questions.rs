@@ -126,6 +126,7 @@ async fn readings_of_the_metrics_api_reach_nodes_scores_and_features() {
     let health = backend.health();
     assert_eq!((health.metrics_api.status, health.kubernetes.status), (CheckStatus::Healthy, CheckStatus::Healthy));
     assert!(health.ready);
+    assert_eq!(health.kubernetes.message, "watches in sync; 2 nodes, 0 pods on them; 0 bound, 0 being bound");
     engine.shutdown().await;
 }
 
