@@ -208,6 +208,8 @@ pub struct HealthArgs {
 pub enum BenchCommand {
     /// Pods created over HTTP while watchers follow: rate, latency, memory.
     Apiserver(BenchApiserverArgs),
+    /// `POST /predict` over HTTP: latency by number of nodes.
+    Predict(BenchPredictArgs),
 }
 
 /// Arguments of `augur bench apiserver`.
@@ -222,6 +224,17 @@ pub struct BenchApiserverArgs {
     /// Connections that create.
     #[arg(long, default_value_t = 8)]
     pub clients: usize,
+}
+
+/// Arguments of `augur bench predict`.
+#[derive(Debug, Args)]
+pub struct BenchPredictArgs {
+    /// Nodes of the cluster; several sizes are separated by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 5_000])]
+    pub nodes: Vec<usize>,
+    /// Requests for each size, after a tenth as many that are not counted.
+    #[arg(long, default_value_t = 2_000)]
+    pub requests: usize,
 }
 
 /// Arguments of `augur config`.

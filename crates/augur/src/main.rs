@@ -43,6 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,
+            Command::Bench(BenchCommand::Predict(args)) => bench::predict::run(&args).await,
             Command::Config(args) => commands::config::run(&args),
         }
     })

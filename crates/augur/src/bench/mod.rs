@@ -2,5 +2,6 @@
 
 pub mod apiserver;
 pub mod http1;
+pub mod predict;
 pub mod process;
 pub mod sample;

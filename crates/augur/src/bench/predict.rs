@@ -1,0 +1,166 @@
+//! `augur bench predict`: `POST /predict` over HTTP on a kept connection, against clusters of several sizes.
+//!
+//! The whole system runs in this process: API server, nodes with their metrics, engine, history, learner service.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use augur_apiserver::{ApiServer, ApiServerOptions};
+use augur_clock::Clock;
+use augur_sandbox::{Sandbox, SandboxOptions, Scenario};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::http1::Connection;
+use super::sample::{Sample, ms};
+use crate::cli::BenchPredictArgs;
+use crate::config::Config;
+use crate::kubeconfig::{self, Access};
+use crate::output;
+use crate::system::{System, SystemOptions};
+
+/// Pods on each node, so that nodes differ in what is requested and used.
+const PODS_A_NODE: usize = 4;
+/// Longer than any cluster here takes to be known.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the measurement for each size and prints it.
+///
+/// # Errors
+/// When the system cannot be started or a request is refused.
+pub async fn run(args: &BenchPredictArgs) -> anyhow::Result<()> {
+    let mut results = Vec::new();
+    for &nodes in &args.nodes {
+        let folder = Folder::new()?;
+        let (mut sample, bytes) = measure(nodes, args.requests, &folder.0).await?;
+        let [p50, p99, worst] = sample.percentiles([0.5, 0.99, 1.0]);
+        output::line(&format!(
+            "{nodes:>6} nodes   p50 {}   p99 {}   longest {}   answer {} KiB",
+            ms(p50),
+            ms(p99),
+            ms(worst),
+            bytes / 1024
+        ))?;
+        results.push(json!({
+            "nodes": nodes, "requests": args.requests, "p50_us": p50.as_micros() as u64,
+            "p99_us": p99.as_micros() as u64, "max_us": worst.as_micros() as u64, "answer_bytes": bytes,
+        }));
+    }
+    output::line(&json!({ "predict": results }).to_string())?;
+    Ok(())
+}
+
+async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result<(Sample, usize)> {
+    let clock = Clock::real();
+    let server = ApiServer::new(ApiServerOptions::default())
+        .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
+    let mut options = SandboxOptions::new(clock.clone(), "augur");
+    options.heartbeat = None;
+    options.instant = true;
+    let sandbox = Sandbox::start(&server, Scenario::load(&scenario(nodes))?, options)?;
+    let api = TcpListener::bind("127.0.0.1:0").await?;
+    let access = Access { server: format!("http://{}", api.local_addr()?), token: None, certificate: None };
+    let client = augur_kube::from_kubeconfig(&kubeconfig::write(folder, &access)?, Duration::from_secs(30)).await?;
+    let learner = TcpListener::bind("127.0.0.1:0").await?;
+    let address = learner.local_addr()?;
+    let config = Config::default();
+    let mut system = System::start(SystemOptions {
+        client,
+        clock,
+        config: &config,
+        scheduler_names: &["augur".to_owned()],
+        seed: 1,
+        data_dir: folder,
+        scheduler: TcpListener::bind("127.0.0.1:0").await?,
+        learner: Some(learner),
+        token: None,
+    })?;
+    system.serve(api, server.router(), None);
+    let engine = system.engine();
+    until("all nodes are known, with pods on them and metrics", || {
+        let status = engine.status();
+        status.nodes == nodes && status.placed_pods >= nodes * PODS_A_NODE && status.metrics.readings.0 > 0
+    })
+    .await?;
+    let answers = ask(address, requests).await;
+    sandbox.stop();
+    system.stop().await?;
+    answers
+}
+
+/// Two kinds of nodes, and pods that the scheduler places on them first.
+fn scenario(nodes: usize) -> String {
+    let small = nodes / 2;
+    json!({
+        "description": "nodes for a measurement",
+        "zones": ["zone-a", "zone-b", "zone-c"],
+        "nodeClasses": [
+            { "name": "small", "count": small, "cpu": 8, "memory": "32Gi" },
+            { "name": "large", "count": nodes - small, "cpu": 16, "memory": "64Gi", "taints": ["tier=large:PreferNoSchedule"] },
+        ],
+        "workloads": [
+            { "kind": "Pod", "name": "load", "replicas": nodes * PODS_A_NODE, "cpu": "500m", "memory": "1Gi" },
+        ],
+    })
+    .to_string()
+}
+
+/// Asks one request after the other; returns the durations and the size of an answer.
+async fn ask(address: SocketAddr, requests: usize) -> anyhow::Result<(Sample, usize)> {
+    let mut connection = Connection::open(address).await?;
+    let (mut sample, mut bytes) = (Sample::default(), 0);
+    for number in 0..requests + requests / 10 {
+        let body = json!({
+            "pod_name": format!("probe-{number}"),
+            "pod_namespace": "default",
+            "pod_spec": { "containers": [{
+                "name": "app",
+                "resources": { "requests": { "cpu": format!("{}m", 100 + number % 400), "memory": "256Mi" } },
+            }] },
+        });
+        let started = Instant::now();
+        let (status, answer) = connection.call("POST", "/predict", Bytes::from(body.to_string())).await?;
+        let took = started.elapsed();
+        if status != StatusCode::OK {
+            bail!("request {number} was answered {status} {}", String::from_utf8_lossy(&answer));
+        }
+        bytes = answer.len();
+        if number >= requests / 10 {
+            sample.add(took);
+        }
+    }
+    Ok((sample, bytes))
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > PATIENCE {
+            bail!("waited in vain until {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// A folder for the measurement's history, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> anyhow::Result<Folder> {
+        let path = std::env::temp_dir().join(format!("augur-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Folder(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is left to whoever clears the temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
