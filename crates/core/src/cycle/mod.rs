@@ -158,7 +158,7 @@ impl Decider {
         cycle: Cycle,
     ) -> Decision {
         let mut feasible = std::mem::take(&mut self.feasible);
-        verdicts.refresh(state, &mut feasible);
+        verdicts.refresh(state, profile, &mut feasible);
         if let Some(narrowed) = verdicts.narrowed() {
             feasible.retain(|id| narrowed.names.binary_search(state.view(*id).name()).is_ok());
         }
@@ -215,11 +215,15 @@ impl Decider {
         }
         scorer.close();
         let mut sums = std::mem::take(&mut self.sums);
-        sums.clear();
-        sums.resize(feasible.len(), 0);
         // As kube-scheduler: with one feasible node there is nothing to compare and no score.
-        let scales = if feasible.len() > 1 { verdicts.scales(profile, feasible) } else { Vec::new() };
-        scales.iter().for_each(|scale| verdicts.add_scores(scale, feasible, &mut sums));
+        let mut scales = Vec::new();
+        if feasible.len() > 1 {
+            scales = verdicts.scales(profile, feasible);
+            verdicts.sums(&scales, feasible, &mut sums);
+        } else {
+            sums.clear();
+            sums.resize(feasible.len(), 0);
+        }
         let surveyed = if feasible.len() > 1 { surveyed_scores(state, pod, profile, feasible) } else { Vec::new() };
         for (_, weight, scores) in &surveyed {
             sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);

@@ -38,6 +38,10 @@ pub(super) struct Verdicts {
     versions: Vec<u64>,
     status: Vec<Option<Rejection>>,
     classes: Vec<ClassVerdict>,
+    /// The weights of which `fixed` is made.
+    weights: [i64; PluginId::ALL.len()],
+    /// By row, the weighted sum of the scores that need no other node to be known.
+    fixed: Vec<i64>,
     images_version: u64,
     pub(super) last_used: u64,
 }
@@ -70,6 +74,8 @@ impl Verdicts {
             versions: Vec::new(),
             status: Vec::new(),
             classes: Vec::new(),
+            weights: [0; PluginId::ALL.len()],
+            fixed: Vec::new(),
             images_version: state.images().version(),
             last_used: 0,
         }
@@ -88,8 +94,12 @@ impl Verdicts {
         self.status[id.index()]
     }
 
-    /// Brings the verdicts up to date with the state, and lists the feasible nodes.
-    pub(super) fn refresh(&mut self, state: &ClusterState, feasible: &mut Vec<NodeId>) {
+    /// Brings the verdicts up to date with the state and the profile, and lists the feasible nodes.
+    pub(super) fn refresh(&mut self, state: &ClusterState, profile: &Profile, feasible: &mut Vec<NodeId>) {
+        if self.weights != profile.weights {
+            self.weights = profile.weights;
+            self.versions.fill(0);
+        }
         if self.images_version != state.images().version() {
             self.images_version = state.images().version();
             let context = Context::new(&self.context.spec, self.context.node.as_ref(), state);
@@ -104,6 +114,7 @@ impl Verdicts {
         if self.versions.len() < versions.len() {
             self.versions.resize(versions.len(), 0);
             self.status.resize(versions.len(), None);
+            self.fixed.resize(versions.len(), 0);
             for column in &mut self.columns {
                 column.raw.resize(versions.len(), 0);
             }
@@ -141,12 +152,18 @@ impl Verdicts {
             .or(of_class.rejection);
         self.status[id.index()] = status;
         if status.is_none() {
+            let mut fixed = 0;
             for (index, column) in self.columns.iter_mut().enumerate() {
-                column.raw[id.index()] = match column.scope {
+                let raw = match column.scope {
                     Scope::Class => of_class.scores[index],
                     _ => column.plugin.score(&self.context, node, state),
                 };
+                column.raw[id.index()] = raw;
+                if column.plugin.normalization() == Normalization::None {
+                    fixed += self.weights[column.plugin.id().index()] * raw;
+                }
             }
+            self.fixed[id.index()] = fixed;
         }
     }
 
@@ -185,17 +202,20 @@ impl Verdicts {
             .collect()
     }
 
-    /// Adds the weighted scores of a plugin to `totals`, which are those of `candidates`.
-    pub(super) fn add_scores(&self, scale: &Scale, candidates: &[NodeId], totals: &mut [i64]) {
-        let raw = &self.columns[scale.at].raw;
-        match scale.normalizer {
-            Normalizer::Constant(score) => totals.iter_mut().for_each(|total| *total += scale.weight * score),
-            Normalizer::Identity => {
-                totals.iter_mut().zip(candidates).for_each(|(total, id)| *total += scale.weight * raw[id.index()]);
-            }
-            other => {
-                let score = |raw| scale.weight * other.apply(raw);
-                totals.iter_mut().zip(candidates).for_each(|(total, id)| *total += score(raw[id.index()]));
+    /// Puts the weighted sums of all plugins into `sums`, by candidate.
+    pub(super) fn sums(&self, scales: &[Scale], candidates: &[NodeId], sums: &mut Vec<i64>) {
+        let same_for_all = scales.iter().map(|scale| match scale.normalizer {
+            Normalizer::Constant(score) => scale.weight * score,
+            _ => 0,
+        });
+        let constant: i64 = same_for_all.sum();
+        sums.clear();
+        sums.extend(candidates.iter().map(|id| constant + self.fixed[id.index()]));
+        for scale in scales {
+            let raw = &self.columns[scale.at].raw;
+            if matches!(scale.normalizer, Normalizer::Scaled(_) | Normalizer::Reversed(_)) {
+                let score = |raw| scale.weight * scale.normalizer.apply(raw);
+                sums.iter_mut().zip(candidates).for_each(|(sum, id)| *sum += score(raw[id.index()]));
             }
         }
     }
@@ -217,7 +237,7 @@ impl Verdicts {
                 match (by_largest, largest) {
                     (Normalization::ReversedOfLargest, 0) => Normalizer::Constant(100),
                     (Normalization::ReversedOfLargest, largest) => Normalizer::Reversed(largest),
-                    (_, 0) => Normalizer::Identity,
+                    (_, 0) => Normalizer::Constant(0),
                     (_, largest) => Normalizer::Scaled(largest),
                 }
             }
