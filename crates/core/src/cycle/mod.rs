@@ -236,9 +236,14 @@ impl Decider {
         let constant = if enhanced_counts { weight * scorer.total(&EnhancedRow::default()) } else { 0.0 };
         let mut totals = std::mem::take(&mut self.totals);
         totals.clear();
-        totals.extend(sums.iter().zip(feasible).map(|(&sum, &id)| {
-            sum as f64 + if told_apart { weight * scorer.total(&self.enhanced_row(id)) } else { constant }
-        }));
+        match self.enhanced.as_ref().filter(|_| told_apart) {
+            Some(column) => totals.extend(
+                sums.iter()
+                    .zip(feasible)
+                    .map(|(sum, id)| *sum as f64 + weight * scorer.total(&column.rows[id.index()])),
+            ),
+            None => totals.extend(sums.iter().map(|sum| *sum as f64 + constant)),
+        }
         self.sums = sums;
         if enhanced_counts {
             range += weight * 100.0;
@@ -331,8 +336,11 @@ struct Choice {
 /// Chooses the highest total. Among equals it is the one with the largest number made from seed and name: every one is
 /// as likely, and the order of rows does not matter.
 fn choose_among(state: &ClusterState, seed: u64, feasible: &[NodeId], totals: &[f64]) -> Option<Choice> {
-    let highest = totals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let lot = |at: usize| mix(seed ^ state.name_hash(feasible[at]));
+    let higher = |a: f64, b: f64| if b > a { b } else { a };
+    let highest = totals.iter().copied().fold(f64::NEG_INFINITY, higher);
+    // Both are mixed well already.
+    let seed = mix(seed);
+    let lot = |at: usize| (seed ^ state.name_hash(feasible[at])).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     // The best, and the best but for the best: among equals they are drawn together.
     let mut best: Option<(usize, u64)> = None;
     let mut second: Option<(usize, u64)> = None;
@@ -340,7 +348,7 @@ fn choose_among(state: &ClusterState, seed: u64, feasible: &[NodeId], totals: &[
     let mut next = f64::NEG_INFINITY;
     for (at, total) in totals.iter().enumerate() {
         if *total < highest {
-            next = next.max(*total);
+            next = higher(next, *total);
             continue;
         }
         equals += 1;
@@ -353,8 +361,14 @@ fn choose_among(state: &ClusterState, seed: u64, feasible: &[NodeId], totals: &[
         }
     }
     if second.is_none() {
-        let runners_up = totals.iter().enumerate().filter(|(_, total)| **total == next);
-        second = runners_up.map(|(at, _)| (at, lot(at))).max_by_key(|(_, lot)| *lot);
+        let mut lowest = u64::MAX;
+        for (at, total) in totals.iter().enumerate() {
+            // Which of several runners-up is told does not matter, as long as it is the same for any order of rows.
+            if *total == next && state.name_hash(feasible[at]) <= lowest {
+                lowest = state.name_hash(feasible[at]);
+                second = Some((at, lowest));
+            }
+        }
     }
     best.map(|(best, _)| Choice { best, second: second.map(|(second, _)| second), equals })
 }
