@@ -36,6 +36,8 @@ impl Cluster {
             let status = json!({ "status": { "conditions": [
                 { "type": "Ready", "status": "True", "lastHeartbeatTime": "2024-01-01T00:00:00Z" }] } });
             client.patch("nodes", "", name, "status", PatchKind::Merge, &status).unwrap();
+            // Registered as not ready; the test's scheduler does not come back to pods that found no node.
+            client.patch("nodes", "", name, "", PatchKind::Merge, &json!({ "spec": { "taints": null } })).unwrap();
         }
         let since = client.list("pods", "", "", "").unwrap().resource_version;
         let kubelet = tokio::spawn(kubelet(server.local("kubelet"), since));
@@ -443,12 +445,10 @@ async fn controllers_start_again_where_others_stopped() {
     cluster
         .until("the end of what has no owner", "configmaps", |l| l.iter().all(|c| c["metadata"]["name"] != "left"))
         .await;
+    let account = |list: &[Value]| list.iter().any(|a| a["metadata"]["namespace"] == "default");
+    cluster.until("a service account", "serviceaccounts", account).await;
     cluster.client.delete("serviceaccounts", "default", "default", &DeleteOptions::default()).unwrap();
-    cluster
-        .until("a new service account", "serviceaccounts", |l| {
-            l.iter().any(|a| a["metadata"]["namespace"] == "default")
-        })
-        .await;
+    cluster.until("a new service account", "serviceaccounts", account).await;
     cluster.server.forget_history();
     cluster.patch("deployments.apps", "web", &json!({ "spec": { "replicas": 3 } }));
     cluster.until("three pods", "replicasets.apps", |sets| sets.iter().any(|s| s["status"]["replicas"] == 3)).await;
