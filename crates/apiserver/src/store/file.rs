@@ -2,7 +2,7 @@
 //! over HTTP wait until their batch is on disk, so what was answered survives the process being killed. Entry points:
 //! [`File::open`], [`File::push`], [`File::flushed`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -160,7 +160,7 @@ fn damaged(why: &impl std::fmt::Display) -> String {
 }
 
 /// Writes what comes until the file is closed and the queue empty.
-fn run(database: &Database, shared: &Shared, path: &PathBuf) {
+fn run(database: &Database, shared: &Shared, path: &Path) {
     loop {
         let mut queue = shared.lock();
         while queue.records.is_empty() && !queue.closed {
