@@ -23,19 +23,16 @@ fn task_of(resource: &str) -> Option<Task> {
     CONTROLLED.iter().find(|(name, _)| *name == resource).map(|(_, task)| *task)
 }
 
-/// What controllers look at in a pod; a change of anything else asks for nothing.
-fn signature(pod: &Pod) -> impl PartialEq {
-    (
-        pod.phase().to_owned(),
-        pod.ready_since(),
-        pod.ready(),
-        pod.node().cloned(),
-        pod.restarts(),
-        pod.metadata.deletion_timestamp,
-        pod.metadata.labels.clone(),
-        pod.metadata.owner_references.clone(),
-        pod.metadata.finalizers.clone(),
-    )
+/// Whether something changed that controllers look at in a pod; a change of anything else asks for nothing.
+fn differs<'a>(old: &'a Pod, new: &'a Pod) -> bool {
+    let signature = |pod: &'a Pod| {
+        (
+            (pod.phase(), pod.ready(), pod.ready_since(), pod.node(), pod.restarts()),
+            (pod.metadata.deletion_timestamp, &pod.metadata.labels),
+            (&pod.metadata.owner_references, &pod.metadata.finalizers),
+        )
+    };
+    signature(old) != signature(new)
 }
 
 impl Engine {
@@ -235,7 +232,7 @@ impl Engine {
 fn pod_differs(change: &Change) -> bool {
     match (&change.old, &change.new) {
         (Some(old), Some(new)) => match (old.pod(), new.pod()) {
-            (Some(old), Some(new)) => signature(old) != signature(new),
+            (Some(old), Some(new)) => differs(old, new),
             _ => true,
         },
         _ => true,
