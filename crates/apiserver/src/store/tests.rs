@@ -131,7 +131,11 @@ fn many_writers_leave_one_history_in_order() {
     std::thread::scope(|scope| {
         for writer in 0..4 {
             let store = &store;
-            scope.spawn(move || (0..500).for_each(|i| drop(insert(store, &format!("w{writer}/p{i}"), i))));
+            scope.spawn(move || {
+                for i in 0..500 {
+                    insert(store, &format!("w{writer}/p{i}"), i);
+                }
+            });
         }
         // Lists taken meanwhile are what the history says for their revision.
         for _ in 0..20 {
