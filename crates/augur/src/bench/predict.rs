@@ -81,9 +81,16 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
     })?;
     system.serve(api, server.router(), None);
     let engine = system.engine();
-    until("all nodes are known, with pods on them and metrics", || {
+    until(|| {
         let status = engine.status();
-        status.nodes == nodes && status.placed_pods >= nodes * PODS_A_NODE && status.metrics.readings.0 > 0
+        let readings = status.metrics.readings.0;
+        let known = status.nodes == nodes && status.placed_pods >= nodes * PODS_A_NODE && readings > 0;
+        known.then_some(()).ok_or_else(|| {
+            format!(
+                "of {nodes} nodes {} are known and {readings} have metrics; {} pods placed",
+                status.nodes, status.placed_pods
+            )
+        })
     })
     .await?;
     let answers = ask(address, requests).await;
@@ -136,11 +143,12 @@ async fn ask(address: SocketAddr, requests: usize) -> anyhow::Result<(Sample, us
     Ok((sample, bytes))
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) -> anyhow::Result<()> {
+/// Waits until nothing is left to wait for; the condition tells what is.
+async fn until(condition: impl Fn() -> Result<(), String>) -> anyhow::Result<()> {
     let started = Instant::now();
-    while !condition() {
+    while let Err(left) = condition() {
         if started.elapsed() > PATIENCE {
-            bail!("waited in vain until {what}");
+            bail!("the cluster did not get ready: {left}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
