@@ -380,7 +380,13 @@ impl Owner {
                             self.waiting.insert(uid.clone(), waiting);
                         }
                         self.history.record_bind_failure(binding.decision, &uid, self.millis());
-                        tracing::warn!(pod = %binding.pod.full_name(), node = %binding.node, %error, "not bound");
+                        let pod = binding.pod.full_name();
+                        if matches!(result, BindResult::Unavailable(_)) {
+                            tracing::warn!(%pod, node = %binding.node, %error, "not bound");
+                        } else {
+                            // The pod went, or somebody else bound it: everyday life, and not ours to mend.
+                            tracing::debug!(%pod, node = %binding.node, %error, "not bound");
+                        }
                     }
                 }
                 self.step(Input::BindResult { uid, result });
