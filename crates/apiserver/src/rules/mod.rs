@@ -9,6 +9,7 @@ mod containers;
 mod cron;
 mod events;
 mod jobs;
+mod kept;
 mod metadata;
 mod names;
 mod node;

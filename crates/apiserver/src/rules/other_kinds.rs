@@ -84,11 +84,29 @@ pub(crate) fn default_role_binding(binding: &mut Value) {
 }
 
 /// What is wrong with a change of a binding: another role makes it another binding.
-pub(crate) fn validate_role_binding_update(_subresource: &str, binding: &Value, old: &Value, errors: &mut Errors) {
+pub(crate) fn validate_same_role(binding: &Value, old: &Value, errors: &mut Errors) {
     metadata::validate_update(binding, old, errors);
     let role = get(binding, "roleRef");
     if !same(role, get(old, "roleRef")) {
         errors.invalid(&Path::new("roleRef"), role.clone(), "cannot change roleRef");
+    }
+}
+
+/// A request for devices asks for one of them, unless it says what it asks for.
+pub(crate) fn default_device_requests(spec: &mut Value) {
+    let Some(devices) = get_mut(spec, "devices") else { return };
+    for request in items_mut(devices, "requests") {
+        if let Some(exactly) = get_mut(request, "exactly") {
+            default_device_count(exactly);
+        }
+        items_mut(request, "firstAvailable").for_each(default_device_count);
+    }
+}
+
+fn default_device_count(request: &mut Value) {
+    default_text(request, "allocationMode", "ExactCount");
+    if text(request, "allocationMode") == "ExactCount" && int(request, "count").unwrap_or(0) == 0 {
+        set(request, "count", 1);
     }
 }
 

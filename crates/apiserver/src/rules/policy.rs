@@ -6,9 +6,10 @@ use super::metadata::{self, label_selector};
 use super::names;
 use super::path::{Errors, Path};
 use super::pod_validation::preemption_policy;
-use super::resources::{amount, quantity};
+use super::resources::{amount, container_resource_name, is_quota_resource, quantity, resource_name};
 use super::value::{
-    at, default_text, entries, entry, flag, get, get_mut, has, int, items, items_mut, object, opt_text, remove, text,
+    at, count, default_text, entries, entry, flag, get, get_mut, has, int, items, items_mut, object, opt_text, remove,
+    text,
 };
 use super::workloads::{at_most_100_percent, int_or_percent};
 
@@ -199,32 +200,72 @@ pub(crate) fn validate_limit_range(range: &Value, errors: &mut Errors) {
     for (i, limit) in limits.iter().enumerate() {
         let path = list.index(i);
         let kind = text(limit, "type");
-        errors.invalid_each(&path.child("type"), kind, names::qualified(kind));
-        if !kind.contains('/') && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim") {
+        let broken = names::qualified(kind);
+        if broken.is_empty() && !kind.contains('/') && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim") {
             let detail = "must be a standard limit type or fully qualified";
             errors.invalid(&path.child("type"), kind, detail);
         }
+        errors.invalid_each(&path.child("type"), kind, broken);
         if limits.iter().take(i).any(|l| text(l, "type") == kind) {
             errors.duplicate(&path.child("type"), kind);
         }
-        for bound in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
-            let bound_path = path.child(bound);
-            for (name, shown) in entries(limit, bound) {
-                let path = bound_path.key(name);
-                errors.invalid_each(&path, name, names::qualified(name));
-                amount(name, shown, quantity(shown), &path, errors);
+        limit_bounds(limit, kind, &path, errors);
+    }
+}
+
+fn limit_bounds(limit: &Value, kind: &str, path: &Path<'_>, errors: &mut Errors) {
+    let of_pods = kind == "Pod";
+    for bound in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+        let bound_path = path.child(bound);
+        if of_pods && bound.starts_with("default") {
+            if count(limit, bound) > 0 {
+                errors.forbidden(&bound_path, "may not be specified when `type` is 'Pod'");
+            }
+            continue;
+        }
+        for (name, _) in entries(limit, bound) {
+            let path = bound_path.key(name);
+            if of_pods || kind == "Container" {
+                container_resource_name(name, &path, errors);
+            } else {
+                resource_name(name, &path, errors);
             }
         }
-        for (low, high) in [("min", "max"), ("min", "defaultRequest"), ("defaultRequest", "max"), ("default", "max")] {
-            let low_path = path.child(low);
-            for (name, shown) in entries(limit, low) {
-                let other = at(limit, &[high, name]);
-                if !other.is_null() && quantity(shown) > quantity(other) {
-                    let (shown, other) = (shown.as_str().unwrap_or(""), other.as_str().unwrap_or(""));
-                    let detail = format!("{low} value {shown} is greater than {high} value {other}");
-                    errors.invalid(&low_path.key(name), shown, &detail);
-                }
+    }
+    let of_storage = |bound| has(get(limit, bound), "storage");
+    if kind == "PersistentVolumeClaim" && !of_storage("min") && !of_storage("max") {
+        let detail = "either minimum or maximum storage value is required, but neither was provided";
+        errors.required(&path.child("limits"), detail);
+    }
+    // Lower bound, upper bound, which of them is to blame, which value is shown, and their names in the text.
+    let orders = [
+        ("min", "max", "min", "min", "min", "max"),
+        ("min", "defaultRequest", "defaultRequest", "defaultRequest", "min", "default request"),
+        ("defaultRequest", "max", "defaultRequest", "defaultRequest", "default request", "max"),
+        ("defaultRequest", "default", "defaultRequest", "defaultRequest", "default request", "default limit"),
+        ("min", "default", "default", "min", "min", "default"),
+        ("default", "max", "default", "max", "default", "max"),
+    ];
+    for (low, high, blamed, shown, low_name, high_name) in orders {
+        if of_pods && (low.starts_with("default") || high.starts_with("default")) {
+            continue;
+        }
+        let blamed_path = path.child(blamed);
+        for (name, value) in entries(limit, low) {
+            let other = at(limit, &[high, name]);
+            if !other.is_null() && quantity(value) > quantity(other) {
+                let (below, above) = (value.as_str().unwrap_or(""), other.as_str().unwrap_or(""));
+                let detail = format!("{low_name} value {below} is greater than {high_name} value {above}");
+                let shown = if shown == low { value } else { other };
+                errors.invalid(&blamed_path.key(name), shown.clone(), &detail);
             }
+        }
+    }
+    let ratio_path = path.child("maxLimitRequestRatio");
+    for (name, ratio) in entries(limit, "maxLimitRequestRatio") {
+        if quantity(ratio) < quantity(&Value::from("1")) {
+            let detail = format!("ratio {} is less than 1", ratio.as_str().unwrap_or(""));
+            errors.invalid(&ratio_path.key(name), ratio.clone(), &detail);
         }
     }
 }
@@ -232,10 +273,86 @@ pub(crate) fn validate_limit_range(range: &Value, errors: &mut Errors) {
 /// What is wrong with a quota.
 pub(crate) fn validate_quota(quota: &Value, errors: &mut Errors) {
     metadata::validate(quota, true, names::subdomain, errors);
+    let spec = get(quota, "spec");
     let path = Path::new("spec");
-    let path = path.child("hard");
-    for (name, shown) in entries(get(quota, "spec"), "hard") {
-        errors.invalid_each(&path.key(name), name, names::qualified(name));
-        amount(name, shown, quantity(shown), &path.key(name), errors);
+    quota_amounts(spec, "hard", &path, errors);
+    let scopes = items(spec, "scopes");
+    let scopes_path = path.child("scopes");
+    let shown = || Value::from(scopes.to_vec());
+    for scope in scopes.iter().filter_map(Value::as_str) {
+        if !is_quota_scope(scope) {
+            errors.invalid(&scopes_path, shown(), "unsupported scope");
+        }
+        for (name, _) in entries(spec, "hard") {
+            if is_quota_resource(name) && !scope_covers(scope, name) {
+                errors.invalid(&scopes_path, shown(), "unsupported scope applied to resource");
+            }
+        }
+    }
+    let named = |name: &str| scopes.iter().any(|s| s.as_str() == Some(name));
+    for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
+        if named(one) && named(other) {
+            errors.invalid(&scopes_path, shown(), "conflicting scopes");
+        }
+    }
+}
+
+/// What is wrong with a change of a quota or of its status.
+pub(crate) fn validate_quota_update(subresource: &str, quota: &Value, old: &Value, errors: &mut Errors) {
+    metadata::validate_update(quota, old, errors);
+    if subresource == "status" {
+        let status = get(quota, "status");
+        let path = Path::new("status");
+        quota_amounts(status, "hard", &path, errors);
+        quota_amounts(status, "used", &path, errors);
+        return;
+    }
+    validate_quota(quota, errors);
+    let sorted = |object| {
+        let mut scopes: Vec<_> = items(get(object, "spec"), "scopes").iter().filter_map(Value::as_str).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
+    };
+    if sorted(quota) != sorted(old) {
+        let path = Path::new("spec");
+        errors.invalid(&path.child("scopes"), at(quota, &["spec", "scopes"]).clone(), "field is immutable");
+    }
+}
+
+fn quota_amounts(holder: &Value, key: &str, path: &Path<'_>, errors: &mut Errors) {
+    let path = path.child(key);
+    for (name, shown) in entries(holder, key) {
+        let path = path.key(name);
+        resource_name(name, &path, errors);
+        if !name.contains('/') && !is_quota_resource(name) {
+            errors.invalid(&path, name.as_str(), "must be a standard resource for quota");
+        }
+        amount(name, shown, quantity(shown), &path, errors);
+    }
+}
+
+fn is_quota_scope(scope: &str) -> bool {
+    matches!(
+        scope,
+        "Terminating"
+            | "NotTerminating"
+            | "BestEffort"
+            | "NotBestEffort"
+            | "PriorityClass"
+            | "CrossNamespacePodAffinity"
+            | "VolumeAttributesClass"
+    )
+}
+
+/// Whether a quota with a scope can count a resource.
+fn scope_covers(scope: &str, resource: &str) -> bool {
+    let is_compute =
+        matches!(resource, "cpu" | "memory" | "limits.cpu" | "limits.memory" | "requests.cpu" | "requests.memory");
+    match scope {
+        "BestEffort" => resource == "pods",
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
+        scope if is_quota_scope(scope) => resource == "pods" || is_compute,
+        _ => true,
     }
 }

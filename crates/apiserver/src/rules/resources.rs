@@ -60,6 +60,11 @@ fn is_counted(name: &str) -> bool {
     )
 }
 
+/// Whether a quota can count a resource without a domain.
+pub(crate) fn is_quota_resource(name: &str) -> bool {
+    is_standard(name) && name != "storage"
+}
+
 /// Whether a resource is one of huge pages of some size.
 pub(crate) fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
@@ -83,7 +88,8 @@ pub(crate) fn is_pod_level(name: &str) -> bool {
     matches!(name, "cpu" | "memory") || is_huge_page(name)
 }
 
-fn resource_name(name: &str, path: &Path<'_>, errors: &mut Errors) -> bool {
+/// Whether a resource is a standard one or fully qualified.
+pub(crate) fn resource_name(name: &str, path: &Path<'_>, errors: &mut Errors) -> bool {
     let broken = names::qualified(name);
     if !broken.is_empty() {
         errors.invalid_each(path, name, broken);
@@ -96,7 +102,8 @@ fn resource_name(name: &str, path: &Path<'_>, errors: &mut Errors) -> bool {
     true
 }
 
-fn container_resource_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
+/// A resource that containers can have.
+pub(crate) fn container_resource_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
     if is_standard_container(name) && !is_huge_page(name) {
         return;
     }

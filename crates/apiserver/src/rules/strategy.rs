@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::path::Errors;
+use super::path::{Errors, Path};
 use super::value::{entry, get, has, set, take_over};
 use super::{
-    config, events, jobs, metadata, names, node, other_kinds, pod_defaults, pod_update, pod_validation, policy,
+    config, events, jobs, kept, metadata, names, node, other_kinds, pod_defaults, pod_update, pod_validation, policy,
     service, storage, warnings, workloads,
 };
 use crate::resource::Resource;
@@ -173,12 +173,7 @@ const LIMIT_RANGE: Strategy = Strategy {
 const QUOTA: Strategy = Strategy {
     prepare_create: |quota| set(quota, "status", json!({})),
     validate_create: policy::validate_quota,
-    validate_update: |subresource, quota, old, errors| {
-        metadata::validate_update(quota, old, errors);
-        if subresource.is_empty() {
-            policy::validate_quota(quota, errors);
-        }
-    },
+    validate_update: policy::validate_quota_update,
     ..NAMED
 };
 
@@ -194,6 +189,9 @@ const SERVICE_ACCOUNT: Strategy = Strategy {
 const REPLICATION_CONTROLLER: Strategy = Strategy {
     default: workloads::default_replication_controller,
     prepare_create: |object| workloads::prepare_create(object, json!({ "replicas": 0 })),
+    validate_create: workloads::validate_replication_controller,
+    validate_update: workloads::validate_replication_controller_update,
+    checks_metadata: true,
     ..GENERATIONS
 };
 
@@ -208,6 +206,15 @@ const POD_TEMPLATE: Strategy = Strategy {
             metadata::raise_generation(object, old);
         }
     },
+    validate_create: |object, errors| {
+        metadata::validate(object, true, names::subdomain, errors);
+        pod_validation::template(get(object, "template"), &Path::new("template"), errors);
+    },
+    validate_update: |_, object, old, errors| {
+        metadata::validate_update(object, old, errors);
+        pod_validation::template(get(object, "template"), &Path::new("template"), errors);
+    },
+    checks_metadata: true,
     ..GENERATIONS
 };
 
@@ -338,6 +345,7 @@ const INGRESS: Strategy = Strategy {
 const INGRESS_CLASS: Strategy = Strategy {
     default: other_kinds::default_ingress_class,
     validate_create: |class, errors| metadata::validate(class, false, names::subdomain, errors),
+    validate_update: kept::validate_ingress_class_update,
     checks_metadata: true,
     ..GENERATIONS
 };
@@ -345,20 +353,81 @@ const INGRESS_CLASS: Strategy = Strategy {
 const ENDPOINT_SLICE: Strategy = Strategy {
     default: other_kinds::default_endpoint_slice,
     prepare_update: other_kinds::prepare_endpoint_slice,
-    validate_create: |slice, errors| metadata::validate(slice, true, names::subdomain, errors),
+    validate_create: kept::validate_endpoint_slice,
+    validate_update: kept::validate_endpoint_slice_update,
     checks_metadata: true,
     ..GENERATIONS
 };
 
-const DRIVER: Strategy = Strategy { default: other_kinds::default_driver, ..SUBDOMAIN_NAMED };
+const DRIVER: Strategy = Strategy {
+    default: other_kinds::default_driver,
+    validate_create: kept::validate_driver,
+    validate_update: kept::validate_driver_update,
+    ..NAMED
+};
+
+const NODE_DRIVERS: Strategy = Strategy {
+    validate_create: kept::validate_node_drivers,
+    validate_update: kept::validate_node_drivers_update,
+    ..NAMED
+};
+
+const RUNTIME_CLASS: Strategy = Strategy {
+    validate_create: kept::validate_runtime_class,
+    validate_update: kept::validate_runtime_class_update,
+    ..NAMED
+};
+
+const ROLE: Strategy = Strategy {
+    validate_create: kept::validate_role,
+    validate_update: |_, role, old, errors| {
+        kept::validate_role(role, errors);
+        metadata::validate_update(role, old, errors);
+    },
+    ..NAMED
+};
+
+const CLUSTER_ROLE: Strategy = Strategy {
+    validate_create: kept::validate_cluster_role,
+    validate_update: |_, role, old, errors| {
+        kept::validate_cluster_role(role, errors);
+        metadata::validate_update(role, old, errors);
+    },
+    ..NAMED
+};
 
 const ROLE_BINDING: Strategy = Strategy {
     default: other_kinds::default_role_binding,
-    validate_update: other_kinds::validate_role_binding_update,
+    validate_create: kept::validate_role_binding,
+    validate_update: |_, binding, old, errors| {
+        kept::validate_role_binding(binding, errors);
+        other_kinds::validate_same_role(binding, old, errors);
+    },
+    ..NAMED
+};
+
+const CLUSTER_ROLE_BINDING: Strategy = Strategy {
+    default: other_kinds::default_role_binding,
+    validate_create: kept::validate_cluster_role_binding,
+    validate_update: |_, binding, old, errors| {
+        kept::validate_cluster_role_binding(binding, errors);
+        other_kinds::validate_same_role(binding, old, errors);
+    },
+    ..NAMED
+};
+
+const RESOURCE_CLAIM: Strategy = Strategy {
+    default: |claim| other_kinds::default_device_requests(entry(claim, "spec")),
+    prepare_create: other_kinds::empty_status,
+    validate_update: kept::validate_device_claim_update,
     ..GENERIC
 };
 
-const RESOURCE_CLAIM: Strategy = Strategy { prepare_create: other_kinds::empty_status, ..GENERIC };
+const CLAIM_TEMPLATE: Strategy = Strategy {
+    default: |template| other_kinds::default_device_requests(entry(entry(template, "spec"), "spec")),
+    validate_update: kept::validate_device_claim_update,
+    ..GENERIC
+};
 
 const VOLUME_ATTACHMENT: Strategy =
     Strategy { prepare_create: |object| set(object, "status", json!({ "attached": false })), ..SUBDOMAIN_NAMED };
@@ -399,8 +468,14 @@ pub(crate) fn strategy(resource: &Resource) -> &'static Strategy {
         ("discovery.k8s.io", "endpointslices") => &ENDPOINT_SLICE,
         ("storage.k8s.io", "csidrivers") => &DRIVER,
         ("storage.k8s.io", "volumeattachments") => &VOLUME_ATTACHMENT,
-        ("storage.k8s.io", "csinodes" | "volumeattributesclasses") | ("node.k8s.io", _) => &SUBDOMAIN_NAMED,
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => &ROLE_BINDING,
+        ("storage.k8s.io", "csinodes") => &NODE_DRIVERS,
+        ("storage.k8s.io", "volumeattributesclasses") => &SUBDOMAIN_NAMED,
+        ("node.k8s.io", "runtimeclasses") => &RUNTIME_CLASS,
+        ("rbac.authorization.k8s.io", "roles") => &ROLE,
+        ("rbac.authorization.k8s.io", "clusterroles") => &CLUSTER_ROLE,
+        ("rbac.authorization.k8s.io", "rolebindings") => &ROLE_BINDING,
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => &CLUSTER_ROLE_BINDING,
+        ("resource.k8s.io", "resourceclaimtemplates") => &CLAIM_TEMPLATE,
         ("resource.k8s.io", "resourceclaims") => &RESOURCE_CLAIM,
         ("resource.k8s.io", "deviceclasses" | "resourceslices") => &GENERATIONS,
         _ => &GENERIC,

@@ -611,3 +611,49 @@ pub(crate) fn default_replication_controller(object: &mut Value) {
         pod_defaults::template(entry(spec, "template"));
     }
 }
+
+/// What is wrong with a replication controller.
+pub(crate) fn validate_replication_controller(object: &Value, errors: &mut Errors) {
+    metadata::validate(object, true, names::subdomain, errors);
+    replication_controller_spec(get(object, "spec"), errors);
+}
+
+fn replication_controller_spec(spec: &Value, errors: &mut Errors) {
+    let path = Path::new("spec");
+    errors.nonnegative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+    if super::value::count(spec, "selector") == 0 {
+        errors.required(&path.child("selector"), "");
+    }
+    errors.nonnegative(&path.child("replicas"), int(spec, "replicas"));
+    let template = get(spec, "template");
+    let path = path.child("template");
+    if template.is_null() {
+        errors.required(&path, "");
+        return;
+    }
+    let labels = at(template, &["metadata", "labels"]);
+    let mut wanted = get(spec, "selector").as_object().into_iter().flatten();
+    if !wanted.all(|(key, value)| get(labels, key) == value) {
+        no_match(labels, &path, errors);
+    }
+    pod_validation::template(template, &path, errors);
+    always_restarted(template, "ReplicationController", &path, errors);
+}
+
+/// What is wrong with a change of a replication controller or of its status.
+pub(crate) fn validate_replication_controller_update(
+    subresource: &str,
+    object: &Value,
+    old: &Value,
+    errors: &mut Errors,
+) {
+    metadata::validate_update(object, old, errors);
+    if subresource == "status" {
+        let status = get(object, "status");
+        let counts = ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+        nonnegative_counts(status, &counts, errors);
+        counts_within(status, &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"], "readyReplicas", errors);
+    } else {
+        replication_controller_spec(get(object, "spec"), errors);
+    }
+}
