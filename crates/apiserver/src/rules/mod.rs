@@ -8,6 +8,7 @@ mod config;
 mod containers;
 mod cron;
 mod events;
+mod ingress;
 mod jobs;
 mod kept;
 mod metadata;

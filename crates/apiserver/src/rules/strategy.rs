@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::path::{Errors, Path};
 use super::value::{entry, get, has, set, take_over};
 use super::{
-    config, events, jobs, kept, metadata, names, node, other_kinds, pod_defaults, pod_update, pod_validation, policy,
-    service, storage, warnings, workloads,
+    config, events, ingress, jobs, kept, metadata, names, node, other_kinds, pod_defaults, pod_update, pod_validation,
+    policy, service, storage, warnings, workloads,
 };
 use crate::resource::Resource;
 
@@ -337,7 +337,8 @@ const NETWORK_POLICY: Strategy = Strategy {
 
 const INGRESS: Strategy = Strategy {
     prepare_create: other_kinds::prepare_ingress_create,
-    validate_create: |ingress, errors| metadata::validate(ingress, true, names::subdomain, errors),
+    validate_create: ingress::validate,
+    validate_update: ingress::validate_update,
     checks_metadata: true,
     ..GENERATIONS
 };
