@@ -182,9 +182,12 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request, limit: usize) ->
 
 /// Reads the query of a request.
 pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
-    Query::try_from_uri(uri)
-        .map(|Query(value)| value)
-        .map_err(|e| ApiError::bad_request("invalid_query", format!("{}: {uri}", e.body_text())))
+    Query::try_from_uri(uri).map(|Query(value)| value).map_err(|e| {
+        ApiError::bad_request(
+            "invalid_query",
+            format!("{}: {uri}", e.body_text().trim_start_matches("Failed to deserialize query string: ")),
+        )
+    })
 }
 
 /// A JSON answer, serialised straight into one buffer of about the right size.

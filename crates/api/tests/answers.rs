@@ -229,6 +229,7 @@ async fn events_tell_of_decisions_and_outcomes() {
         reason: None,
         waiting: None,
         disruption: None,
+        terminating: false,
         gone: false,
         at: now(),
     });
@@ -258,6 +259,7 @@ async fn workloads_and_decisions_come_from_history() {
         reason: None,
         waiting: None,
         disruption: None,
+        terminating: false,
         gone: false,
         at: now(),
     });

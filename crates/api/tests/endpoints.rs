@@ -112,6 +112,7 @@ async fn what_needs_a_model_says_so() {
 #[tokio::test]
 async fn bad_requests_are_told_what_is_wrong() {
     let f = fixture();
+    let long_status = json!({"actual_node": "n1", "success": true, "pod_status": "x".repeat(2_000)}).to_string();
     let cases = [
         ("/predict", "{\"pod_name\": \"a\",\n oops}", 400, "malformed_json", "line 2 column 2"),
         ("/predict", "", 400, "malformed_json", "EOF"),
@@ -122,6 +123,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         ("/predict", r#"{"pod_name":"missing","pod_spec":{}}"#, 404, "pod_not_found", "missing"),
         ("/feedback", r#"{"prediction_result":{},"success":true}"#, 422, "invalid_body", "actual_node"),
         ("/feedback", r#"{"actual_node":"n1"}"#, 422, "invalid_feedback", "success"),
+        ("/feedback", &long_status, 422, "invalid_feedback", "pod_status"),
         (
             "/feedback",
             r#"{"actual_node":"n1","success":true,"prediction_result":{"confidence":7}}"#,

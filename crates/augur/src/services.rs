@@ -129,7 +129,7 @@ impl SchedulerBackend for Backend {
         async move {
             let pod = match pod {
                 Some(pod) => Arc::new(pod),
-                None => existing(&engine, &query).await?,
+                None => unbound(existing(&engine, &query).await?),
             };
             let record = query.record;
             let dry_run = engine.query(move |view| view.is_ready().then(|| view.dry_run(pod, thresholds, record)));
@@ -171,6 +171,14 @@ async fn existing(engine: &EngineHandle, query: &PodQuery) -> Result<Arc<Pod>, A
     }
 }
 
+/// The pod as if it had not been placed yet.
+fn unbound(pod: Arc<Pod>) -> Arc<Pod> {
+    match pod.node {
+        Some(_) => Arc::new(Pod { node: None, ..(*pod).clone() }),
+        None => pod,
+    }
+}
+
 /// What went wrong since the start without stopping anything.
 fn losses(status: &EngineStatus, watches: &Shared) -> Vec<(u64, String)> {
     let mut losses = vec![
@@ -197,9 +205,10 @@ fn unavailable(error: QueryError) -> ApiError {
 fn read_spec(query: &PodQuery, json: &str) -> Result<Pod, ApiError> {
     let spec: wire::PodSpec<'_> =
         serde_json::from_str(json).map_err(|error| not_understood("pod_spec", json, &error))?;
+    let node = (!spec.node_name.is_empty()).then(|| spec.node_name.as_str().into());
     let spec = convert::pod_spec(&wire::ObjectMeta::default(), &spec)
         .map_err(|skipped| ApiError::unprocessable("invalid_pod", format!("pod_spec.{}", skipped.detail)))?;
-    Ok(Pod::new("", &query.namespace, &query.name, Arc::new(spec)))
+    Ok(Pod { node, ..Pod::new("", &query.namespace, &query.name, Arc::new(spec)) })
 }
 
 fn read_pod(json: &str) -> Result<Pod, ApiError> {

@@ -38,14 +38,23 @@ pub struct SystemOptions<'a> {
     pub scheduler_names: &'a [String],
     /// Decides among equally good nodes.
     pub seed: u64,
-    /// Where the memory is kept.
-    pub data_dir: &'a Path,
+    /// The memory.
+    pub history: History,
     /// Where the scheduler service listens.
     pub scheduler: TcpListener,
     /// Where the learner service listens, if it is served here.
     pub learner: Option<TcpListener>,
     /// The token that state-changing calls have to carry beyond loopback.
     pub token: Option<String>,
+}
+
+/// Opens the memory in a data folder, which no other process may use as long.
+///
+/// # Errors
+/// When it is in use, damaged or cannot be written.
+pub fn open_history(config: &Config, data_dir: &Path) -> anyhow::Result<History> {
+    let window = config.metrics.cache_duration.0;
+    Ok(History::open(&HistoryOptions { window, ..HistoryOptions::new(data_dir) })?)
 }
 
 /// Running services.
@@ -57,16 +66,13 @@ pub struct System {
 }
 
 impl System {
-    /// Opens the memory and starts engine and servers.
+    /// Starts engine and servers.
     ///
     /// # Errors
-    /// When the memory cannot be opened or a thread cannot be started.
+    /// When a thread cannot be started.
     pub fn start(options: SystemOptions<'_>) -> anyhow::Result<System> {
         let config = options.config;
-        let history = History::open(&HistoryOptions {
-            window: config.metrics.cache_duration.0,
-            ..HistoryOptions::new(options.data_dir)
-        })?;
+        let history = options.history;
         let counters = Arc::new(SchedulerMetrics::new());
         let engine = Engine::start(EngineOptions {
             client: options.client,

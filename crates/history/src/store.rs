@@ -106,7 +106,9 @@ impl Store {
             }
         }
         // The cache is small: history is written far more than it is read.
-        let opened = Database::builder().set_cache_size(64 << 20).create(&path);
+        let open = || Database::builder().set_cache_size(64 << 20).create(&path);
+        // redb panics at some kinds of damage; nothing of it is kept then.
+        let opened = std::panic::catch_unwind(open).map_err(|_| foreign("its pages make no sense".to_owned()))?;
         let db = opened.map_err(|e| match e {
             DatabaseError::DatabaseAlreadyOpen => HistoryError::InUse { path: path.clone() },
             e => foreign(e.to_string()),

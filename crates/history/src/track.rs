@@ -113,16 +113,19 @@ impl Tracked {
         if o.phase == PodPhase::Failed
             && !matches!(self.cause, Some(Cause::Failed | Cause::Evicted | Cause::NodeFailure))
         {
-            news.failed = self.state != OutcomeState::Bad || !oom;
             let cause = match o.reason.as_deref() {
-                Some("Evicted") => Cause::Evicted,
-                Some("NodeLost" | "NodeShutdown" | "Terminated") => Cause::NodeFailure,
-                _ if oom => Cause::OomKilled,
-                _ => disruption(o).unwrap_or(Cause::Failed),
+                Some("Evicted") => Some(Cause::Evicted),
+                Some("NodeLost" | "NodeShutdown" | "Terminated") => Some(Cause::NodeFailure),
+                _ if oom => Some(Cause::OomKilled),
+                // A pod that is being deleted ends as Failed when it was stopped before it had started.
+                _ => disruption(o).or((!o.terminating).then_some(Cause::Failed)),
             };
-            news.evicted = cause == Cause::Evicted;
-            news.oom |= cause == Cause::OomKilled && self.cause != Some(Cause::OomKilled);
-            self.trouble(cause, &mut news);
+            if let Some(cause) = cause {
+                news.failed = self.state != OutcomeState::Bad || !oom;
+                news.evicted = cause == Cause::Evicted;
+                news.oom |= cause == Cause::OomKilled && self.cause != Some(Cause::OomKilled);
+                self.trouble(cause, &mut news);
+            }
         }
         if matches!(o.waiting.as_deref(), Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName")) {
             self.trouble(Cause::ImagePull, &mut news);
@@ -237,6 +240,7 @@ mod tests {
             reason: None,
             waiting: None,
             disruption: None,
+            terminating: false,
             gone: false,
             at: UnixMillis(at_s * 1000),
         };
@@ -260,6 +264,16 @@ mod tests {
                 None,
             ),
             ("deleted", vec![seen(5, |_| {}), seen(10, |o| o.gone = true)], false, OutcomeLabel::Censored, None),
+            (
+                "deleted before it had started",
+                vec![
+                    seen(5, |o| (o.phase, o.ready, o.terminating) = (PodPhase::Failed, false, true)),
+                    seen(6, |o| (o.phase, o.ready, o.terminating, o.gone) = (PodPhase::Failed, false, true, true)),
+                ],
+                false,
+                OutcomeLabel::Censored,
+                None,
+            ),
             (
                 "killed for memory",
                 vec![seen(5, |_| {}), seen(10, |o| (o.restarts, o.terminated) = (1, ended("OOMKilled", 137)))],

@@ -231,6 +231,8 @@ pub struct PodObservation {
     pub waiting: Option<Arc<str>>,
     /// The reason of a true `DisruptionTarget` condition: `PreemptionByScheduler`, `DeletionByTaintManager`, ….
     pub disruption: Option<Arc<str>>,
+    /// Whether its deletion has been asked for; containers that end now were told to.
+    pub terminating: bool,
     /// Whether it is gone from the API (a deletion).
     pub gone: bool,
     /// When this was seen.

@@ -52,6 +52,9 @@ pub struct PredictionResult {
     pub pod_namespace: Option<String>,
 }
 
+/// Feedback is kept for good, so its texts are bounded: names have up to 253 characters, a status or cause is a few words.
+const LONGEST_TEXT: usize = 1024;
+
 impl Feedback {
     /// Checks and turns it into what history keeps.
     ///
@@ -69,6 +72,18 @@ impl Feedback {
         };
         if self.actual_node.is_empty() {
             return Err(invalid("actual_node", "must name the node the pod ran on"));
+        }
+        let texts = [
+            ("actual_node", Some(&self.actual_node)),
+            ("pod_status", self.pod_status.as_ref()),
+            ("cause", self.cause.as_ref()),
+            ("prediction_result.predicted_node", p.predicted_node.as_ref()),
+            ("prediction_result.algorithm", p.algorithm.as_ref()),
+            ("prediction_result.pod_name", p.pod_name.as_ref()),
+            ("prediction_result.pod_namespace", p.pod_namespace.as_ref()),
+        ];
+        if let Some((field, _)) = texts.iter().find(|(_, text)| text.is_some_and(|text| text.len() > LONGEST_TEXT)) {
+            return Err(invalid(field, &format!("must be no longer than {LONGEST_TEXT} bytes")));
         }
         if p.confidence.is_some_and(|c| !(0.0..=1.0).contains(&c)) {
             return Err(invalid("prediction_result.confidence", "must be between 0 and 1"));

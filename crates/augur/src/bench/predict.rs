@@ -22,7 +22,7 @@ use crate::cli::BenchPredictArgs;
 use crate::config::Config;
 use crate::kubeconfig::{self, Access};
 use crate::output;
-use crate::system::{System, SystemOptions};
+use crate::system::{System, SystemOptions, open_history};
 
 /// Pods on each node, so that nodes differ in what is requested and used.
 const PODS_A_NODE: usize = 4;
@@ -81,7 +81,7 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
         config: &config,
         scheduler_names: &["augur".to_owned()],
         seed: 1,
-        data_dir: folder,
+        history: open_history(&config, folder)?,
         scheduler: TcpListener::bind("127.0.0.1:0").await?,
         learner: Some(learner),
         token: None,

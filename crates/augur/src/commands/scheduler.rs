@@ -10,7 +10,7 @@ use crate::cli::SchedulerArgs;
 use crate::config::{self, Config};
 use crate::listen::listen;
 use crate::output;
-use crate::system::{System, SystemOptions, stop_signal};
+use crate::system::{System, SystemOptions, open_history, stop_signal};
 
 /// The port of the scheduler service.
 pub const PORT: u16 = 8080;
@@ -32,6 +32,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         Some(port) => Some(listen(host, port, "the learner service", "--learner-port").await?),
         None => None,
     };
+    let history = open_history(&config, &args.data_dir)?;
     let names = args.scheduler_name.join(", ");
     output::line(&format!("augur schedules pods of {names}; http://{}/docs", scheduler.local_addr()?))?;
     let mut system = System::start(SystemOptions {
@@ -40,7 +41,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         config: &config,
         scheduler_names: &args.scheduler_name,
         seed: args.seed,
-        data_dir: &args.data_dir,
+        history,
         scheduler,
         learner,
         token: args.token,

@@ -33,6 +33,7 @@ pub fn observation(pod: &wire::Pod<'_>, gone: bool, at: UnixMillis) -> PodObserv
         reason: some(&status.reason),
         waiting: containers().find_map(|container| container.state.waiting.as_ref().and_then(|w| some(&w.reason))),
         disruption: condition(status, "DisruptionTarget").and_then(|condition| some(&condition.reason)),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
         gone,
         at,
     }

@@ -612,6 +612,7 @@ fn bare_observation(pod: &Pod) -> PodObservation {
         reason: None,
         waiting: None,
         disruption: None,
+        terminating: true,
         gone: true,
         at: UnixMillis(0),
     }

@@ -253,8 +253,8 @@ impl Scheduler {
         self.queue.get(uid)
     }
 
-    /// Decides for a pod without doing anything about it, with a report on every node. The pod may be one that waits,
-    /// one that was never seen, or one on a node, which is then judged as if it were not there.
+    /// Decides for a pod without doing anything about it, with a report on every node. The pod may be one that waits or
+    /// one that was never seen; one that names a node goes nowhere else.
     #[must_use]
     pub fn dry_run(&self, pod: &Pod, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
         let default;
@@ -265,10 +265,6 @@ impl Scheduler {
                 &default
             }
         };
-        if pod.node.is_some() {
-            let unbound = Pod { node: None, ..pod.clone() };
-            return cycle::decide(&self.state, &unbound, profile, predictor, cycle);
-        }
         cycle::decide(&self.state, pod, profile, predictor, cycle)
     }
 

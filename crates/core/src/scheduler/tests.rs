@@ -168,15 +168,18 @@ fn pods_of_other_schedulers_and_pods_that_end_are_not_ours() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing_and_judges_a_bound_pod_as_if_it_were_not_there() {
+fn a_dry_run_changes_nothing_and_holds_a_pod_to_the_node_that_it_names() {
     let mut bench = Bench::new();
     bench.step(Input::NodeApplied(samples::node(1, NODE)));
     bench.step(Input::NodeApplied(samples::node(2, NODE)));
     let bound = Pod { node: Some(node_name(1)), ..samples::pod(1, POD) };
     bench.step(Input::PodApplied(bound.clone()));
     let cycle = Cycle { now: bench.now, seed: 1, detail: Detail::Full };
-    let decision = bench.scheduler.dry_run(&bound, &NoModel::default(), cycle);
-    assert_eq!((decision.feasible_nodes, decision.nodes.len()), (2, 2));
+    for (node, feasible) in [(None, 2), (Some(node_name(1)), 1)] {
+        let pod = Pod { node, ..bound.clone() };
+        let decision = bench.scheduler.dry_run(&pod, &NoModel::default(), cycle);
+        assert_eq!((decision.feasible_nodes, decision.nodes.len()), (feasible, 2));
+    }
     assert_eq!(bench.scheduler.counters().attempts, 0);
     assert_eq!(bench.scheduler.find_pod("default", "pod-1").map(|pod| pod.uid.clone()), Some(uid(1)));
 }

@@ -71,6 +71,7 @@ pub fn observation(pod_name: &str, node: &str, when: UnixMillis) -> PodObservati
         reason: None,
         waiting: None,
         disruption: None,
+        terminating: false,
         gone: false,
         at: when,
     }

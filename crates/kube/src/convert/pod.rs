@@ -63,7 +63,24 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
 /// # Errors
 /// An amount that is none.
 pub fn pod_spec(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>) -> Result<PodSpec, Skipped> {
-    Ok(spec_with(meta, spec, &pod_resources(spec)?))
+    let mut resources = pod_resources(spec)?;
+    // As the API server fills in what is left out: who sets only a limit requests as much.
+    let lists = [
+        ("initContainers", &mut resources.init_containers, &spec.init_containers),
+        ("containers", &mut resources.containers, &spec.containers),
+    ];
+    for (list, resources, containers) in lists {
+        for (index, (resources, container)) in resources.iter_mut().zip(containers).enumerate() {
+            let limits = amounts(&container.resources.limits, "resources.limits")
+                .map_err(|skipped| skipped.within(&format!("{list}[{index}]")))?;
+            for (name, limit) in limits {
+                if !container.resources.requests.iter().any(|(requested, _)| requested.as_str() == &*name) {
+                    resources.requests.extend([(name, limit)]);
+                }
+            }
+        }
+    }
+    Ok(spec_with(meta, spec, &resources))
 }
 
 fn pod_resources(spec: &wire::PodSpec<'_>) -> Result<PodResources, Skipped> {

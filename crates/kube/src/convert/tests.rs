@@ -194,3 +194,14 @@ fn a_running_pod_holds_what_its_resize_needs() {
     assert_eq!(shrinking.requests().granted.cpu, MilliCpu(3000));
     assert_eq!(shrinking.spec, same.spec, "pods of one template share their spec");
 }
+
+#[test]
+fn a_pod_of_a_request_that_has_only_limits_requests_as_much() {
+    let spec = r#"{"containers":[{"resources":{"requests":{"cpu":"1"},"limits":{"cpu":"2","memory":"1Gi"}}}],
+        "initContainers":[{"resources":{"limits":{"cpu":"3"}}}]}"#;
+    let spec = pod_spec(&wire::ObjectMeta::default(), &serde_json::from_str(spec).unwrap()).unwrap();
+    assert_eq!((spec.requests.granted.cpu, spec.requests.granted.memory), (MilliCpu(3000), Bytes(1 << 30)));
+    let bad = r#"{"containers":[{"resources":{"limits":{"cpu":"-1"}}}]}"#;
+    let bad = pod_spec(&wire::ObjectMeta::default(), &serde_json::from_str(bad).unwrap()).unwrap_err();
+    assert!(bad.detail.contains("containers[0].resources.limits.cpu"), "{}", bad.detail);
+}

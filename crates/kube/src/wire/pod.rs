@@ -102,6 +102,9 @@ pub struct ResourceRequirements<'a> {
     /// What is set aside.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub requests: Map<'a>,
+    /// What must not be exceeded.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub limits: Map<'a>,
 }
 
 /// A port of a container.

@@ -17,7 +17,7 @@ use crate::cli::{Speed, UpArgs};
 use crate::config::Config;
 use crate::kubeconfig::{self, Access};
 use crate::listen::{listen, reachable};
-use crate::system::{System, SystemOptions, stop_signal};
+use crate::system::{System, SystemOptions, open_history, stop_signal};
 use screen::{Progress, Screen};
 
 /// The pods of these scheduler names are placed: those that ask for Augur, and those that ask for nothing.
@@ -56,6 +56,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot make {}; choose another folder with --data-dir", args.data_dir.display()))?;
 
+    // Before anything is written there: the folder may be another's.
+    let history = open_history(&config, &args.data_dir)?;
+
     let server = ApiServer::new(ApiServerOptions {
         clock: clock.clone(),
         tokens: args.api.token.clone().into_iter().collect(),
@@ -91,7 +94,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         config: &config,
         scheduler_names: &SCHEDULER_NAMES.map(str::to_owned),
         seed: args.seed,
-        data_dir: &args.data_dir,
+        history,
         scheduler,
         learner: Some(learner),
         token: None,
