@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use augur_core::cycle::{Cycle, Decision, Detail, Outcome, PreemptionOutlook, decide};
-use augur_core::object::Pod;
+use augur_core::object::{Pod, RelatedKind};
 use augur_core::plugins::{PluginId, gates_message};
 use augur_core::predictor::NoModel;
 use augur_core::profile::Profile;
@@ -20,11 +20,12 @@ use augur_core::time::Timestamp;
 use serde_json::Value;
 
 /// Categories in which every answer must be right.
-const COVERED: [&str; 18] = [
+const COVERED: [&str; 24] = [
     "balanced-allocation",
     "image-locality",
     "interpod-affinity",
     "large",
+    "mixed",
     "node-affinity",
     "node-features",
     "node-name",
@@ -37,8 +38,13 @@ const COVERED: [&str; 18] = [
     "resources-inplace",
     "resources-shapes",
     "scheduling-gates",
+    "spread-defaults",
     "taints",
     "topology-spread",
+    "volume-binding",
+    "volume-limits",
+    "volume-restrictions",
+    "volume-zone",
 ];
 
 fn state(case: &Value) -> ClusterState {
@@ -49,6 +55,12 @@ fn state(case: &Value) -> ClusterState {
     for namespace in list(&case["namespaces"]) {
         let (name, labels) = common::namespace(namespace);
         state.apply_namespace(name, labels);
+    }
+    for object in common::related::all(case) {
+        state.apply_related(object);
+    }
+    for kind in RelatedKind::ALL {
+        state.set_listed(kind);
     }
     for pod in list(&case["pods"]) {
         let pod: Pod = common::pod(pod);
@@ -132,6 +144,13 @@ impl Comparison<'_> {
             self.differences.push(format!("expected no node, got {:?}", self.decision.outcome));
             return;
         };
+        let turned_away = &self.expected["preFilter"];
+        let reasons = diagnosis.turned_away.as_deref().into_iter().collect();
+        self.same("preFilter reasons", names(&turned_away["reasons"]), reasons);
+        if diagnosis.turned_away.is_some() {
+            let by = turned_away["plugin"].as_str().into_iter().collect::<Vec<_>>();
+            self.same("preFilter plugin", by, diagnosis.plugins.iter().map(PluginId::name).collect());
+        }
         self.same("fitError", self.expected["fitError"].as_str(), Some(&diagnosis.message()));
         let after = &self.expected["postFilter"];
         if let PreemptionOutlook::Possible(candidates) = &diagnosis.preemption {

@@ -30,7 +30,7 @@ impl<'a> Judgement<'a> {
             late = vec![None; state.row_count()];
             for id in state.ids() {
                 // A plugin that comes after those with surveys does not hide what these say.
-                let before = |rejection: Rejection| rejection.plugin < PluginId::PodTopologySpread;
+                let before = |rejection: Rejection| rejection.plugin < PluginId::VolumeRestrictions;
                 if !verdicts.status(id).is_some_and(before) {
                     late[id.index()] = pass(&surveys, state.view(id)).err();
                 }

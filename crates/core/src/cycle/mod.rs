@@ -13,16 +13,17 @@ mod verdicts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
 pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
 
 use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
-use crate::object::{Pod, PodSpec};
-use crate::plugins::{self, Code, PluginId, PluginSet};
+use crate::object::{Pod, PodSpec, PodVolumes};
+use crate::plugins::{self, Code, PluginId, PluginSet, Stop, volume_binding};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
+use crate::preemption::NOT_HELPFUL;
 use crate::profile::{MAX_MODEL_SHARE, Profile};
 use crate::state::{ClusterState, NodeId, NodeView, mix};
 use diagnosis::{Tally, narrowed_reason, texts};
@@ -118,6 +119,9 @@ impl Decider {
         if !refused.is_empty() {
             let reason = format!("it needs what is not implemented: {}", refused.join(", "));
             return bare(state, pod, cycle, Outcome::Refused(refused), reason);
+        }
+        if let Some(decision) = turned_away(state, pod, cycle) {
+            return decision;
         }
         // What a pod on a node asks for depends on the pod, not on its spec alone.
         if pod.node.is_some() {
@@ -318,7 +322,8 @@ impl Decider {
             chosen: Some(chosen),
             runner_up,
             nodes,
-            not_considered: unsupported::preferred(pod),
+            not_considered: unsupported::preferred(state, pod),
+            volumes: volume_binding::pod_volumes(pod, state, state.view(feasible[best]).node()),
             reason,
             cycle,
         }
@@ -453,10 +458,36 @@ fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason:
         chosen: None,
         runner_up: None,
         nodes: Vec::new(),
-        not_considered: unsupported::preferred(pod),
+        not_considered: unsupported::preferred(state, pod),
+        volumes: PodVolumes::default(),
         reason,
         cycle,
     }
+}
+
+/// The decision on a pod that a plugin turns away before any node is looked at.
+fn turned_away(state: &ClusterState, pod: &Pod, cycle: Cycle) -> Option<Decision> {
+    if state.node_count() == 0 {
+        return None;
+    }
+    let stopped = |plugin: &&dyn plugins::Plugin| Some((plugin.id(), plugin.admit(pod, state).err()?));
+    let (plugin, stop) = plugins::ALL.iter().find_map(stopped)?;
+    let why = match stop {
+        Stop::Rejected(why) => why,
+        Stop::Failed(error) => {
+            let error = format!("running PreFilter plugin \"{}\": {error}", plugin.name());
+            return Some(bare(state, pod, cycle, Outcome::Failed(error.clone()), error));
+        }
+    };
+    let diagnosis = Diagnosis {
+        nodes: state.node_count(),
+        reasons: BTreeMap::from([(why.clone(), state.node_count())]),
+        plugins: PluginSet::of(&[plugin]),
+        preemption: PreemptionOutlook::Impossible(NOT_HELPFUL.to_owned()),
+        turned_away: Some(why),
+    };
+    let reason = diagnosis.message();
+    Some(bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason))
 }
 
 fn unschedulable<'a>(judgement: &Judgement<'a>, state: &'a ClusterState, pod: &Pod, cycle: Cycle) -> Decision {
@@ -483,7 +514,7 @@ fn unschedulable<'a>(judgement: &Judgement<'a>, state: &'a ClusterState, pod: &P
         plugins.insert(PluginId::NodeResourcesFit);
     }
     let preemption = preempt::outlook(state, pod, judgement, left_out, cycle.now);
-    let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, preemption };
+    let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, turned_away: None, preemption };
     let reason = diagnosis.message();
     let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
     if cycle.detail == Detail::Full {
