@@ -7,6 +7,7 @@
 
 pub mod controllers;
 pub mod error;
+mod event_ttl;
 mod http;
 mod local;
 pub mod managed;

@@ -1,5 +1,7 @@
 //! The server on real sockets: a kube client with its watcher, TLS with a token, and stopping while watches are open.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::pin::pin;
 use std::time::{Duration, Instant};
 

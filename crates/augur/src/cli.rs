@@ -181,7 +181,8 @@ pub struct ApiserverArgs {
     /// The port to listen at.
     #[arg(long, default_value_t = 8001)]
     pub port: u16,
-    /// Keeps the objects in this folder across restarts; without it they are kept in memory only.
+    /// Keeps the objects in this folder across restarts, and writes a kubeconfig file there; without it they are kept in memory
+    /// only.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
     /// Enables `POST /debug/forget-history`, which drops all watch and list history, for clients with this bearer token.

@@ -1,6 +1,6 @@
 //! Sockets to listen at, with errors that name the port and the flag that changes it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::bail;
 use tokio::net::TcpListener;
@@ -18,6 +18,16 @@ pub async fn listen(host: IpAddr, port: u16, what: &str, flag: &str) -> anyhow::
         ),
         Err(error) => bail!("cannot listen at {address} for {what}: {error}; choose another port with {flag} PORT"),
     }
+}
+
+/// The address under which this machine reaches a listener: an unspecified one is reached through loopback.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let loopback =
+        if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { "::1".parse().unwrap_or(address.ip()) };
+    SocketAddr::new(loopback, address.port())
 }
 
 #[cfg(test)]

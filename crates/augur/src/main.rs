@@ -21,6 +21,10 @@ use clap::Parser;
 
 use cli::{BenchCommand, Cli, Command};
 
+/// Watches, bindings and answers are many short-lived strings; see the house's design page for the measurement.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

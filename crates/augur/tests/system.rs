@@ -1,5 +1,7 @@
 //! The main job from outside: the binary is started, real `kubectl` and `curl` speak to it, and it is stopped.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

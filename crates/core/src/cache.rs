@@ -99,8 +99,9 @@ struct Entry {
 /// The API always wins: `confirm` on another node than the assumed one moves the pod there. A pod whose binding is
 /// under way is never touched by [`AssumedPods::reconcile`], because the API cannot know it yet. `Bound` exists only
 /// to give up a belief that the watch should have confirmed long ago, and that a lost event would keep for ever.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AssumedPods {
+    confirm_within: Duration,
     pods: HashMap<PodUid, Entry>,
     /// Beliefs that end, soonest first.
     expiring: BTreeMap<(Timestamp, PodUid), ()>,
@@ -110,13 +111,19 @@ pub struct AssumedPods {
 
 /// How long a successful binding may go unconfirmed. Far beyond any watch delay that a working API server shows, so
 /// that reaching it means a lost event.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+pub const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+
+impl Default for AssumedPods {
+    fn default() -> Self {
+        AssumedPods::new(CONFIRM_WITHIN)
+    }
+}
 
 impl AssumedPods {
-    /// Empty books.
+    /// Empty books; a successful binding may go unconfirmed for the given time, usually [`CONFIRM_WITHIN`].
     #[must_use]
-    pub fn new() -> Self {
-        AssumedPods::default()
+    pub fn new(confirm_within: Duration) -> Self {
+        AssumedPods { confirm_within, pods: HashMap::new(), expiring: BTreeMap::new(), healed: 0, expired: 0 }
     }
 
     /// The scheduler chose a node.
@@ -138,7 +145,7 @@ impl AssumedPods {
     pub fn bound(&mut self, pod: &PodUid, now: Timestamp) -> Result<(), Refused> {
         let entry = self.pods.get_mut(pod).ok_or(Refused::NotAssumed)?;
         if entry.belief == Belief::Assumed {
-            let expires = now + CONFIRM_WITHIN;
+            let expires = now + self.confirm_within;
             entry.belief = Belief::Bound { expires };
             self.expiring.insert((expires, pod.clone()), ());
         }
@@ -291,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_api_has_the_last_word_on_the_node() {
-        let mut books = AssumedPods::new();
+        let mut books = AssumedPods::default();
         books.assume(&pod(1), &node(1)).expect("unknown before");
         assert_eq!(
             books.confirm(&pod(1), &node(2)),
@@ -303,14 +310,14 @@ mod tests {
 
     #[test]
     fn a_pod_is_not_assumed_twice() {
-        let mut books = AssumedPods::new();
+        let mut books = AssumedPods::default();
         books.assume(&pod(1), &node(1)).expect("unknown before");
         assert_eq!(books.assume(&pod(1), &node(2)), Err(Refused::AlreadyPlaced));
     }
 
     #[test]
     fn a_binding_that_is_never_confirmed_expires_but_one_under_way_does_not() {
-        let mut books = AssumedPods::new();
+        let mut books = AssumedPods::default();
         for n in [1, 2, 3] {
             books.assume(&pod(n), &node(n)).expect("unknown before");
         }
@@ -326,7 +333,7 @@ mod tests {
 
     #[test]
     fn the_self_check_heals_and_counts_what_differs() {
-        let mut books = AssumedPods::new();
+        let mut books = AssumedPods::default();
         books.confirm(&pod(1), &node(1));
         books.confirm(&pod(2), &node(2));
         books.assume(&pod(3), &node(3)).expect("unknown before");
@@ -383,7 +390,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_state_that_follows_the_changes_agrees_with_the_books(steps in prop::collection::vec(step(), 1..80)) {
-            let mut books = AssumedPods::new();
+            let mut books = AssumedPods::default();
             let mut state = HashMap::new();
             let mut now = Timestamp::EPOCH;
             for step in steps {

@@ -49,6 +49,9 @@ pub struct NodeRates {
     pub pods: u64,
     /// Of these, how many failed or were evicted.
     pub failed_pods: u64,
+    /// How many failed or were evicted in this clock hour and the one before, so in the last one to two hours: what tells
+    /// of the node's present state, and recovers with it.
+    pub recent_failed_pods: u64,
     /// Container restarts.
     pub restarts: u64,
     /// OOM kills.
@@ -144,7 +147,14 @@ impl Prior {
     }
 }
 
-pub(crate) fn node_rates(sums: &Sums, failure: Prior, restart: Prior, cpu: &Usage, memory: &Usage) -> NodeRates {
+pub(crate) fn node_rates(
+    sums: &Sums,
+    recent: &Sums,
+    failure: Prior,
+    restart: Prior,
+    cpu: &Usage,
+    memory: &Usage,
+) -> NodeRates {
     let failure_rate = failure.shrink(sums.troubled, sums.started);
     let ready_share = (sums.watched_ms > 0).then(|| sums.ready_ms as f64 / sums.watched_ms as f64);
     NodeRates {
@@ -154,6 +164,7 @@ pub(crate) fn node_rates(sums: &Sums, failure: Prior, restart: Prior, cpu: &Usag
         ready_share,
         pods: sums.started,
         failed_pods: sums.failed,
+        recent_failed_pods: recent.failed,
         restarts: sums.restarts,
         oom_kills: sums.oom,
         evictions: sums.evicted,

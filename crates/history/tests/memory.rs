@@ -133,6 +133,23 @@ fn rates_when(h: &HistoryHandle, wanted: impl Fn(&Rates) -> bool) -> std::sync::
 }
 
 #[test]
+fn failed_pods_of_the_past_are_not_recent() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let h = history.handle();
+    let seen =
+        |name: &str, when| PodObservation { phase: PodPhase::Failed, ready: false, ..observation(name, "n1", when) };
+    let counts = |r: &Rates| r.nodes.get("n1").map(|n| (n.failed_pods, n.recent_failed_pods));
+    h.observe_pod(seen("a", at(MINUTE)));
+    h.observe_pod(seen("b", at(MINUTE)));
+    rates_when(&h, |r| counts(r) == Some((2, 2)));
+    h.tick(at(3 * HOUR));
+    rates_when(&h, |r| counts(r) == Some((2, 0)));
+    h.observe_pod(seen("c", at(3 * HOUR + MINUTE)));
+    rates_when(&h, |r| counts(r) == Some((3, 1)));
+}
+
+#[test]
 fn a_bad_node_stands_out_and_a_bad_workload_stains_no_node() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());

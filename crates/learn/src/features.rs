@@ -263,6 +263,7 @@ mod tests {
             ready_share: None,
             pods: 1,
             failed_pods: 0,
+            recent_failed_pods: 0,
             restarts: 0,
             oom_kills: 0,
             evictions: 0,

@@ -248,3 +248,6 @@ async fn get(call: &Call<'_>, path: &ResourcePath<'_>, part: &str) -> Result<Res
     };
     Ok(respond::object(call, resource, 200, answer, &[]))
 }
+
+#[cfg(test)]
+mod tests;

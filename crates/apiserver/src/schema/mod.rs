@@ -112,17 +112,20 @@ pub fn decode_yaml(ty: &'static Type, raw: &[u8], validation: FieldValidation) -
     Ok(decoded)
 }
 
-/// The same for a protobuf body, as Go clients send it.
+/// The same for a protobuf body. kubectl sends some objects so; whoever sends what cannot be read is asked for JSON.
 ///
 /// # Errors
-/// As [`decode_json`], and 400 for malformed protobuf.
+/// As [`decode_json`], and 415 for what is not a Kubernetes protobuf message of the type.
 pub fn decode_protobuf(ty: &'static Type, raw: &[u8], validation: FieldValidation) -> Result<Decoded, ApiError> {
     let value = protobuf::to_json(ty, raw).map_err(|why| {
         let kind = ty.short_name();
-        ApiError::bad_request(format!(
-            "the object provided is unrecognized (must be of type {kind}): {why} ({})",
-            summary(raw)
-        ))
+        ApiError::new(
+            415,
+            "UnsupportedMediaType",
+            format!(
+                "this protobuf body cannot be read as {kind} ({why}); send it as application/json or application/yaml"
+            ),
+        )
     })?;
     decode_json(ty, value.to_string().as_bytes(), validation)
 }

@@ -63,6 +63,13 @@ impl Store {
             }
         }
     }
+
+    /// Objects that have not been written after the revision.
+    pub(crate) fn unchanged_since(&self, resource: &Resource, revision: u64) -> Vec<(Arc<str>, Entry)> {
+        let old = |(_, entry): &(&Arc<str>, &Entry)| entry.revision <= revision;
+        let shard = self.read(resource);
+        shard.objects.iter().filter(old).map(|(key, entry)| (Arc::clone(key), entry.clone())).collect()
+    }
 }
 
 impl Shard {

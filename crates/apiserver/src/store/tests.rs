@@ -123,3 +123,33 @@ fn a_torn_file_is_refused_by_its_name() {
     let error = Store::open(dir.path()).unwrap_err();
     assert!(error.message.contains("objects.redb"), "{}", error.message);
 }
+
+#[test]
+fn many_writers_leave_one_history_in_order() {
+    let store = Store::new();
+    let mut cursor = store.watch(pods(), 0).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for i in 0..500 {
+                    insert(store, &format!("w{writer}/p{i}"), i);
+                }
+            });
+        }
+        // Lists taken meanwhile are what the history says for their revision.
+        for _ in 0..20 {
+            let present = store.list(pods(), Page::default()).unwrap();
+            let again = store.list(pods(), Page { at: Some(present.revision), ..Page::default() }).unwrap();
+            assert_eq!(names(&present), names(&again));
+        }
+    });
+    let mut seen = Vec::new();
+    while let (Step::Changes(events), _) = store.step(pods(), &mut cursor)
+        && !events.is_empty()
+    {
+        seen.extend(events.iter().map(|e| e.entry.revision));
+    }
+    assert_eq!(seen.len(), 2_000);
+    assert!(seen.is_sorted_by(|a, b| a < b));
+}

@@ -107,7 +107,7 @@ impl ApiServer {
         if !target.resource.namespaced {
             return Ok(());
         }
-        match self.namespace_phase(target.namespace) {
+        match self.namespace_is_terminating(target.namespace) {
             Some(false) => Ok(()),
             None => Err(ApiError::not_found(namespaces, target.namespace)),
             Some(true) => {

@@ -194,8 +194,8 @@ impl ApiServer {
         (Draft::encode(object), Arc::new(facts(resource, object)))
     }
 
-    /// The phase of a namespace; `None` if there is no such namespace.
-    pub(crate) fn namespace_phase(&self, name: &str) -> Option<bool> {
+    /// Whether a namespace is on its way out; `None` if there is no such namespace.
+    pub(crate) fn namespace_is_terminating(&self, name: &str) -> Option<bool> {
         let namespaces = crate::resource::by_qualified("namespaces")?;
         self.store().get(namespaces, name).map(|entry| entry.facts.field(0) == "Terminating")
     }

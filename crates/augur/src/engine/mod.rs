@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use augur_api::SchedulerMetrics;
 use augur_clock::Clock;
+use augur_core::cache::CONFIRM_WITHIN;
 use augur_core::enhanced::EnhancedConfig;
 use augur_core::predictor::{Fallback, Predictor};
 use augur_core::profile::Profile;
@@ -165,6 +166,11 @@ impl Engine {
                 profiles: options.profiles,
                 queue: QueueConfig::default(),
                 seed: options.seed,
+                // The watch is as fast as the machine, however fast the clock runs.
+                confirm_within: Duration::try_from_secs_f64(
+                    CONFIRM_WITHIN.as_secs_f64() * options.clock.speed().max(1.0),
+                )
+                .unwrap_or(Duration::MAX),
             }),
             seed: options.seed,
             predictor: options.predictor,

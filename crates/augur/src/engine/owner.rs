@@ -72,7 +72,7 @@ pub struct Inboxes {
 
 /// What the thread waited for.
 enum Woken {
-    Pod(Change<SeenPod>),
+    Pod(Box<Change<SeenPod>>),
     Node(Change<SeenNode>),
     Related(Box<Input>),
     Back(Back),
@@ -263,7 +263,7 @@ impl Owner {
             _ = inboxes.stop.wait_for(|stop| *stop) => Woken::Stop,
             Some(back) = inboxes.back.recv() => Woken::Back(back),
             Some(change) = inboxes.nodes.recv() => Woken::Node(change),
-            Some(change) = inboxes.pods.recv() => Woken::Pod(change),
+            Some(change) = inboxes.pods.recv() => Woken::Pod(Box::new(change)),
             Some(input) = inboxes.related.recv() => Woken::Related(Box::new(input)),
             Some(query) = inboxes.queries.recv() => Woken::Query(query),
             Some(collected) = inboxes.metrics.recv() => Woken::Metrics(Box::new(collected)),
@@ -273,7 +273,7 @@ impl Owner {
 
     fn take(&mut self, woken: Woken) {
         match woken {
-            Woken::Pod(change) => self.take_pod(change),
+            Woken::Pod(change) => self.take_pod(*change),
             Woken::Node(change) => self.take_node(change),
             Woken::Related(input) => self.step(*input),
             Woken::Back(back) => self.take_back(back),
@@ -402,7 +402,13 @@ impl Owner {
                             self.waiting.insert(uid.clone(), waiting);
                         }
                         self.history.record_bind_failure(binding.decision, &uid, self.millis());
-                        tracing::warn!(pod = %binding.pod.full_name(), node = %binding.node, %error, "not bound");
+                        let pod = binding.pod.full_name();
+                        if matches!(result, BindResult::Unavailable(_)) {
+                            tracing::warn!(%pod, node = %binding.node, %error, "not bound");
+                        } else {
+                            // The pod went, or somebody else bound it: everyday life, and not ours to mend.
+                            tracing::debug!(%pod, node = %binding.node, %error, "not bound");
+                        }
                     }
                 }
                 self.step(Input::BindResult { uid, result });

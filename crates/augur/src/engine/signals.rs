@@ -28,7 +28,8 @@ pub fn shares(node: &Node, usage: &Usage) -> Shares {
     }
 }
 
-/// The signals of a node; `None` when neither a reading nor history says anything, so that scoring stays as it is without them.
+/// The signals of a node. Failed pods are those of the last one to two hours: the count of the whole window passes any threshold
+/// on a busy node sooner or later, however healthy it is, and would never recover. `None` when neither a reading nor history says anything, so that scoring stays as it is without them.
 pub fn signals(node: &Node, shares: Option<Shares>, rates: Option<&NodeRates>, now: Timestamp) -> Option<NodeSignals> {
     if shares.is_none() && rates.is_none() {
         return None;
@@ -37,7 +38,7 @@ pub fn signals(node: &Node, shares: Option<Shares>, rates: Option<&NodeRates>, n
         cpu_usage: shares.and_then(|shares| shares.cpu),
         memory_usage: shares.and_then(|shares| shares.memory),
         ready: Some(node.ready),
-        failed_pods: rates.map(|rates| u32::try_from(rates.failed_pods).unwrap_or(u32::MAX)),
+        failed_pods: rates.map(|rates| u32::try_from(rates.recent_failed_pods).unwrap_or(u32::MAX)),
         average_restarts: rates.and_then(|rates| rates.average_restarts),
         stability: rates.and_then(|rates| rates.stability_score),
         ..NodeSignals::at(core_time(now))

@@ -9,10 +9,11 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use io::{BindResult, Effect, Input};
 
-use crate::cache::{AssumedPods, Belief, Change, Healed};
+use crate::cache::{AssumedPods, Belief, CONFIRM_WITHIN, Change, Healed};
 use crate::cluster_event::ClusterEvent;
 use crate::cycle::{self, Cycle, Decider, Decision, Detail, Outcome};
 use crate::object::{Node, NodeName, Pod, PodSpec, PodUid, Related, RelatedKey, RelatedKind};
@@ -33,11 +34,18 @@ pub struct SchedulerConfig {
     pub queue: QueueConfig,
     /// Decides, with pod and attempt, among equally good nodes.
     pub seed: u64,
+    /// How long a successful binding may go unconfirmed by the watch before it is given up.
+    pub confirm_within: Duration,
 }
 
 impl Default for SchedulerConfig {
     fn default() -> Self {
-        SchedulerConfig { profiles: vec![Profile::default()], queue: QueueConfig::default(), seed: 0 }
+        SchedulerConfig {
+            profiles: vec![Profile::default()],
+            queue: QueueConfig::default(),
+            seed: 0,
+            confirm_within: CONFIRM_WITHIN,
+        }
     }
 }
 
@@ -96,7 +104,7 @@ impl Scheduler {
             profiles,
             seed: config.seed,
             state: ClusterState::new(),
-            books: AssumedPods::new(),
+            books: AssumedPods::new(config.confirm_within),
             queue: SchedulingQueue::new(config.queue),
             pending: HashMap::new(),
             binding: HashMap::new(),

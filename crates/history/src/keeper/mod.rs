@@ -205,6 +205,8 @@ impl Keeper {
                 self.pod_due(&uid);
             }
         }
+        // What counts as recent changes with the hour, even where nothing happens.
+        self.rates_stale |= at.hour() != self.now.hour();
         self.now = at;
         let first = UnixMillis(at.0 - self.window_ms).hour();
         if first > self.first_hour {
@@ -621,7 +623,9 @@ impl Keeper {
         let mut by_node: HashMap<Arc<str>, NodeRates> = HashMap::with_capacity(nodes.len());
         for (name, memory, sums) in &nodes {
             total.merge(sums);
-            by_node.insert((*name).clone(), node_rates(sums, failure, restart, &memory.cpu, &memory.memory));
+            let recent = memory.series.since(self.now.hour().saturating_sub(1));
+            let rates = node_rates(sums, &recent, failure, restart, &memory.cpu, &memory.memory);
+            by_node.insert((*name).clone(), rates);
         }
         let workloads: Vec<_> = self.workloads.iter().map(|(key, memory)| (key, memory.series.sums())).collect();
         let failure = Prior::fit(workloads.iter().map(|(_, s)| (s.troubled, s.started)));

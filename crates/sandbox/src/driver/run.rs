@@ -337,7 +337,11 @@ impl Driver {
                 }
                 Effect::Heartbeat(node) => self.renew(&node),
                 Effect::Event(report) => {
-                    let result = self.events.write(&self.client, &report);
+                    let mut result = self.events.write(&self.client, &report);
+                    if result.as_ref().is_err_and(namespace_is_going) {
+                        // Pods of a namespace that is deleted stop, and nobody can record that any more.
+                        result = Ok(());
+                    }
                     self.check(&format!("writing an event ({})", report.reason), result);
                 }
             }
@@ -354,4 +358,10 @@ impl Driver {
         };
         self.check(&format!("renewing the lease of node {node}"), result.map(|_| ()));
     }
+}
+
+/// Whether a write was refused because its namespace is being deleted.
+fn namespace_is_going(error: &ApiError) -> bool {
+    let causes = error.details["causes"].as_array();
+    error.code == 403 && causes.is_some_and(|causes| causes.iter().any(|c| c["reason"] == "NamespaceTerminating"))
 }

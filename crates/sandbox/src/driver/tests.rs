@@ -182,6 +182,25 @@ fn a_deleted_pod_goes_when_its_containers_have_stopped() {
 }
 
 #[test]
+fn pods_of_a_namespace_that_is_deleted_stop_without_complaints() {
+    let cluster = Cluster::start(TWO);
+    cluster.client.create("namespaces", "", json!({ "metadata": { "name": "going" } })).unwrap();
+    let pod = json!({
+        "metadata": { "name": "p" },
+        "spec": { "nodeName": "a-01", "terminationGracePeriodSeconds": 5, "containers": [{ "name": "app", "image": "i:1" }] },
+    });
+    cluster.client.create("pods", "going", pod).unwrap();
+    cluster.until("it runs", |client| {
+        (client.get("pods", "going", "p").unwrap()["status"]["phase"] == "Running").then_some(())
+    });
+    cluster.client.delete("namespaces", "", "going", &DeleteOptions::default()).unwrap();
+    assert!(cluster.client.get("namespaces", "", "going").unwrap()["metadata"]["deletionTimestamp"].is_string());
+    cluster.client.delete("pods", "going", "p", &DeleteOptions::default()).unwrap();
+    cluster.until("the pod is gone", |client| client.get("pods", "going", "p").err());
+    assert_eq!(cluster.handle.as_ref().unwrap().progress().problems, 0);
+}
+
+#[test]
 fn a_pod_on_the_wrong_node_is_refused() {
     let cluster = Cluster::start(TWO);
     for i in 0..9 {

@@ -9,7 +9,9 @@ use augur_notation::{Operator, Quantity, Requirement};
 use serde::Deserialize;
 
 use crate::scenario::{self, ARCHETYPE, CRASH_AFTER, DURATION, FAILURE_RATE, LEAK_PER_MINUTE, LOAD};
-use crate::sim::{Archetype, Behaviour, ContainerSpec, NodeDemand, PodSpec, Probe, Qos, Resources, RestartPolicy};
+use crate::sim::{
+    Archetype, Behaviour, ContainerSpec, NodeDemand, PodSpec, Probe, Qos, Resources, RestartPolicy, stream,
+};
 
 /// What every event of a pod is looked at for.
 #[derive(Debug, Deserialize)]
@@ -292,8 +294,12 @@ fn qos(containers: &[Container]) -> Qos {
     }
 }
 
-/// The behaviour that annotations, or else labels, ask for. A pod that says nothing is a steady service, or batch work when
-/// it is not to be restarted after a success.
+/// How long the batch work of a pod takes that says nothing, shortest and longest: long enough to be seen at work, short
+/// enough to be waited for.
+const UNTOLD_BATCH: (i64, u64) = (10_000, 20_000);
+
+/// The behaviour that annotations, or else labels, ask for. A pod that says nothing is a steady service, or, when it is not to
+/// be restarted after a success, batch work that ends after 10 to 30 seconds. Pods of scenarios name their archetype.
 fn behaviour(metadata: &Metadata, restart: RestartPolicy) -> Result<Behaviour, String> {
     let note = |key: &str| metadata.annotations.get(key).or_else(|| metadata.labels.get(key)).map(String::as_str);
     let told = |error: scenario::ScenarioError| error.to_string();
@@ -306,7 +312,11 @@ fn behaviour(metadata: &Metadata, restart: RestartPolicy) -> Result<Behaviour, S
     let otherwise = if restart == RestartPolicy::Always { Archetype::Steady } else { Archetype::Batch };
     Ok(Behaviour {
         archetype: note(ARCHETYPE).map_or(Ok(otherwise), |name| scenario::archetype(ARCHETYPE, name)).map_err(told)?,
-        duration: note(DURATION).map(|text| scenario::duration(DURATION, text)).transpose().map_err(told)?,
+        duration: match note(DURATION) {
+            Some(text) => Some(scenario::duration(DURATION, text).map_err(told)?),
+            None if note(ARCHETYPE).is_none() && otherwise == Archetype::Batch => Some(untold_batch(&metadata.uid)),
+            None => None,
+        },
         crash_after: note(CRASH_AFTER).map(|text| scenario::duration(CRASH_AFTER, text)).transpose().map_err(told)?,
         leak_per_minute: note(LEAK_PER_MINUTE)
             .map(|text| amount(LEAK_PER_MINUTE, text))
@@ -315,6 +325,12 @@ fn behaviour(metadata: &Metadata, restart: RestartPolicy) -> Result<Behaviour, S
         load: number(LOAD)?,
         failure_rate: number(FAILURE_RATE)?.unwrap_or(0.0),
     })
+}
+
+/// By the pod, so that the pods of a Job end one after the other, and the same ones always alike.
+fn untold_batch(uid: &str) -> i64 {
+    let (shortest, span) = UNTOLD_BATCH;
+    shortest + i64::try_from(stream(&[uid, "duration"]) % span).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -357,6 +373,9 @@ mod tests {
         assert_eq!(behaviour.load, Some(0.5));
         let batch = read(|o| o["spec"]["restartPolicy"] = json!("Never")).unwrap();
         assert_eq!(batch.behaviour.archetype, Archetype::Batch);
+        assert!((10_000..30_000).contains(&batch.behaviour.duration.unwrap()), "{:?}", batch.behaviour);
+        let told = read(|o| o["metadata"]["annotations"] = json!({ ARCHETYPE: "batch" })).unwrap();
+        assert_eq!(told.behaviour.duration, None, "a scenario's own draw");
         let error = read(|o| o["metadata"]["annotations"] = json!({ ARCHETYPE: "lazy" })).unwrap_err();
         assert!(
             error.starts_with("sandbox.augur.dev/archetype: `lazy` is unknown; it must be one of steady"),

@@ -413,11 +413,12 @@ impl Tracker {
     }
 }
 
-/// `0/5 nodes are available: 2 Insufficient cpu, 3 Insufficient memory. preemption: …` as `Insufficient cpu, Insufficient
-/// memory`, so that equal reasons on different numbers of nodes are one group.
+/// `0/5 nodes are available: 2 Insufficient memory, 3 Insufficient cpu. no new claims to deallocate, preemption: …` as
+/// `Insufficient cpu, Insufficient memory`, so that equal reasons on different numbers of nodes are one group.
 pub(super) fn without_counts(message: &str) -> String {
     let Some((_, reasons)) = message.split_once(" nodes are available: ") else { return message.to_owned() };
-    let reasons = reasons.split(". preemption:").next().unwrap_or(reasons).trim_end_matches('.');
+    // Names of resources hold dots too, but only a sentence's end has a space after it.
+    let reasons = reasons.split(". ").next().unwrap_or(reasons).trim_end_matches('.');
     let mut parts: Vec<&str> =
         reasons.split(", ").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start()).collect();
     parts.sort_unstable();

@@ -190,6 +190,8 @@ fn the_published_lists_are_read() {
 fn reasons_are_grouped_without_their_counts() {
     let message = "0/5 nodes are available: 2 Insufficient memory, 3 Insufficient cpu. preemption: 0/5 nodes are available: 5 No preemption victims found for incoming pod.";
     assert_eq!(without_counts(message), "Insufficient cpu, Insufficient memory");
+    let message = "0/19 nodes are available: 16 Insufficient nvidia.com/gpu, 3 Insufficient cpu. no new claims to deallocate, preemption: 0/19 nodes are available: 19 Preemption is not helpful for scheduling.";
+    assert_eq!(without_counts(message), "Insufficient cpu, Insufficient nvidia.com/gpu");
     assert_eq!(
         without_counts("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
         "node(s) didn't match Pod's node affinity/selector"

@@ -3,7 +3,7 @@
 mod screen;
 mod trace;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use anyhow::Context;
@@ -16,7 +16,7 @@ use super::scheduler::PORT;
 use crate::cli::{Speed, UpArgs};
 use crate::config::Config;
 use crate::kubeconfig::{self, Access};
-use crate::listen::listen;
+use crate::listen::{listen, reachable};
 use crate::system::{System, SystemOptions, stop_signal};
 use screen::{Progress, Screen};
 
@@ -124,6 +124,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
             signal = stop_signal() => signal,
             ended = system.ended() => ended,
             ended = work => ended,
+            Err(error) = server.expire_events() => Err(anyhow::anyhow!("events do not expire: {}", error.message)),
         }
     };
     controllers.stop().await;
@@ -159,14 +160,4 @@ fn start_sandbox(
         options.instant = true;
     }
     Ok(Sandbox::start(server, scenario, options)?)
-}
-
-/// The address under which this machine reaches a listener: an unspecified one is reached through loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    if !address.ip().is_unspecified() {
-        return address;
-    }
-    let loopback =
-        if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { "::1".parse().unwrap_or(address.ip()) };
-    SocketAddr::new(loopback, address.port())
 }

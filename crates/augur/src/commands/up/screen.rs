@@ -52,7 +52,7 @@ impl Screen<'_> {
              \n\
              \x20 export KUBECONFIG={kubeconfig}\n\
              \x20 kubectl get pods -A -o wide\n\
-             \x20 kubectl create deployment web --image=web:1 --replicas=5 && kubectl rollout status deployment/web\n\
+             \x20 kubectl create deployment hello --image=hello:1 --replicas=5 && kubectl rollout status deployment/hello\n\
              \x20 curl -s 'http://{scheduler}/api/v1/decisions?limit=1'\n\
              \n\
              Ctrl-C stops it.",

@@ -130,11 +130,11 @@ impl Cluster {
     }
 
     pub fn pod(&self, name: &str, cpu: &str) {
-        self.pod_with(name, cpu, json!({}));
+        self.pod_with(name, cpu, &json!({}));
     }
 
     /// A pod with more members in its spec.
-    pub fn pod_with(&self, name: &str, cpu: &str, more: Value) {
+    pub fn pod_with(&self, name: &str, cpu: &str, more: &Value) {
         let mut spec = json!({ "schedulerName": "augur", "containers": [
             { "name": "c", "image": "c", "resources": { "requests": { "cpu": cpu } } } ] });
         for (key, value) in more.as_object().unwrap() {

@@ -164,9 +164,9 @@ async fn a_refused_binding_is_tried_again_after_its_backoff() {
 async fn gated_and_foreign_pods_are_left_alone_but_count() {
     let cluster = Cluster::new();
     cluster.node("n", "4");
-    cluster.pod_with("gated", "1", json!({ "schedulingGates": [{ "name": "example.com/wait" }] }));
-    cluster.pod_with("foreign", "1", json!({ "schedulerName": "other" }));
-    cluster.pod_with("placed", "3", json!({ "schedulerName": "other", "nodeName": "n" }));
+    cluster.pod_with("gated", "1", &json!({ "schedulingGates": [{ "name": "example.com/wait" }] }));
+    cluster.pod_with("foreign", "1", &json!({ "schedulerName": "other" }));
+    cluster.pod_with("placed", "3", &json!({ "schedulerName": "other", "nodeName": "n" }));
     cluster.pod("ours", "1");
     let engine = cluster.engine();
     until("our pod is bound", || cluster.node_of("ours").is_some()).await;
@@ -185,7 +185,7 @@ async fn gated_and_foreign_pods_are_left_alone_but_count() {
 async fn what_is_not_implemented_is_refused_visibly() {
     let cluster = Cluster::new();
     cluster.node("n", "4");
-    cluster.pod_with("claims", "1", json!({ "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }] }));
+    cluster.pod_with("claims", "1", &json!({ "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }] }));
     let engine = cluster.engine();
     until("the condition is set", || cluster.scheduled("claims")["status"] == "False").await;
     let message = cluster.scheduled("claims")["message"].as_str().unwrap_or_default().to_owned();

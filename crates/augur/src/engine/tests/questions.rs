@@ -49,7 +49,7 @@ async fn a_prediction_decides_and_binds_nothing() {
     let cluster = Cluster::new();
     cluster.node("small", "1");
     cluster.node("large", "8");
-    cluster.pod_with("foreign", "2", serde_json::json!({ "schedulerName": "other" }));
+    cluster.pod_with("foreign", "2", &serde_json::json!({ "schedulerName": "other" }));
     let engine = cluster.engine();
     let handle = engine.handle();
     until("the engine is ready", || handle.status().ready).await;
@@ -116,7 +116,7 @@ async fn readings_of_the_metrics_api_reach_nodes_scores_and_features() {
     let backend = backend(&engine);
     let mut nodes = backend.nodes(true).await.unwrap();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
-    assert_eq!(nodes.iter().map(|node| node.cpu_percent()).collect::<Vec<_>>(), [Some(95.0), Some(5.0)]);
+    assert_eq!(nodes.iter().map(augur_api::NodeView::cpu_percent).collect::<Vec<_>>(), [Some(95.0), Some(5.0)]);
     assert_eq!(nodes[0].conditions[0].reason, "KubeletReady");
     let request = r#"{"containers":[{"resources":{"requests":{"cpu":"100m"}}}]}"#;
     let answer = backend.predict(query("new", spec(request), false)).await.unwrap();

@@ -57,7 +57,7 @@ async fn a_pod_goes_where_its_volume_can_be_reached() {
     class(&cluster, "Immediate");
     volume(&cluster, "disk", "b");
     claim(&cluster, "data");
-    cluster.pod_with("web", "1", with_claim("data"));
+    cluster.pod_with("web", "1", &with_claim("data"));
     let engine = cluster.engine();
     until("the pod waits for its volume", || {
         let message = cluster.scheduled("web")["message"].as_str().unwrap_or_default().to_owned();
@@ -77,7 +77,7 @@ async fn a_pod_whose_volume_would_have_to_be_bound_first_is_refused_until_it_is(
     class(&cluster, "WaitForFirstConsumer");
     volume(&cluster, "disk", "b");
     claim(&cluster, "data");
-    cluster.pod_with("web", "1", with_claim("data"));
+    cluster.pod_with("web", "1", &with_claim("data"));
     let engine = cluster.engine();
     let expected = "0/2 nodes are available: the pod needs what Augur does not implement: volumes on first use for \
                     persistentvolumeclaim \"data\".";
@@ -94,7 +94,7 @@ async fn without_leave_to_list_a_kind_pods_with_claims_are_refused_by_name() {
     cluster.node("n1", "4");
     class(&cluster, "Immediate");
     claim(&cluster, "data");
-    cluster.pod_with("web", "1", with_claim("data"));
+    cluster.pod_with("web", "1", &with_claim("data"));
     cluster.pod("plain", "1");
     let engine = cluster.engine();
     until("the other pod is bound", || cluster.node_of("plain").is_some()).await;
