@@ -43,6 +43,8 @@ pub enum Command {
     /// Measures.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Runs recorded answers of kube-scheduler against the decision core; exits with 1 if any differs.
+    Conformance(ConformanceArgs),
     /// Checks a configuration file and prints the settings that result from it.
     Config(ConfigArgs),
 }
@@ -202,6 +204,20 @@ pub struct HealthArgs {
     /// How long to wait for an answer, in seconds.
     #[arg(long, default_value_t = 5)]
     pub timeout: u64,
+}
+
+/// Arguments of `augur conformance`.
+#[derive(Debug, Args)]
+pub struct ConformanceArgs {
+    /// The folder with the cases, or with a folder `cases`: one gzip-compressed file of JSON lines for each category.
+    #[arg(long, value_name = "DIR")]
+    pub corpus: PathBuf,
+    /// Only this category.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// Only the case of this id.
+    #[arg(long, value_name = "ID")]
+    pub case: Option<String>,
 }
 
 /// The measurements.

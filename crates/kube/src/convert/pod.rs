@@ -171,9 +171,22 @@ fn spec_with(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>, resources: &
             .map(|i| i.as_str().into())
             .collect(),
         image_containers: u32::try_from(containers().count()).unwrap_or(u32::MAX),
-        required_features: Vec::new(),
+        required_features: required_features(spec),
         not_understood,
     }
+}
+
+/// Optional features of a kubelet that the pod makes use of.
+fn required_features(spec: &wire::PodSpec<'_>) -> Vec<Arc<str>> {
+    let mut features: Vec<Arc<str>> = Vec::new();
+    let mut containers = spec.init_containers.iter().chain(&spec.containers);
+    if containers.any(|c| c.restart_policy_rules.iter().any(|rule| rule.action.as_str() == "RestartAllContainers")) {
+        features.push("RestartAllContainersOnContainerExits".into());
+    }
+    if spec.host_network == Some(true) && spec.host_users == Some(false) {
+        features.push("UserNamespacesHostNetworkSupport".into());
+    }
+    features
 }
 
 fn toleration(toleration: &wire::Toleration<'_>) -> Toleration {

@@ -20,7 +20,7 @@ pub use affinity::{
 pub use node::{ContainerImage, Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 pub use pod::{
     ClaimSource, Container, ContainerPort, ContainerState, ContainerStatus, DiskSource, ImageSource, Pod, PodCondition,
-    PodSpec, PodStatus, ResourceRequirements, SchedulingGate, Terminated, Toleration, Volume, Waiting,
+    PodSpec, PodStatus, ResourceRequirements, RestartPolicyRule, SchedulingGate, Terminated, Toleration, Volume, Waiting,
 };
 pub use related::{
     Annotations, AttachedVolume, ClaimReference, ConditionsSpec, CsiDriver, CsiDriverSpec, CsiNode, CsiNodeDriver,

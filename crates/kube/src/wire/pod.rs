@@ -68,6 +68,10 @@ pub struct PodSpec<'a> {
     /// Devices of dynamic resource allocation.
     #[serde(deserialize_with = "null_is_default")]
     pub resource_claims: Vec<IgnoredAny>,
+    /// Whether it shares the node's network.
+    pub host_network: Option<bool>,
+    /// Whether it shares the node's users, as it does unless this says no.
+    pub host_users: Option<bool>,
     /// The group that it is to be scheduled with.
     pub scheduling_group: Option<IgnoredAny>,
     /// The workload object that it is to be scheduled with.
@@ -93,6 +97,18 @@ pub struct Container<'a> {
     /// `Always` makes an init container a sidecar.
     #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
+    /// What becomes of the pod by how the container ends.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub restart_policy_rules: Vec<RestartPolicyRule<'a>>,
+}
+
+/// A rule of restarting.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RestartPolicyRule<'a> {
+    /// `Restart`, `RestartAllContainers`.
+    #[serde(borrow)]
+    pub action: Text<'a>,
 }
 
 /// Amounts asked for. Limits do not count: admission copies them to the requests that are left out.

@@ -1,0 +1,60 @@
+//! From a case's objects to a decision.
+
+use std::sync::Arc;
+
+use augur_core::cycle::{self, Cycle, Decision, Detail};
+use augur_core::object::{Labels, Node, Pod};
+use augur_core::predictor::NoModel;
+use augur_core::profile::Profile;
+use augur_core::state::ClusterState;
+use augur_core::time::Timestamp;
+use augur_kube::{convert, wire};
+use serde_json::Value;
+
+/// The objects of the list, if the case has it.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Decides the pod of the case in the cluster of the case.
+///
+/// # Errors
+/// An object that the conversion does not take; why.
+pub fn decide(case: &Value) -> Result<(ClusterState, Decision), String> {
+    let mut state = ClusterState::new();
+    for value in list(&case["nodes"]) {
+        state.apply_node(node(value)?);
+    }
+    for namespace in list(&case["namespaces"]) {
+        let metadata = &namespace["metadata"];
+        let labels: Labels = metadata["labels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()))
+            .collect();
+        state.apply_namespace(metadata["name"].as_str().unwrap_or_default().into(), labels);
+    }
+    for value in list(&case["pods"]) {
+        let pod = pod(value)?;
+        if let (Some(node), false) = (pod.node.clone(), pod.phase.is_over()) {
+            state.place(Arc::new(pod), &node);
+        }
+    }
+    let pod = pod(&case["pod"])?;
+    let cycle = Cycle { now: Timestamp::EPOCH, seed: case["seed"].as_u64().unwrap_or(0), detail: Detail::Full };
+    let decision = cycle::decide(&state, &pod, &Profile::default(), &NoModel::default(), cycle);
+    Ok((state, decision))
+}
+
+fn node(value: &Value) -> Result<Node, String> {
+    let json = value.to_string();
+    let wire: wire::Node<'_> = serde_json::from_str(&json).map_err(|error| format!("a node: {error}"))?;
+    convert::node(&wire).map_err(|skipped| format!("node {}: {skipped}", wire.metadata.name))
+}
+
+fn pod(value: &Value) -> Result<Pod, String> {
+    let json = value.to_string();
+    let wire: wire::Pod<'_> = serde_json::from_str(&json).map_err(|error| format!("a pod: {error}"))?;
+    convert::pod(&wire).map_err(|skipped| format!("pod {}: {skipped}", wire.metadata.name))
+}
