@@ -225,6 +225,8 @@ pub struct ConformanceArgs {
 pub enum BenchCommand {
     /// Pods created over HTTP while watchers follow: rate, latency, memory.
     Apiserver(BenchApiserverArgs),
+    /// The decision loop alone, on one core: rate, latency, memory.
+    Decide(BenchDecideArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.
     Predict(BenchPredictArgs),
 }
@@ -241,6 +243,49 @@ pub struct BenchApiserverArgs {
     /// Connections that create.
     #[arg(long, default_value_t = 8)]
     pub clients: usize,
+}
+
+/// Arguments of `augur bench decide`.
+#[derive(Debug, Args)]
+pub struct BenchDecideArgs {
+    /// Nodes of the cluster.
+    #[arg(long, default_value_t = 5_000)]
+    pub nodes: usize,
+    /// Pods that are on the nodes before.
+    #[arg(long, default_value_t = 0)]
+    pub existing: usize,
+    /// Pods to be placed.
+    #[arg(long, default_value_t = 10_000)]
+    pub pods: usize,
+    /// What the pods ask for.
+    #[arg(long, value_enum, default_value_t = DecideWorkload::Basic)]
+    pub workload: DecideWorkload,
+    /// How many kinds of pods come in turn.
+    #[arg(long, default_value_t = 1)]
+    pub templates: usize,
+}
+
+/// What pods ask for in `augur bench decide`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecideWorkload {
+    /// CPU and memory.
+    Basic,
+    /// To be spread over zones, as a must.
+    Spread,
+    /// To be spread over zones, as a wish.
+    PreferredSpread,
+    /// The zone of their like.
+    Affinity,
+    /// Nodes without their like.
+    AntiAffinity,
+    /// The zone of their like, as a wish.
+    PreferredAffinity,
+    /// Nodes with certain labels.
+    NodeAffinity,
+    /// Room that others have to make.
+    Preemption,
+    /// All of these in turn but preemption.
+    Mixed,
 }
 
 /// Arguments of `augur bench predict`.

@@ -21,6 +21,8 @@ pub struct PreemptionCandidate {
     pub node: crate::object::NodeName,
     /// Uids of the pods, the most important first.
     pub victims: Vec<crate::object::PodUid>,
+    /// How many of them a disruption budget protects.
+    pub budget_violations: usize,
     /// Whether no candidate is cheaper.
     pub best: bool,
 }

@@ -7,6 +7,7 @@ mod decision;
 mod diagnosis;
 mod judgement;
 mod preempt;
+mod trial;
 mod unsupported;
 mod verdicts;
 
@@ -271,9 +272,17 @@ impl Decider {
         scores: Scores,
     ) -> Decision {
         let Scores { totals, moved, scales, surveyed, scorer, range, model } = scores;
-        let Some(Choice { best, second, equals }) = choose_among(state, cycle.seed, feasible, &totals) else {
+        let Some(Choice { mut best, mut second, mut equals }) = choose_among(state, cycle.seed, feasible, &totals) else {
             return unschedulable(judgement, state, pod, cycle);
         };
+        // Room was made for it there, at the cost of others.
+        let nominated = state.nomination(&pod.uid).or(pod.nominated_node.as_ref());
+        if let Some(place) = nominated.and_then(|name| feasible.iter().position(|id| state.view(*id).name() == name)) {
+            if place != best {
+                (second, best) = (Some(best), place);
+            }
+            equals = 1;
+        }
         let plugin_parts = |at: usize| {
             let mut parts = judgement.verdicts.parts(&scales, feasible[at]);
             parts.extend(surveyed.iter().filter_map(|(plugin, weight, all)| Some((*plugin, weight * all.get(at)?))));

@@ -4,6 +4,7 @@
 //! keeps once; names and labels are shared strings.
 
 mod affinity;
+mod budget;
 mod labels;
 mod related;
 mod requests;
@@ -17,6 +18,7 @@ pub use affinity::{
     NodeAffinity, NodeSelectorTerm, PodAffinities, PodAffinityTerm, PreferredNodeTerm, PreferredPodTerm,
     SpreadConstraint, WhenUnsatisfiable,
 };
+pub use budget::DisruptionBudget;
 pub use labels::Labels;
 pub use related::{PodSelector, Related, RelatedKey, RelatedKind, Selects};
 pub use requests::{ContainerResources, PodRequests, PodResources, ResourceList, StatusResources};

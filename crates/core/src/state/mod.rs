@@ -7,6 +7,7 @@
 mod classes;
 mod images;
 mod related;
+mod nominations;
 mod rows;
 mod view;
 
@@ -24,6 +25,7 @@ use crate::object::{Labels, Node, NodeName, Pod, PodUid, PodVolume, Related, Rel
 pub(crate) use classes::{ClassId, Classes, HOSTNAME};
 pub(crate) use images::{ImageId, Images};
 use related::ClaimUsers;
+use nominations::Nominations;
 use rows::PlacedPod;
 pub(crate) use rows::{NodeRow, hash as name_hash, mix};
 
@@ -69,6 +71,7 @@ pub struct ClusterState {
     namespaces: HashMap<Arc<str>, Labels>,
     related: RelatedObjects,
     claim_users: ClaimUsers,
+    nominations: Nominations,
     clock: u64,
     /// Changes with every change of signals, of the number of a node's taints, and of the set of nodes.
     observed: u64,
@@ -157,6 +160,7 @@ impl ClusterState {
     pub fn place(&mut self, pod: Arc<Pod>, node: &NodeName) {
         let uid = pod.uid.clone();
         self.remove(&uid);
+        self.nominations.withdraw(&uid);
         if !pod.spec.pod_affinities.is_empty() {
             self.with_affinities.insert(uid.clone(), pod.clone());
         }
