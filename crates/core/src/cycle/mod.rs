@@ -272,7 +272,8 @@ impl Decider {
         scores: Scores,
     ) -> Decision {
         let Scores { totals, moved, scales, surveyed, scorer, range, model } = scores;
-        let Some(Choice { mut best, mut second, mut equals }) = choose_among(state, cycle.seed, feasible, &totals) else {
+        let Some(Choice { mut best, mut second, mut equals }) = choose_among(state, cycle.seed, feasible, &totals)
+        else {
             return unschedulable(judgement, state, pod, cycle);
         };
         // Room was made for it there, at the cost of others.

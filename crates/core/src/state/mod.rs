@@ -6,8 +6,8 @@
 
 mod classes;
 mod images;
-mod related;
 mod nominations;
+mod related;
 mod rows;
 mod view;
 
@@ -24,8 +24,8 @@ pub use view::{ClusterSummary, NodeView};
 use crate::object::{Labels, Node, NodeName, Pod, PodUid, PodVolume, Related, RelatedKey, RelatedKind, Resources};
 pub(crate) use classes::{ClassId, Classes, HOSTNAME};
 pub(crate) use images::{ImageId, Images};
-use related::ClaimUsers;
 use nominations::Nominations;
+use related::ClaimUsers;
 use rows::PlacedPod;
 pub(crate) use rows::{NodeRow, hash as name_hash, mix};
 

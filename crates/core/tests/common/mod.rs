@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use augur_core::object::{
-    ContainerResources, ControllerRef, Disk, Effect, HostPort, Labels, Node, NodeAffinity, NodeImage, NodeSelectorTerm,
-    Phase, Pod, PodAffinities, PodAffinityTerm, PodResources, PodSpec, PodVolume, PreemptionPolicy, PreferredNodeTerm,
-    PreferredPodTerm, Protocol, ResourceList, Resources, SpreadConstraint, StatusResources, Taint, Toleration,
-    TolerationOperator, WhenUnsatisfiable,
+    ContainerResources, ControllerRef, Disk, DisruptionBudget, Effect, HostPort, Labels, Node, NodeAffinity, NodeImage,
+    NodeSelectorTerm, Phase, Pod, PodAffinities, PodAffinityTerm, PodResources, PodSpec, PodVolume, PreemptionPolicy,
+    PreferredNodeTerm, PreferredPodTerm, Protocol, ResourceList, Resources, SpreadConstraint, StatusResources, Taint,
+    Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use augur_core::time::Timestamp;
 use augur_core::units::Bytes;
@@ -323,5 +323,16 @@ pub fn pod(value: &Value) -> Pod {
             .and_then(controller),
         resized: (resized != spec.requests).then(|| Box::new(resized)),
         ..Pod::new(text(&metadata["uid"]), text(&metadata["namespace"]), text(&metadata["name"]), Arc::new(spec))
+    }
+}
+
+pub fn budget(value: &Value) -> DisruptionBudget {
+    let (metadata, status) = (&value["metadata"], &value["status"]);
+    DisruptionBudget {
+        namespace: text(&metadata["namespace"]).into(),
+        name: text(&metadata["name"]).into(),
+        selector: selector(&value["spec"]["selector"]),
+        allowed: status["disruptionsAllowed"].as_i64().unwrap_or(0) as i32,
+        disrupted: map(&status["disruptedPods"]).map(|(name, _)| name.into()).collect(),
     }
 }

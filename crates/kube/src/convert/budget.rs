@@ -2,12 +2,9 @@
 
 use augur_core::object::DisruptionBudget;
 
-use super::{NAMELESS, affinity};
+use super::{BAD_SELECTOR, NAMELESS, affinity};
 use crate::reflect::Skipped;
 use crate::wire;
-
-/// The reason for skipping an object with a selector that is none.
-pub const BAD_SELECTOR: &str = "bad_selector";
 
 /// The budget as the decision sees it.
 ///

@@ -4,6 +4,7 @@
 //! core's types is carried by name in `PodSpec::not_understood`, so that the pod is refused visibly.
 
 mod affinity;
+mod budget;
 mod node;
 mod pod;
 mod related;
@@ -20,6 +21,7 @@ use augur_notation::Quantity;
 use crate::reflect::Skipped;
 use crate::wire::{Map, Text};
 
+pub use budget::budget;
 pub use node::node;
 pub use pod::{pod, pod_spec};
 pub use related::{BAD_SELECTOR, related};

@@ -4,6 +4,7 @@
 //! `flatten` and no untagged enum here: both buffer whole objects.
 
 mod affinity;
+mod budget;
 mod node;
 mod pod;
 mod related;
@@ -17,10 +18,12 @@ pub use affinity::{
     Affinity, LabelSelector, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinity,
     PodAffinityTerm, PreferredSchedulingTerm, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
+pub use budget::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
 pub use node::{ContainerImage, Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 pub use pod::{
     ClaimSource, Container, ContainerPort, ContainerState, ContainerStatus, DiskSource, ImageSource, Pod, PodCondition,
-    PodSpec, PodStatus, ResourceRequirements, RestartPolicyRule, SchedulingGate, Terminated, Toleration, Volume, Waiting,
+    PodSpec, PodStatus, ResourceRequirements, RestartPolicyRule, SchedulingGate, Terminated, Toleration, Volume,
+    Waiting,
 };
 pub use related::{
     Annotations, AttachedVolume, ClaimReference, ConditionsSpec, CsiDriver, CsiDriverSpec, CsiNode, CsiNodeDriver,

@@ -95,6 +95,16 @@ impl<'a> Comparison<'a> {
 
     /// The message, and what preemption finds.
     fn diagnosis(&mut self, diagnosis: &Diagnosis) {
+        let turned_away = &self.expected["preFilter"];
+        self.same(
+            "preFilter reasons",
+            names(&turned_away["reasons"]),
+            diagnosis.turned_away.as_deref().into_iter().collect(),
+        );
+        if diagnosis.turned_away.is_some() {
+            let plugins: Vec<&str> = diagnosis.plugins.iter().map(PluginId::name).collect();
+            self.same("preFilter plugin", turned_away["plugin"].as_str().into_iter().collect(), plugins);
+        }
         self.same("fitError", self.expected["fitError"].as_str(), Some(&diagnosis.message()));
         let after = &self.expected["postFilter"];
         let PreemptionOutlook::Possible(candidates) = &diagnosis.preemption else {
