@@ -73,7 +73,7 @@ pub struct Inboxes {
 /// What the thread waited for.
 enum Woken {
     Pod(Box<Change<SeenPod>>),
-    Node(Change<SeenNode>),
+    Node(Box<Change<SeenNode>>),
     Related(Box<Input>),
     Back(Back),
     Metrics(Box<Collected>),
@@ -262,7 +262,7 @@ impl Owner {
             biased;
             _ = inboxes.stop.wait_for(|stop| *stop) => Woken::Stop,
             Some(back) = inboxes.back.recv() => Woken::Back(back),
-            Some(change) = inboxes.nodes.recv() => Woken::Node(change),
+            Some(change) = inboxes.nodes.recv() => Woken::Node(Box::new(change)),
             Some(change) = inboxes.pods.recv() => Woken::Pod(Box::new(change)),
             Some(input) = inboxes.related.recv() => Woken::Related(Box::new(input)),
             Some(query) = inboxes.queries.recv() => Woken::Query(query),
@@ -274,7 +274,7 @@ impl Owner {
     fn take(&mut self, woken: Woken) {
         match woken {
             Woken::Pod(change) => self.take_pod(*change),
-            Woken::Node(change) => self.take_node(change),
+            Woken::Node(change) => self.take_node(*change),
             Woken::Related(input) => self.step(*input),
             Woken::Back(back) => self.take_back(back),
             Woken::Metrics(collected) => self.take_metrics(*collected),
