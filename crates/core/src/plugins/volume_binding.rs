@@ -286,3 +286,148 @@ impl Plugin for VolumeBinding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use augur_notation::{Format, LabelSelector, Quantity};
+
+    use super::*;
+    use crate::object::{
+        AccessModes, ClaimRef, CsiDriver, CsiStorageCapacity, NodeSelectorTerm, PodVolume, VolumeSource,
+    };
+    use crate::samples;
+
+    fn gibibytes(size: i64) -> Quantity {
+        Quantity::of(size << 30, Format::BinarySi)
+    }
+
+    fn claim(name: &str, size: i64) -> PersistentVolumeClaim {
+        PersistentVolumeClaim {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: format!("{name}-uid").into(),
+            controller: None,
+            class: "fast".into(),
+            volume: None,
+            bind_completed: false,
+            lost: false,
+            terminating: false,
+            access_modes: AccessModes::of(["ReadWriteOnce"]),
+            block: false,
+            requested: Some(gibibytes(size)),
+            selector: None,
+            attributes_class: "".into(),
+            selected_node: None,
+        }
+    }
+
+    fn volume(name: &str, size: i64, zone: &str) -> PersistentVolume {
+        PersistentVolume {
+            name: name.into(),
+            labels: Labels::default(),
+            class: "fast".into(),
+            claim: None,
+            capacity: gibibytes(size),
+            access_modes: AccessModes::of(["ReadWriteOnce", "ReadOnlyMany"]),
+            block: false,
+            attributes_class: "".into(),
+            node_affinity: Some(vec![NodeSelectorTerm::new([("zone", "In", vec![zone])], [])]),
+            available: true,
+            terminating: false,
+            source: VolumeSource::Other,
+        }
+    }
+
+    fn class(provisioner: &str) -> StorageClass {
+        StorageClass {
+            name: "fast".into(),
+            provisioner: provisioner.into(),
+            binding_mode: Some(BindingMode::WaitForFirstConsumer),
+            allowed_topologies: Vec::new(),
+        }
+    }
+
+    fn cluster(
+        class: StorageClass,
+        claims: Vec<PersistentVolumeClaim>,
+        volumes: Vec<PersistentVolume>,
+    ) -> ClusterState {
+        let mut state = ClusterState::new();
+        state.apply_related(Related::StorageClass(Arc::new(class)));
+        for claim in claims {
+            state.apply_related(Related::PersistentVolumeClaim(Arc::new(claim)));
+        }
+        for volume in volumes {
+            state.apply_related(Related::PersistentVolume(Arc::new(volume)));
+        }
+        state
+    }
+
+    fn pod(claims: &[&str]) -> Pod {
+        let mut spec = PodSpec::clone(&samples::spec(2));
+        spec.volumes = claims.iter().map(|name| PodVolume::Claim((*name).into())).collect();
+        Pod::new("uid", "default", "web", Arc::new(spec))
+    }
+
+    fn node(zone: &str) -> Node {
+        Node { name: zone.into(), labels: [("zone", zone)].into_iter().collect(), ..Node::default() }
+    }
+
+    /// What is chosen on a node of the zone: `claim=volume` for one that is there, `claim` for one to be made.
+    fn chosen(state: &ClusterState, pod: &Pod, zone: &str) -> Vec<String> {
+        let volumes = pod_volumes(pod, state, &node(zone));
+        let bindings = volumes.bindings.iter().map(|it| format!("{}={}", it.claim.name, it.volume));
+        bindings.chain(volumes.provisions.iter().map(|claim| claim.name.to_string())).collect()
+    }
+
+    #[test]
+    fn each_claim_gets_the_smallest_volume_that_will_do_and_none_twice() {
+        let volumes = vec![volume("v9", 9, "a"), volume("v3", 3, "a"), volume("v4", 4, "a"), volume("w2", 2, "b")];
+        let state = cluster(class(NO_PROVISIONER), vec![claim("big", 3), claim("small", 2)], volumes);
+        let pod = pod(&["big", "small"]);
+        assert_eq!(chosen(&state, &pod, "a"), ["small=v3", "big=v4"]);
+        assert_eq!(chosen(&state, &pod, "b"), [""; 0], "the only volume there is too small for the other claim");
+    }
+
+    #[test]
+    fn a_volume_reserved_for_the_claim_goes_first_and_for_another_is_none() {
+        let reserved = |name: &str| ClaimRef { namespace: "default".into(), name: name.into(), uid: "".into() };
+        let mine = PersistentVolume { claim: Some(reserved("data")), ..volume("mine", 9, "a") };
+        let theirs = PersistentVolume { claim: Some(reserved("other")), ..volume("theirs", 2, "a") };
+        let state = cluster(class(NO_PROVISIONER), vec![claim("data", 1)], vec![volume("v1", 1, "a"), mine, theirs]);
+        assert_eq!(chosen(&state, &pod(&["data"]), "a"), ["data=mine"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_made_where_there_is_room() {
+        let mut state = cluster(class("csi.example.com"), vec![claim("data", 5)], vec![volume("v1", 1, "a")]);
+        assert_eq!(chosen(&state, &pod(&["data"]), "a"), ["data"]);
+        let driver = CsiDriver { name: "csi.example.com".into(), storage_capacity: true };
+        state.apply_related(Related::CsiDriver(Arc::new(driver)));
+        let room = |zone: &str, size: i64| CsiStorageCapacity {
+            namespace: "storage".into(),
+            name: zone.into(),
+            class: "fast".into(),
+            nodes: LabelSelector::structured([("zone", zone)], []).ok(),
+            limit: Some(size << 30),
+        };
+        for room in [room("a", 4), room("b", 5)] {
+            state.apply_related(Related::CsiStorageCapacity(Arc::new(room)));
+        }
+        let pod = pod(&["data"]);
+        let claims = Claims::of(&pod, state.related()).unwrap_or_default();
+        let binder = Binder { claims, related: state.related() };
+        assert_eq!(binder.find(&node("a")), Err(1 << NO_SPACE));
+        assert_eq!(chosen(&state, &pod, "b"), ["data"]);
+    }
+
+    #[test]
+    fn a_claim_that_is_being_provisioned_keeps_the_pod_to_its_node() {
+        let selected = PersistentVolumeClaim { selected_node: Some("b".into()), ..claim("data", 1) };
+        let state = cluster(class("csi.example.com"), vec![selected], vec![volume("v1", 1, "b")]);
+        assert_eq!(chosen(&state, &pod(&["data"]), "a"), [""; 0]);
+        assert_eq!(chosen(&state, &pod(&["data"]), "b"), ["data"]);
+    }
+}
