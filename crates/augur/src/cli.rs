@@ -43,6 +43,8 @@ pub enum Command {
     /// Measures.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Runs recorded answers of kube-scheduler against the decision core; exits with 1 if any differs.
+    Conformance(ConformanceArgs),
     /// Checks a configuration file and prints the settings that result from it.
     Config(ConfigArgs),
 }
@@ -207,11 +209,27 @@ pub struct HealthArgs {
     pub timeout: u64,
 }
 
+/// Arguments of `augur conformance`.
+#[derive(Debug, Args)]
+pub struct ConformanceArgs {
+    /// The folder with the cases, or with a folder `cases`: one gzip-compressed file of JSON lines for each category.
+    #[arg(long, value_name = "DIR")]
+    pub corpus: PathBuf,
+    /// Only this category.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// Only the case of this id.
+    #[arg(long, value_name = "ID")]
+    pub case: Option<String>,
+}
+
 /// The measurements.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Pods created over HTTP while watchers follow: rate, latency, memory.
     Apiserver(BenchApiserverArgs),
+    /// The decision loop alone, on one core: rate, latency, memory.
+    Decide(BenchDecideArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.
     Predict(BenchPredictArgs),
 }
@@ -228,6 +246,49 @@ pub struct BenchApiserverArgs {
     /// Connections that create.
     #[arg(long, default_value_t = 8)]
     pub clients: usize,
+}
+
+/// Arguments of `augur bench decide`.
+#[derive(Debug, Args)]
+pub struct BenchDecideArgs {
+    /// Nodes of the cluster.
+    #[arg(long, default_value_t = 5_000)]
+    pub nodes: usize,
+    /// Pods that are on the nodes before.
+    #[arg(long, default_value_t = 0)]
+    pub existing: usize,
+    /// Pods to be placed.
+    #[arg(long, default_value_t = 10_000)]
+    pub pods: usize,
+    /// What the pods ask for.
+    #[arg(long, value_enum, default_value_t = DecideWorkload::Basic)]
+    pub workload: DecideWorkload,
+    /// How many kinds of pods come in turn.
+    #[arg(long, default_value_t = 1)]
+    pub templates: usize,
+}
+
+/// What pods ask for in `augur bench decide`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecideWorkload {
+    /// CPU and memory.
+    Basic,
+    /// To be spread over zones, as a must.
+    Spread,
+    /// To be spread over zones, as a wish.
+    PreferredSpread,
+    /// The zone of their like.
+    Affinity,
+    /// Nodes without their like.
+    AntiAffinity,
+    /// The zone of their like, as a wish.
+    PreferredAffinity,
+    /// Nodes with certain labels.
+    NodeAffinity,
+    /// Room that others have to make.
+    Preemption,
+    /// All of these in turn but preemption.
+    Mixed,
 }
 
 /// Arguments of `augur bench predict`.

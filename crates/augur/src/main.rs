@@ -27,7 +27,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What is wrong was printed already.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             // Standard error may be closed; there is nobody left to tell then.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs the command; false when it ran and found something wrong.
+fn run(cli: Cli) -> anyhow::Result<bool> {
     logging::install(cli.log_format, &cli.log)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
@@ -47,8 +50,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,
+            Command::Bench(BenchCommand::Decide(args)) => bench::decide::run(&args),
             Command::Bench(BenchCommand::Predict(args)) => bench::predict::run(&args).await,
+            Command::Conformance(args) => return commands::conformance::run(&args),
             Command::Config(args) => commands::config::run(&args),
-        }
+        }?;
+        Ok(true)
     })
 }

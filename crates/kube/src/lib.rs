@@ -20,5 +20,5 @@ pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_defau
 pub use condition::{ConditionReporter, NotScheduled};
 pub use events::{EventRecorder, News, PodRef};
 pub use metrics::{Collected, MetricsError, NodeUsage, PodUsage, Usage, collect};
-pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect};
+pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
 pub use workload::workload;

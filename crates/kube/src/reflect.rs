@@ -60,6 +60,11 @@ pub trait Object: Sized + Send + 'static {
     fn read(json: &str) -> Result<(Self, String), Skipped>;
 }
 
+/// What reads an object from the JSON of its kind, as [`Object::read`] does.
+pub trait Read<T>: Fn(&str) -> Result<(T, String), Skipped> + Send + Sync {}
+
+impl<T, F: Fn(&str) -> Result<(T, String), Skipped> + Send + Sync> Read<T> for F {}
+
 /// Names an object that is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -199,11 +204,22 @@ enum End {
 
 /// Tells the changes of a kind until the receiver is dropped.
 pub async fn reflect<T: Object>(client: Client, source: Source, changes: mpsc::Sender<Change<T>>, stats: &WatchStats) {
+    reflect_with(client, source, T::read, changes, stats).await;
+}
+
+/// [`reflect`] with a function that reads an object and tells its revision.
+pub async fn reflect_with<T: Send + 'static>(
+    client: Client,
+    source: Source,
+    read: impl Read<T>,
+    changes: mpsc::Sender<Change<T>>,
+    stats: &WatchStats,
+) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut revision: Option<String> = None;
     loop {
         let end = match &mut revision {
-            None => match list(&client, &source, &changes, stats).await {
+            None => match list(&client, &source, &read, &changes, stats).await {
                 Ok(listed) => {
                     stats.lists.fetch_add(1, Ordering::Relaxed);
                     stats.synced.store(true, Ordering::Relaxed);
@@ -214,7 +230,7 @@ pub async fn reflect<T: Object>(client: Client, source: Source, changes: mpsc::S
                 }
                 Err(end) => end,
             },
-            Some(revision) => match watch(&client, &source, revision, &changes, stats).await {
+            Some(revision) => match watch(&client, &source, &read, revision, &changes, stats).await {
                 Ok(()) => {
                     backoff.reset();
                     continue;
@@ -256,9 +272,10 @@ async fn within<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Resu
     }
 }
 
-async fn list<T: Object>(
+async fn list<T>(
     client: &Client,
     source: &Source,
+    read: &impl Read<T>,
     changes: &mpsc::Sender<Change<T>>,
     stats: &WatchStats,
 ) -> Result<String, End> {
@@ -268,7 +285,7 @@ async fn list<T: Object>(
         let text = within(client.request_text(get(source, &query)?)).await?;
         let page: List<'_> = serde_json::from_str(&text).map_err(|error| End::Failed(error.to_string()))?;
         for raw in &page.items {
-            match T::read(raw.get()) {
+            match read(raw.get()) {
                 Ok((object, _)) => objects.push(object),
                 Err(skipped) => stats.skip(source, &skipped),
             }
@@ -284,9 +301,10 @@ async fn list<T: Object>(
     }
 }
 
-async fn watch<T: Object>(
+async fn watch<T>(
     client: &Client,
     source: &Source,
+    read: &impl Read<T>,
     revision: &mut String,
     changes: &mpsc::Sender<Change<T>>,
     stats: &WatchStats,
@@ -301,11 +319,11 @@ async fn watch<T: Object>(
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = tokio::select! {
-            read = stream.read_until(b'\n', &mut line) => read.map_err(|error| End::Failed(error.to_string()))?,
+        let length = tokio::select! {
+            length = stream.read_until(b'\n', &mut line) => length.map_err(|error| End::Failed(error.to_string()))?,
             () = changes.closed() => return Err(End::Closed),
         };
-        if read == 0 {
+        if length == 0 {
             // Asking again at once would be a busy loop against a server that closes every watch.
             return if events == 0 && began.elapsed() < Duration::from_secs(1) {
                 Err(End::Failed("the watch was closed at once, without an event".to_owned()))
@@ -323,7 +341,7 @@ async fn watch<T: Object>(
             return Err(if status.code == 410 { End::Expired } else { End::Failed(status.message) });
         }
         let seen = match kind {
-            "ADDED" | "MODIFIED" => match T::read(object) {
+            "ADDED" | "MODIFIED" => match read(object) {
                 Ok((object, seen)) => {
                     changes.send(Change::Applied(object)).await.map_err(|_| End::Closed)?;
                     seen
@@ -341,7 +359,7 @@ async fn watch<T: Object>(
                     name: meta.name.to_string(),
                     uid: meta.uid.to_string(),
                 };
-                let last = T::read(object).ok().map(|(object, _)| object);
+                let last = read(object).ok().map(|(object, _)| object);
                 changes.send(Change::Deleted(key, last)).await.map_err(|_| End::Closed)?;
                 meta.resource_version.to_string()
             }

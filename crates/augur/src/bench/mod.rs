@@ -1,6 +1,7 @@
 //! Measurements that a user can repeat: `augur bench …`. Each prints a table for people and one JSON line last.
 
 pub mod apiserver;
+pub mod decide;
 pub mod http1;
 pub mod predict;
 pub mod process;

@@ -5,8 +5,18 @@ use std::time::Duration;
 /// Resident memory in bytes; `None` where the kernel does not tell.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
+    memory("VmRSS:")
+}
+
+/// The most resident memory that there was, in bytes; `None` where the kernel does not tell.
+#[must_use]
+pub fn peak_bytes() -> Option<u64> {
+    memory("VmHWM:")
+}
+
+fn memory(what: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with(what))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
 }

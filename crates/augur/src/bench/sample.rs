@@ -12,6 +12,11 @@ impl Sample {
         self.0.push(duration);
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Adds those of another sample.
     pub fn merge(&mut self, other: Sample) {
         self.0.extend(other.0);

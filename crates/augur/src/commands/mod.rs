@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 pub mod config;
+pub mod conformance;
 pub mod health;
 pub mod scheduler;
 pub mod up;

@@ -8,6 +8,7 @@ mod observe;
 mod outbound;
 mod owner;
 mod record;
+mod related;
 mod seen;
 mod signals;
 mod status;
@@ -49,6 +50,8 @@ use signals::core_time;
 const POD_CHANGES: usize = 4096;
 /// The same for nodes, which change seldom.
 const NODE_CHANGES: usize = 512;
+/// Changes of all other kinds that wait.
+const RELATED_CHANGES: usize = 512;
 /// Questions that wait. Whoever finds it full waits for a place.
 const QUERIES: usize = 64;
 /// How long the thread may take to end: bindings in flight are waited for, and one turn.
@@ -128,6 +131,7 @@ impl Engine {
         let shared = Shared::default();
         let (pods, pod_changes) = mpsc::channel(POD_CHANGES);
         let (nodes, node_changes) = mpsc::channel(NODE_CHANGES);
+        let (related, related_changes) = mpsc::channel(RELATED_CHANGES);
         let (queries, asked) = mpsc::channel(QUERIES);
         // One collection waits at most; the next is not asked for before it is taken in.
         let (metrics, collections) = mpsc::channel(1);
@@ -135,6 +139,7 @@ impl Engine {
         let (outbound, back) = Outbound::start(&options.client, runtime.clone());
         watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
         watch_kind(&runtime, &options.client, "/api/v1/pods", pods, shared.pods.clone());
+        related::watch_all(&runtime, &options.client, &shared.related, &related);
         let (client, clock) = (options.client.clone(), options.clock.clone());
         let (interval, timeout) = (options.metrics_interval, options.metrics_timeout);
         runtime.spawn(async move {
@@ -178,6 +183,7 @@ impl Engine {
         let inboxes = Inboxes {
             pods: pod_changes,
             nodes: node_changes,
+            related: related_changes,
             back,
             metrics: collections,
             queries: asked,

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use super::latency::Latencies;
 use super::outbound::{BINDINGS_IN_FLIGHT, Back, Outbound, Told};
 use super::record::{Recorder, Surroundings};
+use super::related;
 use super::seen::{SeenNode, SeenPod};
 use super::signals::{Shares, core_time, shares, signals};
 use super::status::{Attempts, EngineStatus, MetricsStatus, Shared};
@@ -57,6 +58,8 @@ pub struct Inboxes {
     pub pods: mpsc::Receiver<Change<SeenPod>>,
     /// From the watch of nodes.
     pub nodes: mpsc::Receiver<Change<SeenNode>>,
+    /// From the watches of everything else.
+    pub related: mpsc::Receiver<Input>,
     /// From what was carried out.
     pub back: mpsc::Receiver<Back>,
     /// From the Metrics API.
@@ -69,8 +72,9 @@ pub struct Inboxes {
 
 /// What the thread waited for.
 enum Woken {
-    Pod(Change<SeenPod>),
-    Node(Change<SeenNode>),
+    Pod(Box<Change<SeenPod>>),
+    Node(Box<Change<SeenNode>>),
+    Related(Box<Input>),
     Back(Back),
     Metrics(Box<Collected>),
     Query(Query),
@@ -119,6 +123,7 @@ pub struct Owner {
     waiting: HashMap<PodUid, Waiting>,
     in_flight: HashMap<PodUid, InFlight>,
     listed: (bool, bool),
+    related_answered: bool,
     summary_stale: bool,
     attempts: Attempts,
     bound: u64,
@@ -161,6 +166,7 @@ impl Owner {
             waiting: HashMap::new(),
             in_flight: HashMap::new(),
             listed: (false, false),
+            related_answered: false,
             summary_stale: true,
             attempts: Attempts::default(),
             bound: 0,
@@ -218,6 +224,11 @@ impl Owner {
             self.take_pod(change);
             worked = true;
         }
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(input) = inboxes.related.try_recv() else { break };
+            self.step(input);
+            worked = true;
+        }
         if let Ok(collected) = inboxes.metrics.try_recv() {
             self.take_metrics(collected);
             worked = true;
@@ -228,7 +239,7 @@ impl Owner {
             worked = true;
         }
         self.tick();
-        if self.is_ready() {
+        if self.is_ready() && self.related_have_answered() {
             for _ in 0..DECISIONS_PER_TURN {
                 // What is beyond waits in the queue, where priorities still count.
                 if self.in_flight.len() >= BINDINGS_IN_FLIGHT || !self.decide() {
@@ -251,8 +262,9 @@ impl Owner {
             biased;
             _ = inboxes.stop.wait_for(|stop| *stop) => Woken::Stop,
             Some(back) = inboxes.back.recv() => Woken::Back(back),
-            Some(change) = inboxes.nodes.recv() => Woken::Node(change),
-            Some(change) = inboxes.pods.recv() => Woken::Pod(change),
+            Some(change) = inboxes.nodes.recv() => Woken::Node(Box::new(change)),
+            Some(change) = inboxes.pods.recv() => Woken::Pod(Box::new(change)),
+            Some(input) = inboxes.related.recv() => Woken::Related(Box::new(input)),
             Some(query) = inboxes.queries.recv() => Woken::Query(query),
             Some(collected) = inboxes.metrics.recv() => Woken::Metrics(Box::new(collected)),
             () = self.clock.sleep(sleep) => Woken::Time,
@@ -261,8 +273,9 @@ impl Owner {
 
     fn take(&mut self, woken: Woken) {
         match woken {
-            Woken::Pod(change) => self.take_pod(change),
-            Woken::Node(change) => self.take_node(change),
+            Woken::Pod(change) => self.take_pod(*change),
+            Woken::Node(change) => self.take_node(*change),
+            Woken::Related(input) => self.step(*input),
             Woken::Back(back) => self.take_back(back),
             Woken::Metrics(collected) => self.take_metrics(*collected),
             Woken::Query(query) => self.answer(query),
@@ -272,6 +285,15 @@ impl Owner {
 
     pub(super) fn is_ready(&self) -> bool {
         self.listed == (true, true)
+    }
+
+    /// Whether it is known what else bears on pods, or that it may take long to be known.
+    fn related_have_answered(&mut self) -> bool {
+        if !self.related_answered {
+            let known = self.scheduler.state().related();
+            self.related_answered = related::have_answered(&self.shared.related, |kind| known.is_listed(kind));
+        }
+        self.related_answered
     }
 
     fn step(&mut self, input: Input) {

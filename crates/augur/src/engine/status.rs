@@ -10,6 +10,7 @@ use augur_kube::{MetricsError, WatchStats};
 use jiff::Timestamp;
 
 use super::latency::LatencySummary;
+use super::related::{RelatedStats, stats};
 
 /// How scheduling attempts ended, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,13 +76,21 @@ pub struct EngineStatus {
 }
 
 /// Status shared between the scheduler thread and readers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Shared {
     status: Arc<Mutex<Arc<EngineStatus>>>,
     /// The watch of pods.
     pub pods: Arc<WatchStats>,
     /// The watch of nodes.
     pub nodes: Arc<WatchStats>,
+    /// The watches of everything else.
+    pub related: RelatedStats,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Shared { status: Arc::default(), pods: Arc::default(), nodes: Arc::default(), related: stats() }
+    }
 }
 
 impl Shared {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::diagnosis::Diagnosis;
 use crate::enhanced::EnhancedScore;
-use crate::object::NodeName;
+use crate::object::{NodeName, PodVolumes};
 use crate::plugins::{Code, PluginId};
 use crate::predictor::{Fallback, NodePrediction};
 use crate::time::Timestamp;
@@ -92,6 +92,8 @@ pub struct Decision {
     pub nodes: Vec<NodeReport>,
     /// Wishes of the pod that had no part in the score because they are not implemented, by name.
     pub not_considered: Vec<Arc<str>>,
+    /// What has to be done about the pod's claims before it can run on the chosen node.
+    pub volumes: PodVolumes,
     /// A sentence for people.
     pub reason: String,
     /// The cycle's seed and time.

@@ -21,6 +21,8 @@ pub struct PreemptionCandidate {
     pub node: crate::object::NodeName,
     /// Uids of the pods, the most important first.
     pub victims: Vec<crate::object::PodUid>,
+    /// How many of them a disruption budget protects.
+    pub budget_violations: usize,
     /// Whether no candidate is cheaper.
     pub best: bool,
 }
@@ -34,6 +36,8 @@ pub struct Diagnosis {
     pub reasons: BTreeMap<String, usize>,
     /// The plugins that rejected nodes: what they wait for may help the pod.
     pub plugins: PluginSet,
+    /// The reason why no node was looked at, if none was.
+    pub turned_away: Option<String>,
     /// What evicting pods would bring.
     pub preemption: PreemptionOutlook,
 }
@@ -44,6 +48,10 @@ impl Diagnosis {
     pub fn message(&self) -> String {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
+        }
+        if let Some(why) = &self.turned_away {
+            // The end is what kube-scheduler 1.36 makes of a plugin that does not find what it would have prepared.
+            return format!("0/{} nodes are available: {why}. not found", self.nodes);
         }
         let mut message = nodes_message(self.nodes, &self.reasons);
         if let PreemptionOutlook::Impossible(why) = &self.preemption {

@@ -1,5 +1,6 @@
 //! The verdicts of one decision: what is kept of each node, and what takes a look at the whole cluster.
 
+use super::trial::Trial;
 use super::verdicts::Verdicts;
 use crate::object::{Node, Pod};
 use crate::plugins::{self, PluginId, Rejection, Survey};
@@ -30,14 +31,27 @@ impl<'a> Judgement<'a> {
             late = vec![None; state.row_count()];
             for id in state.ids() {
                 // A plugin that comes after those with surveys does not hide what these say.
-                let before = |rejection: Rejection| rejection.plugin < PluginId::PodTopologySpread;
+                let before = |rejection: Rejection| rejection.plugin < PluginId::VolumeRestrictions;
                 if !verdicts.status(id).is_some_and(before) {
                     late[id.index()] = pass(&surveys, state.view(id)).err();
                 }
             }
             feasible.retain(|id| late[id.index()].is_none());
         }
-        Judgement { verdicts, surveys, late }
+        let mut judgement = Judgement { verdicts, surveys, late };
+        // Where others have a place, the pod must fit with them and without them.
+        let mut crowded = false;
+        for (id, ahead) in state.ahead_of(pod) {
+            if let Err(rejection) = Trial::new(&judgement, state, id, ahead).fits_with_nominated() {
+                judgement.late.resize(state.row_count(), None);
+                judgement.late[id.index()] = Some(rejection);
+                crowded = true;
+            }
+        }
+        if crowded {
+            feasible.retain(|id| judgement.late[id.index()].is_none());
+        }
+        judgement
     }
 
     /// Why the pod does not fit the node, if it does not.

@@ -7,22 +7,24 @@ mod decision;
 mod diagnosis;
 mod judgement;
 mod preempt;
+mod trial;
 mod unsupported;
 mod verdicts;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
 pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
 
 use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
-use crate::object::{Pod, PodSpec};
-use crate::plugins::{self, Code, PluginId, PluginSet};
+use crate::object::{Pod, PodSpec, PodVolumes};
+use crate::plugins::{self, Code, PluginId, PluginSet, Stop, volume_binding};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
+use crate::preemption::NOT_HELPFUL;
 use crate::profile::{MAX_MODEL_SHARE, Profile};
 use crate::state::{ClusterState, NodeId, NodeView, mix};
 use diagnosis::{Tally, narrowed_reason, texts};
@@ -118,6 +120,9 @@ impl Decider {
         if !refused.is_empty() {
             let reason = format!("it needs what is not implemented: {}", refused.join(", "));
             return bare(state, pod, cycle, Outcome::Refused(refused), reason);
+        }
+        if let Some(decision) = turned_away(state, pod, cycle) {
+            return decision;
         }
         // What a pod on a node asks for depends on the pod, not on its spec alone.
         if pod.node.is_some() {
@@ -267,9 +272,18 @@ impl Decider {
         scores: Scores,
     ) -> Decision {
         let Scores { totals, moved, scales, surveyed, scorer, range, model } = scores;
-        let Some(Choice { best, second, equals }) = choose_among(state, cycle.seed, feasible, &totals) else {
+        let Some(Choice { mut best, mut second, mut equals }) = choose_among(state, cycle.seed, feasible, &totals)
+        else {
             return unschedulable(judgement, state, pod, cycle);
         };
+        // Room was made for it there, at the cost of others.
+        let nominated = state.nomination(&pod.uid).or(pod.nominated_node.as_ref());
+        if let Some(place) = nominated.and_then(|name| feasible.iter().position(|id| state.view(*id).name() == name)) {
+            if place != best {
+                (second, best) = (Some(best), place);
+            }
+            equals = 1;
+        }
         let plugin_parts = |at: usize| {
             let mut parts = judgement.verdicts.parts(&scales, feasible[at]);
             parts.extend(surveyed.iter().filter_map(|(plugin, weight, all)| Some((*plugin, weight * all.get(at)?))));
@@ -318,7 +332,8 @@ impl Decider {
             chosen: Some(chosen),
             runner_up,
             nodes,
-            not_considered: unsupported::preferred(pod),
+            not_considered: unsupported::preferred(state, pod),
+            volumes: volume_binding::pod_volumes(pod, state, state.view(feasible[best]).node()),
             reason,
             cycle,
         }
@@ -453,10 +468,36 @@ fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason:
         chosen: None,
         runner_up: None,
         nodes: Vec::new(),
-        not_considered: unsupported::preferred(pod),
+        not_considered: unsupported::preferred(state, pod),
+        volumes: PodVolumes::default(),
         reason,
         cycle,
     }
+}
+
+/// The decision on a pod that a plugin turns away before any node is looked at.
+fn turned_away(state: &ClusterState, pod: &Pod, cycle: Cycle) -> Option<Decision> {
+    if state.node_count() == 0 {
+        return None;
+    }
+    let stopped = |plugin: &&dyn plugins::Plugin| Some((plugin.id(), plugin.admit(pod, state).err()?));
+    let (plugin, stop) = plugins::ALL.iter().find_map(stopped)?;
+    let why = match stop {
+        Stop::Rejected(why) => why,
+        Stop::Failed(error) => {
+            let error = format!("running PreFilter plugin \"{}\": {error}", plugin.name());
+            return Some(bare(state, pod, cycle, Outcome::Failed(error.clone()), error));
+        }
+    };
+    let diagnosis = Diagnosis {
+        nodes: state.node_count(),
+        reasons: BTreeMap::from([(why.clone(), state.node_count())]),
+        plugins: PluginSet::of(&[plugin]),
+        preemption: PreemptionOutlook::Impossible(NOT_HELPFUL.to_owned()),
+        turned_away: Some(why),
+    };
+    let reason = diagnosis.message();
+    Some(bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason))
 }
 
 fn unschedulable<'a>(judgement: &Judgement<'a>, state: &'a ClusterState, pod: &Pod, cycle: Cycle) -> Decision {
@@ -483,7 +524,7 @@ fn unschedulable<'a>(judgement: &Judgement<'a>, state: &'a ClusterState, pod: &P
         plugins.insert(PluginId::NodeResourcesFit);
     }
     let preemption = preempt::outlook(state, pod, judgement, left_out, cycle.now);
-    let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, preemption };
+    let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, turned_away: None, preemption };
     let reason = diagnosis.message();
     let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
     if cycle.detail == Detail::Full {

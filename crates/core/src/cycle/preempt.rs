@@ -5,45 +5,37 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::diagnosis::{PreemptionCandidate, PreemptionOutlook, nodes_message, texts};
-use super::judgement::{Judgement, Surveys, follow};
-use crate::object::{Node, Pod, PreemptionPolicy};
+use super::judgement::Judgement;
+use super::trial::Trial;
+use crate::object::{DisruptionBudget, Pod, PreemptionPolicy};
 use crate::plugins::{Code, Rejection};
 use crate::preemption::{
     self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, VICTIM_TERMINATING,
     Window,
 };
-use crate::state::{ClusterState, NodeId, NodeRow, NodeUse, NodeView};
+use crate::state::{ClusterState, NodeId};
 use crate::time::Timestamp;
 
 /// One node without some of its pods.
-struct Trial<'t, 'a> {
-    judgement: &'t Judgement<'a>,
-    surveys: Surveys<'a>,
-    node: &'a Node,
-    id: NodeId,
-    row: (NodeUse, NodeRow),
+struct Victimless<'t, 'a> {
+    trial: Trial<'t, 'a>,
     pods: &'t [Arc<Pod>],
 }
 
-impl DryRun for Trial<'_, '_> {
+impl DryRun for Victimless<'_, '_> {
     type Rejection = Rejection;
 
     fn remove(&mut self, victim: usize) {
-        let pod = &self.pods[victim];
-        self.row.0.remove(pod.requests());
-        self.row.1.remove_pod(pod);
-        follow(&mut self.surveys, pod, self.node, -1);
+        self.trial.remove(&self.pods[victim]);
     }
 
     fn restore(&mut self, victim: usize) {
-        let pod = &self.pods[victim];
-        self.row.0.add(pod.requests());
-        self.row.1.add_pod(pod.clone());
-        follow(&mut self.surveys, pod, self.node, 1);
+        self.trial.add(&self.pods[victim]);
     }
 
     fn fits(&mut self) -> Result<(), Rejection> {
-        self.judgement.fits(&self.surveys, NodeView::of_trial(self.id, &self.row))
+        self.trial.fits_with_nominated()?;
+        self.trial.fits()
     }
 }
 
@@ -76,24 +68,32 @@ pub(super) fn outlook<'a>(
     // Trials follow the names, so that the choice does not depend on the order in which nodes came.
     potential.sort_unstable_by(|a, b| state.view(*a).name().cmp(state.view(*b).name()));
     let window = Window::default();
+    let budgets: Vec<&DisruptionBudget> = state.budgets().collect();
+    let allowed: Vec<i32> = budgets.iter().map(|budget| budget.allowed).collect();
+    let mut violating = 0;
     for &id in &potential {
         let mut pods: Vec<Arc<Pod>> =
             state.view(id).pods().iter().filter(|other| other.spec.priority < pod.spec.priority).cloned().collect();
         pods.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+        let protecting: Vec<Vec<usize>> = pods
+            .iter()
+            .map(|other| (0..budgets.len()).filter(|&budget| budgets[budget].counts(other)).collect())
+            .collect();
         let victims: Vec<PotentialVictim<'_>> = pods
             .iter()
-            .map(|other| PotentialVictim {
+            .zip(&protecting)
+            .map(|(other, budgets)| PotentialVictim {
                 priority: other.spec.priority,
                 started: other.started.unwrap_or(now),
-                budgets: &[],
+                budgets,
             })
             .collect();
         let found = if victims.is_empty() {
             Err(NoCandidate::NoVictims)
         } else {
-            let (surveys, node) = (judgement.surveys(), &*state.row(id).node);
-            let mut trial = Trial { judgement, surveys, node, id, row: state.trial(id), pods: &pods };
-            preemption::select_victims(&victims, &[], &mut trial)
+            let ahead = state.ahead_on(state.view(id).name(), pod);
+            let mut node = Victimless { trial: Trial::new(judgement, state, id, ahead), pods: &pods };
+            preemption::select_victims(&victims, &allowed, &mut node)
         };
         match found {
             Ok(chosen) => {
@@ -101,9 +101,11 @@ pub(super) fn outlook<'a>(
                 candidates.push(PreemptionCandidate {
                     node: state.view(id).name().clone(),
                     victims: chosen.pods.iter().map(|&victim| pods[victim].uid.clone()).collect(),
+                    budget_violations: chosen.budget_violations,
                     best: false,
                 });
-                if window.is_enough(potential.len(), candidates.len(), 0) {
+                violating += usize::from(chosen.budget_violations > 0);
+                if window.is_enough(potential.len(), candidates.len() - violating, violating) {
                     break;
                 }
             }
@@ -127,7 +129,8 @@ pub(super) fn outlook<'a>(
 
 /// Whether pods that were evicted for the pod are still ending on its nominated node, which may yet fit it.
 fn waits_for_victims(state: &ClusterState, pod: &Pod, judgement: &Judgement<'_>) -> bool {
-    let Some(node) = pod.nominated_node.as_ref().and_then(|name| state.node(name)) else { return false };
+    let nominated = state.nomination(&pod.uid).or(pod.nominated_node.as_ref());
+    let Some(node) = nominated.and_then(|name| state.node(name)) else { return false };
     let hopeless = judgement.status(node.id()).is_some_and(|r| r.code == Code::UnschedulableAndUnresolvable);
     !hopeless
         && node

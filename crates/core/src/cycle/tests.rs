@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::object::{PodVolume, RelatedKind};
 use crate::predictor::NoModel;
 use crate::samples;
 use crate::time::Timestamp;
@@ -135,12 +136,20 @@ fn a_model_moves_the_choice_among_equals_to_the_safest_node() {
 
 #[test]
 fn what_is_not_implemented_is_named() {
-    let state = cluster(&[3], &[]);
+    let mut state = cluster(&[3], &[]);
     let mut spec = PodSpec::clone(&samples::spec(2));
-    spec.volumes.push(crate::object::PodVolume::Claim("data".into()));
+    spec.volumes.push(PodVolume::Claim("data".into()));
     let pod = Pod::new("uid", "default", "web", Arc::new(spec));
-    let decision = decide(&state, &pod, &Profile::default(), &NoModel::default(), cycle(1));
-    assert_eq!(decision.outcome, Outcome::Refused(vec!["persistent volume claim \"data\"".into()]));
+    for kind in RelatedKind::ALL.into_iter().filter(|kind| *kind != RelatedKind::CsiNode) {
+        state.set_listed(kind);
+    }
+    let outcome =
+        |state: &ClusterState| decide(state, &pod, &Profile::default(), &NoModel::default(), cycle(1)).outcome;
+    let feature = "persistent volume claims without a list of csinodes";
+    assert_eq!(outcome(&state), Outcome::Refused(vec![feature.into()]));
+    state.set_listed(RelatedKind::CsiNode);
+    let Outcome::Unschedulable(diagnosis) = outcome(&state) else { panic!("the claim is not there") };
+    assert_eq!(diagnosis.message(), "0/1 nodes are available: persistentvolumeclaim \"data\" not found. not found");
 }
 
 #[test]

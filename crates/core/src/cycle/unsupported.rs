@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::object::{Pod, PodAffinityTerm, PodVolume};
+use crate::object::{InTree, Pod, PodAffinityTerm, PodVolume, RelatedKind, VolumeSource};
 use crate::plugins::{PluginId, PluginSet};
 use crate::state::ClusterState;
 
@@ -18,11 +18,16 @@ pub(super) fn required(state: &ClusterState, pod: &Pod) -> (Features, PluginSet)
         features.push(feature.into());
         plugins.insert(plugin);
     };
-    for volume in &spec.volumes {
-        match volume {
-            PodVolume::Claim(name) => need(PluginId::VolumeBinding, format!("persistent volume claim \"{name}\"")),
-            PodVolume::EphemeralClaim(name) => need(PluginId::VolumeBinding, format!("ephemeral volume \"{name}\"")),
-            PodVolume::Disk(kind) => need(PluginId::VolumeRestrictions, format!("{kind} volume")),
+    let claims = || spec.volumes.iter().filter(|volume| !matches!(volume, PodVolume::Disk(_)));
+    if claims().next().is_some() {
+        let unknown = RelatedKind::OF_STORAGE.iter().filter(|kind| !state.related().is_listed(**kind));
+        let unknown: Vec<&str> = unknown.map(|kind| kind.plural()).collect();
+        if !unknown.is_empty() {
+            let feature = format!("persistent volume claims without a list of {}", unknown.join(", "));
+            need(PluginId::VolumeBinding, feature);
+        }
+        for (volume, plugin) in migrated_volumes(state, pod) {
+            need(PluginId::VolumeBinding, format!("volume \"{volume}\" of the replaced plugin {}", plugin.name()));
         }
     }
     if spec.claims_devices {
@@ -35,10 +40,29 @@ pub(super) fn required(state: &ClusterState, pod: &Pod) -> (Features, PluginSet)
 }
 
 /// Wishes that have no part in the score.
-pub(super) fn preferred(pod: &Pod) -> Features {
-    // kube-scheduler takes the selector for it from the services and controllers of the pod, which are not known here.
-    let by_default = pod.workload.is_some() && pod.spec.spread.is_empty();
-    if by_default { vec!["topology spread by default".into()] } else { Vec::new() }
+pub(super) fn preferred(state: &ClusterState, pod: &Pod) -> Features {
+    let unknown = |kind: &RelatedKind| !state.related().is_listed(*kind);
+    if pod.spec.spread.is_empty() && RelatedKind::OF_SELECTORS.iter().any(unknown) {
+        vec!["topology spread by default".into()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Volumes of the pod whose plugin a CSI driver replaces on some node: where they can be reached is written in words of
+/// the plugin, which are not translated here.
+fn migrated_volumes<'a>(state: &'a ClusterState, pod: &'a Pod) -> impl Iterator<Item = (&'a Arc<str>, InTree)> {
+    let related = state.related();
+    let volumes = pod.spec.volumes.iter().filter_map(|volume| match volume {
+        PodVolume::Claim(name) => related.volume(related.claim(&pod.namespace, name)?.volume.as_ref()?),
+        _ => None,
+    });
+    volumes.filter_map(|volume| match volume.source {
+        VolumeSource::InTree(plugin) if related.csi_nodes().any(|node| node.migrated.contains(&plugin)) => {
+            Some((&volume.name, plugin))
+        }
+        _ => None,
+    })
 }
 
 /// Whether a term of the pod, or one of a pod on a node that could concern it, chooses namespaces by their labels.

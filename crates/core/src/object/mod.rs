@@ -4,9 +4,12 @@
 //! keeps once; names and labels are shared strings.
 
 mod affinity;
+mod budget;
 mod labels;
+mod related;
 mod requests;
 mod resources;
+mod storage;
 mod taint;
 
 use std::sync::Arc;
@@ -15,9 +18,15 @@ pub use affinity::{
     NodeAffinity, NodeSelectorTerm, PodAffinities, PodAffinityTerm, PreferredNodeTerm, PreferredPodTerm,
     SpreadConstraint, WhenUnsatisfiable,
 };
+pub use budget::DisruptionBudget;
 pub use labels::Labels;
+pub use related::{PodSelector, Related, RelatedKey, RelatedKind, Selects};
 pub use requests::{ContainerResources, PodRequests, PodResources, ResourceList, StatusResources};
 pub use resources::{ResourceName, Resources};
+pub use storage::{
+    AccessModes, BindingMode, ClaimRef, CsiDriver, CsiNode, CsiStorageCapacity, Disk, InTree, PersistentVolume,
+    PersistentVolumeClaim, PodVolumes, StaticBinding, StorageClass, TopologyTerm, VolumeAttachment, VolumeSource,
+};
 pub use taint::{Effect, Taint, Toleration, TolerationOperator};
 
 pub use crate::cache::NodeName;
@@ -91,6 +100,17 @@ pub struct WorkloadRef {
     pub name: Arc<str>,
 }
 
+/// The controller of a pod, where it says by a selector which pods are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ControllerRef {
+    /// A replication controller of this name.
+    ReplicationController(Arc<str>),
+    /// A replica set of this name.
+    ReplicaSet(Arc<str>),
+    /// A stateful set of this name.
+    StatefulSet(Arc<str>),
+}
+
 /// A pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -121,6 +141,8 @@ pub struct Pod {
     pub preempted: bool,
     /// What it belongs to.
     pub workload: Option<WorkloadRef>,
+    /// What controls it, if that is of a kind that says which pods are alike.
+    pub controller: Option<ControllerRef>,
     /// What it holds where that differs from the spec, during a resize in place.
     pub resized: Option<Box<PodRequests>>,
 }
@@ -143,6 +165,7 @@ impl Pod {
             terminating: false,
             preempted: false,
             workload: None,
+            controller: None,
             resized: None,
         }
     }
@@ -252,6 +275,6 @@ pub enum PodVolume {
     Claim(Arc<str>),
     /// A claim that is made for the pod, for the volume of this name.
     EphemeralClaim(Arc<str>),
-    /// A disk named in the pod that only some nodes can attach; the kind of its source, such as `rbd`.
-    Disk(Arc<str>),
+    /// A disk named in the pod, which it may have to have for itself or which counts against a node's limit.
+    Disk(Disk),
 }

@@ -67,6 +67,15 @@ pub(crate) struct Narrowed {
     pub(crate) by: PluginId,
 }
 
+/// Why a pod's attempt ends before any node is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It can be nowhere, and evicting pods would not help; the reason in kube-scheduler's words.
+    Rejected(String),
+    /// It cannot be judged; why.
+    Failed(String),
+}
+
 /// What plugins see of the pod, with what is worth computing once a spec.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -87,6 +96,14 @@ impl Context {
 /// A plugin that filters, scores, or both. All methods are pure.
 pub(crate) trait Plugin: Sync {
     fn id(&self) -> PluginId;
+
+    /// Whether the pod can be judged node by node at all (PreFilter).
+    ///
+    /// # Errors
+    /// It cannot.
+    fn admit(&self, _pod: &Pod, _state: &ClusterState) -> Result<(), Stop> {
+        Ok(())
+    }
 
     /// Names that the pod is limited to, told before filters run (PreFilter).
     fn narrow(&self, _pod: &PodSpec) -> Option<Narrowed> {

@@ -244,6 +244,10 @@ impl Plugin for InterPodAffinity {
                     || concerns(&other.spec.pod_affinities.required_anti, other, pod)
             }
             ClusterEvent::PodChanged => true,
+            ClusterEvent::RelatedAdded(_)
+            | ClusterEvent::RelatedChanged { .. }
+            | ClusterEvent::RelatedRemoved(_)
+            | ClusterEvent::RelatedListed(_) => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A new plugin is a file with an implementation of [`Plugin`] and an entry in [`ALL`].
 
 mod balanced_allocation;
+mod claims;
 mod framework;
 mod id;
 mod image_locality;
@@ -14,25 +15,33 @@ mod node_name;
 mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
 mod pod_topology_spread;
 mod scheduling_gates;
 mod survey;
 mod taint_toleration;
+pub(crate) mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 pub use framework::{Code, Rejection};
-pub(crate) use framework::{Context, Narrowed, Normalization, Plugin, Scope};
+pub(crate) use framework::{Context, Narrowed, Normalization, Plugin, Scope, Stop};
 pub use id::{PluginId, PluginSet};
 pub use scheduling_gates::gates_message;
 pub(crate) use survey::Survey;
 
 /// All plugins that filter or score, in the order in which filters run.
-pub(crate) static ALL: [&dyn Plugin; 11] = [
+pub(crate) static ALL: [&dyn Plugin; 15] = [
     &node_unschedulable::NodeUnschedulable,
     &node_name::NodeNamePlugin,
     &taint_toleration::TaintToleration,
     &node_affinity::NodeAffinityPlugin,
     &node_ports::NodePorts,
     &node_resources_fit::NodeResourcesFit,
+    &volume_restrictions::VolumeRestrictions,
+    &node_volume_limits::NodeVolumeLimits,
+    &volume_binding::VolumeBinding,
+    &volume_zone::VolumeZone,
     &pod_topology_spread::PodTopologySpread,
     &inter_pod_affinity::InterPodAffinity,
     &node_declared_features::NodeDeclaredFeatures,

@@ -1,6 +1,6 @@
 //! NodeAffinity: `nodeSelector` and required node affinity filter, preferred node affinity scores.
 
-use super::{Code, Context, Narrowed, Normalization, Plugin, PluginId, Rejection, Scope};
+use super::{Code, Context, Narrowed, Normalization, Plugin, PluginId, Rejection, Scope, Stop};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Node, NodeName, Pod, PodSpec};
 use crate::state::{ClusterState, HOSTNAME, NodeView};
@@ -24,6 +24,15 @@ fn scope<'a>(mut terms: impl Iterator<Item = &'a crate::object::NodeSelectorTerm
 impl Plugin for NodeAffinityPlugin {
     fn id(&self) -> PluginId {
         PluginId::NodeAffinity
+    }
+
+    fn admit(&self, pod: &Pod, _: &ClusterState) -> Result<(), Stop> {
+        match self.narrow(&pod.spec) {
+            Some(narrowed) if narrowed.names.is_empty() => {
+                Err(Stop::Rejected("pod affinity terms conflict".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Only if every term pins names: the pod can be nowhere else.

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use augur_notation::{LabelSelector, Operator, Requirement};
+
 use super::{Code, Plugin, PluginId, Rejection, Survey};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{Node, Pod, PodSpec, SpreadConstraint, Toleration, WhenUnsatisfiable};
+use crate::object::{Node, Pod, PodSpec, Selects, SpreadConstraint, Toleration, WhenUnsatisfiable};
 use crate::plugins::node_affinity;
 use crate::state::{ClusterState, HOSTNAME, NodeId, NodeView};
 
@@ -16,6 +18,45 @@ const NO_LABEL: u32 = 1;
 
 fn constraints(spec: &PodSpec, when: WhenUnsatisfiable) -> Vec<&SpreadConstraint> {
     spec.spread.iter().filter(|rule| rule.when_unsatisfiable == when).collect()
+}
+
+/// The rules of a pod that has none: like pods are those of its services and its controller, if it has any.
+fn defaults(pod: &Pod, state: &ClusterState) -> Option<Vec<SpreadConstraint>> {
+    let selector = alike(pod, state)?;
+    let rule = |(key, max_skew): (&str, i32)| SpreadConstraint {
+        topology_key: key.into(),
+        max_skew,
+        when_unsatisfiable: WhenUnsatisfiable::ScheduleAnyway,
+        selector: Some(selector.clone()),
+        min_domains: None,
+        honor_node_affinity: true,
+        honor_taints: false,
+    };
+    Some([(HOSTNAME, 3), ("topology.kubernetes.io/zone", 5)].map(rule).into())
+}
+
+/// Which pods are alike by the services and the controller of the pod.
+fn alike(pod: &Pod, state: &ClusterState) -> Option<LabelSelector> {
+    let related = state.related();
+    let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
+    for service in related.services(&pod.namespace) {
+        if let Selects::Labels(wanted) = &service.selects
+            && wanted.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+        {
+            labels.extend(wanted.iter());
+        }
+    }
+    let controller = pod.controller.as_ref().and_then(|controller| related.controller(&pod.namespace, controller));
+    let mut conditions = Vec::new();
+    match controller.map(|controller| &controller.selects) {
+        Some(Selects::Labels(wanted)) => labels.extend(wanted.iter()),
+        Some(Selects::Conditions(selector)) => conditions.extend(selector.requirements().iter().cloned()),
+        Some(Selects::Nothing) | None => {}
+    }
+    for (key, value) in labels {
+        conditions.push(Requirement::new(key, Operator::Equals, [value]).ok()?);
+    }
+    (!conditions.is_empty()).then(|| LabelSelector::of(conditions))
 }
 
 fn has_all_keys(node: &Node, rules: &[&SpreadConstraint]) -> bool {
@@ -35,7 +76,7 @@ fn selects(rule: &SpreadConstraint, pod: &Pod) -> bool {
 
 /// Pods of the namespace on the node that the rule selects. An empty selector counts none.
 fn matching(rule: &SpreadConstraint, namespace: &str, node: NodeView<'_>) -> i64 {
-    if rule.selector.as_ref().is_none_or(augur_notation::LabelSelector::is_empty) {
+    if rule.selector.as_ref().is_none_or(LabelSelector::is_empty) {
         return 0;
     }
     let counted = |pod: &Pod| !pod.terminating && &*pod.namespace == namespace && selects(rule, pod);
@@ -168,25 +209,28 @@ impl Plugin for PodTopologySpread {
     }
 
     fn survey_scores(&self, pod: &Pod, state: &ClusterState, candidates: &[NodeId]) -> Option<Vec<i64>> {
-        let rules = constraints(&pod.spec, WhenUnsatisfiable::ScheduleAnyway);
+        let by_default = if pod.spec.spread.is_empty() { defaults(pod, state)? } else { Vec::new() };
+        let rules = match by_default.as_slice() {
+            [] => constraints(&pod.spec, WhenUnsatisfiable::ScheduleAnyway),
+            rules => rules.iter().collect(),
+        };
         if rules.is_empty() {
             return None;
         }
-        let scored: Vec<Option<NodeView<'_>>> = candidates
-            .iter()
-            .map(|id| Some(state.view(*id)).filter(|node| has_all_keys(node.node(), &rules)))
-            .collect();
+        // By default a node without a label is only not judged by the rule that asks for it.
+        let counts_in = |node: &Node| !by_default.is_empty() || has_all_keys(node, &rules);
+        let scored: Vec<Option<NodeView<'_>>> =
+            candidates.iter().map(|id| Some(state.view(*id)).filter(|node| counts_in(node.node()))).collect();
         let with_keys = scored.iter().flatten().count();
         // Counts by domain, of domains that candidates are in. Host names are counted on the node itself.
         let mut domains: Vec<HashMap<&str, i64>> = vec![HashMap::new(); rules.len()];
         for node in scored.iter().flatten() {
             for (rule, domains) in rules.iter().zip(&mut domains) {
-                if let Some(domain) = node.node().labels.get(&rule.topology_key) {
-                    domains.entry(domain).or_default();
-                }
+                // kube-scheduler counts nodes without the label as a domain of their own.
+                domains.entry(node.node().labels.get(&rule.topology_key).unwrap_or_default()).or_default();
             }
         }
-        for node in state.nodes().filter(|node| has_all_keys(node.node(), &rules)) {
+        for node in state.nodes().filter(|node| counts_in(node.node())) {
             for (rule, domains) in rules.iter().zip(&mut domains).filter(|(rule, _)| &*rule.topology_key != HOSTNAME) {
                 if let Some(count) = node.node().labels.get(&rule.topology_key).and_then(|d| domains.get_mut(d))
                     && counts(rule, &pod.spec, node.node())
@@ -200,7 +244,7 @@ impl Plugin for PodTopologySpread {
             for (rule, domains) in rules.iter().zip(&domains) {
                 let on_host = &*rule.topology_key == HOSTNAME;
                 let size = if on_host { with_keys } else { domains.len() };
-                let domain = node.node().labels.get(&rule.topology_key).unwrap_or_default();
+                let Some(domain) = node.node().labels.get(&rule.topology_key) else { continue };
                 let count = if on_host {
                     matching(rule, &pod.namespace, node)
                 } else {
@@ -230,6 +274,10 @@ impl Plugin for PodTopologySpread {
                 other.namespace == pod.namespace && rules.iter().any(|rule| selects(rule, other))
             }
             ClusterEvent::PodChanged => true,
+            ClusterEvent::RelatedAdded(_)
+            | ClusterEvent::RelatedChanged { .. }
+            | ClusterEvent::RelatedRemoved(_)
+            | ClusterEvent::RelatedListed(_) => false,
         }
     }
 }

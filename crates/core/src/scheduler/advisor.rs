@@ -19,8 +19,15 @@ impl<'a> Hints<'a> {
     }
 }
 
+/// Plugins that look at volumes.
+const OF_VOLUMES: PluginSet = PluginSet::of(&[
+    PluginId::VolumeRestrictions,
+    PluginId::NodeVolumeLimits,
+    PluginId::VolumeBinding,
+    PluginId::VolumeZone,
+]);
 /// Plugins for which a change of a node can matter.
-const OF_NODES: PluginSet = PluginSet::of(&[
+const OF_NODES: PluginSet = OF_VOLUMES.union(PluginSet::of(&[
     PluginId::NodeUnschedulable,
     PluginId::TaintToleration,
     PluginId::NodeAffinity,
@@ -29,11 +36,16 @@ const OF_NODES: PluginSet = PluginSet::of(&[
     PluginId::PodTopologySpread,
     PluginId::InterPodAffinity,
     PluginId::NodeDeclaredFeatures,
-]);
+]));
 /// Plugins for which a pod that comes to a node can matter.
 const OF_PLACED: PluginSet = PluginSet::of(&[PluginId::PodTopologySpread, PluginId::InterPodAffinity]);
 /// Plugins for which the end of a pod can matter.
-const OF_REMOVED: PluginSet = OF_PLACED.union(PluginSet::of(&[PluginId::NodePorts, PluginId::NodeResourcesFit]));
+const OF_REMOVED: PluginSet = OF_PLACED.union(PluginSet::of(&[
+    PluginId::NodePorts,
+    PluginId::NodeResourcesFit,
+    PluginId::VolumeRestrictions,
+    PluginId::NodeVolumeLimits,
+]));
 
 impl Advisor<ClusterEvent> for Hints<'_> {
     fn gate(&self, pod: &PodUid) -> Option<PluginId> {
@@ -46,6 +58,10 @@ impl Advisor<ClusterEvent> for Hints<'_> {
             ClusterEvent::NodeAdded(_) | ClusterEvent::NodeChanged { .. } => OF_NODES,
             ClusterEvent::PodPlaced(_) => OF_PLACED,
             ClusterEvent::PodRemoved(_) => OF_REMOVED,
+            ClusterEvent::RelatedAdded(_)
+            | ClusterEvent::RelatedChanged { .. }
+            | ClusterEvent::RelatedRemoved(_)
+            | ClusterEvent::RelatedListed(_) => OF_VOLUMES,
             ClusterEvent::PodChanged => PluginSet::of(&PluginId::ALL),
         }
     }

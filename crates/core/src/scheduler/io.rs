@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cycle::Decision;
-use crate::object::{Labels, Node, NodeName, Pod, PodUid};
+use crate::object::{Labels, Node, NodeName, Pod, PodUid, Related, RelatedKey, RelatedKind};
 use crate::state::NodeSignals;
 
 /// Something that happened outside.
@@ -33,6 +33,13 @@ pub enum Input {
     NamespaceDeleted(Arc<str>),
     /// All namespaces there are, with their labels.
     NamespacesReset(Vec<(Arc<str>, Labels)>),
+    /// An object besides nodes and pods is new or changed.
+    RelatedApplied(Related),
+    /// An object besides nodes and pods is gone.
+    RelatedDeleted(RelatedKind, RelatedKey),
+    /// All objects of the kind there are; others in the list are passed over. Pods that need a kind which was never
+    /// listed are refused.
+    RelatedReset(RelatedKind, Vec<Related>),
     /// New signals of nodes; `None` forgets those of a node.
     Signals(Vec<(NodeName, Option<NodeSignals>)>),
     /// What came of an [`Effect::Bind`].

@@ -16,7 +16,7 @@ pub use io::{BindResult, Effect, Input};
 use crate::cache::{AssumedPods, Belief, CONFIRM_WITHIN, Change, Healed};
 use crate::cluster_event::ClusterEvent;
 use crate::cycle::{self, Cycle, Decider, Decision, Detail, Outcome};
-use crate::object::{Node, NodeName, Pod, PodSpec, PodUid};
+use crate::object::{Node, NodeName, Pod, PodSpec, PodUid, Related, RelatedKey, RelatedKind};
 use crate::plugins::{PluginId, PluginSet};
 use crate::predictor::Predictor;
 use crate::profile::Profile;
@@ -137,6 +137,9 @@ impl Scheduler {
             Input::NamespaceApplied { name, labels } => self.state.apply_namespace(name, labels),
             Input::NamespaceDeleted(name) => self.state.remove_namespace(&name),
             Input::NamespacesReset(namespaces) => self.state.reset_namespaces(namespaces),
+            Input::RelatedApplied(object) => self.apply_related(object, now),
+            Input::RelatedDeleted(kind, key) => self.delete_related(kind, &key, now),
+            Input::RelatedReset(kind, objects) => self.reset_related(kind, objects, now),
             Input::Signals(signals) => {
                 for (node, signals) in signals {
                     self.state.set_signals(&node, signals);
@@ -164,6 +167,19 @@ impl Scheduler {
         let decision = Arc::new(self.decider.decide(&self.state, &pod, profile, predictor, cycle));
         self.counters.attempts += 1;
         match &decision.outcome {
+            Outcome::Placed(_) if !decision.volumes.is_empty() => {
+                self.counters.refused += 1;
+                let claims: Vec<String> =
+                    decision.volumes.claims().map(|claim| format!("\"{}\"", claim.name)).collect();
+                let message = format!(
+                    "0/{} nodes are available: the pod needs what Augur does not implement: volumes on first use for \
+                     persistentvolumeclaim {}.",
+                    decision.total_nodes,
+                    claims.join(", ")
+                );
+                let plugins = PluginSet::of(&[PluginId::VolumeBinding]);
+                self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
+            }
             Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, effects),
             Outcome::Unschedulable(diagnosis) => {
                 self.counters.unschedulable += 1;
@@ -297,6 +313,32 @@ impl Scheduler {
             Some(before) => ClusterEvent::NodeChanged { before, node },
         };
         self.tell_queue(&event, now);
+    }
+
+    fn apply_related(&mut self, object: Related, now: Timestamp) {
+        let event = match self.state.apply_related(object.clone()) {
+            None => ClusterEvent::RelatedAdded(object),
+            Some(before) if before == object => return,
+            Some(before) => ClusterEvent::RelatedChanged { before, object },
+        };
+        self.tell_queue(&event, now);
+    }
+
+    fn delete_related(&mut self, kind: RelatedKind, key: &RelatedKey, now: Timestamp) {
+        if let Some(gone) = self.state.remove_related(kind, key) {
+            self.tell_queue(&ClusterEvent::RelatedRemoved(gone), now);
+        }
+    }
+
+    fn reset_related(&mut self, kind: RelatedKind, objects: Vec<Related>, now: Timestamp) {
+        let objects: Vec<Related> = objects.into_iter().filter(|object| object.kind() == kind).collect();
+        let listed: HashSet<RelatedKey> = objects.iter().map(Related::key).collect();
+        let gone: Vec<RelatedKey> = self.state.related().keys(kind).filter(|key| !listed.contains(key)).collect();
+        gone.iter().for_each(|key| self.delete_related(kind, key, now));
+        objects.into_iter().for_each(|object| self.apply_related(object, now));
+        if self.state.set_listed(kind) {
+            self.tell_queue(&ClusterEvent::RelatedListed(kind), now);
+        }
     }
 
     fn tell_queue(&mut self, event: &ClusterEvent, now: Timestamp) {

@@ -4,6 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::object::{
+    AccessModes, BindingMode, Labels, PersistentVolume, PersistentVolumeClaim, PodVolume, StorageClass, VolumeSource,
+};
 use crate::predictor::NoModel;
 use crate::samples;
 
@@ -339,4 +342,116 @@ proptest! {
         prop_assert_eq!(bench.scheduler.state().pod_count(), api.pods.values().filter(|(_, node)| node.is_some()).count());
         prop_assert_eq!(bench.scheduler.binding(), 0);
     }
+}
+
+fn claim(volume: Option<&str>) -> Related {
+    Related::PersistentVolumeClaim(Arc::new(PersistentVolumeClaim {
+        namespace: "default".into(),
+        name: "data".into(),
+        uid: "claim-uid".into(),
+        controller: None,
+        class: "fast".into(),
+        volume: volume.map(Into::into),
+        bind_completed: volume.is_some(),
+        lost: false,
+        terminating: false,
+        access_modes: AccessModes::of(["ReadWriteOncePod"]),
+        block: false,
+        requested: None,
+        selector: None,
+        attributes_class: "".into(),
+        selected_node: None,
+    }))
+}
+
+fn volume() -> Related {
+    Related::PersistentVolume(Arc::new(PersistentVolume {
+        name: "disk".into(),
+        labels: Labels::default(),
+        class: "fast".into(),
+        claim: None,
+        capacity: augur_notation::Quantity::of_milli(0),
+        access_modes: AccessModes::of(["ReadWriteOncePod"]),
+        block: false,
+        attributes_class: "".into(),
+        node_affinity: None,
+        available: true,
+        terminating: false,
+        source: VolumeSource::Other,
+    }))
+}
+
+fn class(binding_mode: BindingMode) -> Related {
+    Related::StorageClass(Arc::new(StorageClass {
+        name: "fast".into(),
+        provisioner: "kubernetes.io/no-provisioner".into(),
+        binding_mode: Some(binding_mode),
+        allowed_topologies: Vec::new(),
+    }))
+}
+
+fn with_claim(number: u8) -> Pod {
+    let pod = samples::pod(number, POD);
+    let mut spec = PodSpec::clone(&pod.spec);
+    spec.volumes.push(PodVolume::Claim("data".into()));
+    Pod { namespace: "default".into(), spec: Arc::new(spec), ..pod }
+}
+
+#[test]
+fn a_pod_with_a_claim_waits_for_what_concerns_it_and_nothing_else() {
+    let mut bench = Bench::new();
+    bench.step(Input::NodeApplied(samples::node(1, NODE)));
+    bench.step(Input::PodApplied(with_claim(1)));
+    assert!(messages(&bench.run())[0].contains("persistent volume claims without a list of"));
+    for kind in RelatedKind::ALL {
+        bench.step(Input::RelatedReset(kind, Vec::new()));
+    }
+    bench.wait(20);
+    let missing = "0/1 nodes are available: persistentvolumeclaim \"data\" not found. not found";
+    assert_eq!(messages(&bench.run()), [missing]);
+    bench.step(Input::RelatedApplied(volume()));
+    bench.wait(20);
+    assert!(bench.run().is_empty(), "a volume does not make the claim be there");
+    bench.step(Input::RelatedApplied(class(BindingMode::WaitForFirstConsumer)));
+    bench.step(Input::RelatedApplied(claim(None)));
+    bench.wait(20);
+    let refused = "0/1 nodes are available: the pod needs what Augur does not implement: volumes on first use for \
+                   persistentvolumeclaim \"data\".";
+    assert_eq!(messages(&bench.run()), [refused]);
+    bench.step(Input::RelatedApplied(claim(Some("disk"))));
+    bench.wait(20);
+    assert_eq!(bound_to(&bench.run()), [(uid(1), node_name(1))]);
+}
+
+#[test]
+fn a_claim_for_one_pod_is_free_when_that_pod_is_gone() {
+    let mut bench = Bench::new();
+    bench.step(Input::NodeApplied(samples::node(1, NODE)));
+    for kind in RelatedKind::ALL {
+        bench.step(Input::RelatedReset(kind, Vec::new()));
+    }
+    for object in [volume(), class(BindingMode::Immediate), claim(Some("disk"))] {
+        bench.step(Input::RelatedApplied(object));
+    }
+    bench.step(Input::PodApplied(with_claim(1)));
+    assert_eq!(bound_to(&bench.run()), [(uid(1), node_name(1))]);
+    bench.result(1, BindResult::Bound);
+    bench.step(Input::PodApplied(with_claim(2)));
+    assert!(messages(&bench.run())[0].contains("ReadWriteOncePod access mode already in-use"));
+    bench.step(Input::PodDeleted(uid(1)));
+    bench.wait(20);
+    assert_eq!(bound_to(&bench.run()), [(uid(2), node_name(1))]);
+}
+
+#[test]
+fn a_reset_forgets_what_is_not_in_it() {
+    let mut bench = Bench::new();
+    bench.step(Input::RelatedReset(RelatedKind::PersistentVolume, vec![volume(), claim(None)]));
+    let related = bench.scheduler.state().related();
+    assert!(related.volume("disk").is_some() && related.claim("default", "data").is_none());
+    assert!(related.is_listed(RelatedKind::PersistentVolume));
+    assert_eq!(related.volumes_of_class("fast").count(), 1);
+    bench.step(Input::RelatedReset(RelatedKind::PersistentVolume, Vec::new()));
+    let related = bench.scheduler.state().related();
+    assert!(related.volume("disk").is_none() && related.volumes_of_class("fast").next().is_none());
 }

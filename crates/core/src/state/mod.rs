@@ -6,6 +6,8 @@
 
 mod classes;
 mod images;
+mod nominations;
+mod related;
 mod rows;
 mod view;
 
@@ -15,12 +17,15 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use related::RelatedObjects;
 pub use rows::{NodeSignals, NodeUse};
 pub use view::{ClusterSummary, NodeView};
 
-use crate::object::{Labels, Node, NodeName, Pod, PodUid, Resources};
+use crate::object::{Labels, Node, NodeName, Pod, PodUid, PodVolume, Related, RelatedKey, RelatedKind, Resources};
 pub(crate) use classes::{ClassId, Classes, HOSTNAME};
 pub(crate) use images::{ImageId, Images};
+use nominations::Nominations;
+use related::ClaimUsers;
 use rows::PlacedPod;
 pub(crate) use rows::{NodeRow, hash as name_hash, mix};
 
@@ -64,6 +69,9 @@ pub struct ClusterState {
     with_affinities: HashMap<PodUid, Arc<Pod>>,
     /// Labels of namespaces.
     namespaces: HashMap<Arc<str>, Labels>,
+    related: RelatedObjects,
+    claim_users: ClaimUsers,
+    nominations: Nominations,
     clock: u64,
     /// Changes with every change of signals, of the number of a node's taints, and of the set of nodes.
     observed: u64,
@@ -138,6 +146,7 @@ impl ClusterState {
         self.images.remove_node(&mut images);
         self.images.set_nodes(self.by_name.len());
         for pod in row.pods {
+            self.release_claims(&pod);
             if let Some(placed) = self.pods.get_mut(&pod.uid) {
                 placed.at = None;
             }
@@ -151,6 +160,7 @@ impl ClusterState {
     pub fn place(&mut self, pod: Arc<Pod>, node: &NodeName) {
         let uid = pod.uid.clone();
         self.remove(&uid);
+        self.nominations.withdraw(&uid);
         if !pod.spec.pod_affinities.is_empty() {
             self.with_affinities.insert(uid.clone(), pod.clone());
         }
@@ -187,6 +197,7 @@ impl ClusterState {
         self.with_affinities.remove(uid);
         match placed.at {
             Some(id) => {
+                self.release_claims(&placed.pod);
                 self.rows[id.index()].remove_pod(&placed.pod);
                 self.used[id.index()].remove(placed.pod.requests());
                 self.touch(id);
@@ -327,6 +338,32 @@ impl ClusterState {
         !self.namespaces.is_empty()
     }
 
+    /// Objects besides nodes and pods.
+    #[must_use]
+    pub fn related(&self) -> &RelatedObjects {
+        &self.related
+    }
+
+    /// Adds an object besides nodes and pods, or follows its change; as it was before.
+    pub fn apply_related(&mut self, object: Related) -> Option<Related> {
+        self.related.apply(object)
+    }
+
+    /// Removes an object besides nodes and pods; as it was.
+    pub fn remove_related(&mut self, kind: RelatedKind, key: &RelatedKey) -> Option<Related> {
+        self.related.remove(kind, key)
+    }
+
+    /// Notes that all objects of the kind were given to [`ClusterState::apply_related`]; whether that is new.
+    pub fn set_listed(&mut self, kind: RelatedKind) -> bool {
+        self.related.set_listed(kind)
+    }
+
+    /// How many pods on known nodes name the claim.
+    pub(crate) fn claim_users(&self, namespace: &str, claim: &str) -> usize {
+        self.claim_users.count(namespace, claim)
+    }
+
     /// The row as it would be without some of its pods, for trials of preemption.
     pub(crate) fn trial(&self, id: NodeId) -> (NodeUse, NodeRow) {
         (self.used[id.index()].clone(), self.rows[id.index()].clone())
@@ -336,9 +373,18 @@ impl ClusterState {
         let Some(placed) = self.pods.get_mut(uid) else { return };
         placed.at = Some(id);
         let pod = placed.pod.clone();
+        for claim in claims_of(&pod) {
+            self.claim_users.add(&pod.namespace, claim);
+        }
         self.used[id.index()].add(pod.requests());
         self.rows[id.index()].add_pod(pod);
         self.touch(id);
+    }
+
+    fn release_claims(&mut self, pod: &Pod) {
+        for claim in claims_of(pod) {
+            self.claim_users.remove(&pod.namespace, claim);
+        }
     }
 
     fn touch(&mut self, id: NodeId) {
@@ -373,6 +419,14 @@ impl ClusterState {
         }
         problems
     }
+}
+
+/// Claims that the pod names. Those made for it have no other user.
+fn claims_of(pod: &Pod) -> impl Iterator<Item = &Arc<str>> {
+    pod.spec.volumes.iter().filter_map(|volume| match volume {
+        PodVolume::Claim(name) => Some(name),
+        _ => None,
+    })
 }
 
 /// Whether a pod of these requests asks for nothing at all.

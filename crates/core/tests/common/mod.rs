@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use augur_core::object::{
-    ContainerResources, Effect, HostPort, Labels, Node, NodeAffinity, NodeImage, NodeSelectorTerm, Phase, Pod,
-    PodAffinities, PodAffinityTerm, PodResources, PodSpec, PodVolume, PreemptionPolicy, PreferredNodeTerm,
-    PreferredPodTerm, Protocol, ResourceList, Resources, SpreadConstraint, StatusResources, Taint, Toleration,
-    TolerationOperator, WhenUnsatisfiable,
+    ContainerResources, ControllerRef, Disk, DisruptionBudget, Effect, HostPort, Labels, Node, NodeAffinity, NodeImage,
+    NodeSelectorTerm, Phase, Pod, PodAffinities, PodAffinityTerm, PodResources, PodSpec, PodVolume, PreemptionPolicy,
+    PreferredNodeTerm, PreferredPodTerm, Protocol, ResourceList, Resources, SpreadConstraint, StatusResources, Taint,
+    Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use augur_core::time::Timestamp;
 use augur_core::units::Bytes;
 use augur_notation::{LabelSelector, Quantity};
 use serde_json::Value;
+
+pub mod related;
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -174,8 +176,23 @@ fn volume(value: &Value) -> Option<PodVolume> {
     match kind {
         "persistentVolumeClaim" => Some(PodVolume::Claim(text(&source["claimName"]).into())),
         "ephemeral" => Some(PodVolume::EphemeralClaim(text(&value["name"]).into())),
-        "emptyDir" | "configMap" | "secret" | "projected" | "downwardAPI" | "hostPath" | "image" | "nfs" => None,
-        kind => Some(PodVolume::Disk(kind.into())),
+        "gcePersistentDisk" => Some(PodVolume::Disk(Disk::GcePd {
+            name: text(&source["pdName"]).into(),
+            read_only: source["readOnly"] == true,
+        })),
+        "awsElasticBlockStore" => Some(PodVolume::Disk(Disk::AwsEbs(text(&source["volumeID"]).into()))),
+        "rbd" => Some(PodVolume::Disk(Disk::Rbd {
+            monitors: list(&source["monitors"]).iter().map(|monitor| text(monitor).into()).collect(),
+            pool: text(&source["pool"]).into(),
+            image: text(&source["image"]).into(),
+            read_only: source["readOnly"] == true,
+        })),
+        "iscsi" => Some(PodVolume::Disk(Disk::Iscsi {
+            iqn: text(&source["iqn"]).into(),
+            read_only: source["readOnly"] == true,
+        })),
+        // Nothing else bears on the node.
+        _ => None,
     }
 }
 
@@ -271,6 +288,16 @@ fn timestamp(value: &Value) -> Option<Timestamp> {
     Some(Timestamp::from_secs(((days * 24 + number(11..13)?) * 60 + number(14..16)?) * 60 + number(17..19)?))
 }
 
+fn controller(owner: &Value) -> Option<ControllerRef> {
+    let name = text(&owner["name"]).into();
+    match (text(&owner["apiVersion"]), text(&owner["kind"])) {
+        ("v1", "ReplicationController") => Some(ControllerRef::ReplicationController(name)),
+        ("apps/v1", "ReplicaSet") => Some(ControllerRef::ReplicaSet(name)),
+        ("apps/v1", "StatefulSet") => Some(ControllerRef::StatefulSet(name)),
+        _ => None,
+    }
+}
+
 pub fn pod(value: &Value) -> Pod {
     let (metadata, status) = (&value["metadata"], &value["status"]);
     let spec = pod_spec(value);
@@ -290,7 +317,22 @@ pub fn pod(value: &Value) -> Pod {
         preempted: list(&status["conditions"]).iter().any(|condition| {
             text(&condition["type"]) == "DisruptionTarget" && text(&condition["reason"]) == "PreemptionByScheduler"
         }),
+        controller: list(&metadata["ownerReferences"])
+            .iter()
+            .find(|owner| owner["controller"] == true)
+            .and_then(controller),
         resized: (resized != spec.requests).then(|| Box::new(resized)),
         ..Pod::new(text(&metadata["uid"]), text(&metadata["namespace"]), text(&metadata["name"]), Arc::new(spec))
+    }
+}
+
+pub fn budget(value: &Value) -> DisruptionBudget {
+    let (metadata, status) = (&value["metadata"], &value["status"]);
+    DisruptionBudget {
+        namespace: text(&metadata["namespace"]).into(),
+        name: text(&metadata["name"]).into(),
+        selector: selector(&value["spec"]["selector"]),
+        allowed: status["disruptionsAllowed"].as_i64().unwrap_or(0) as i32,
+        disrupted: map(&status["disruptedPods"]).map(|(name, _)| name.into()).collect(),
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn node_affinity(affinity: &wire::NodeAffinity<'_>) -> NodeAffinity {
     }
 }
 
-fn term(term: &wire::NodeSelectorTerm<'_>) -> NodeSelectorTerm {
+pub(super) fn term(term: &wire::NodeSelectorTerm<'_>) -> NodeSelectorTerm {
     NodeSelectorTerm::new(term.match_expressions.iter().map(requirement), term.match_fields.iter().map(requirement))
 }
 
@@ -30,7 +30,10 @@ fn requirement<'a>(requirement: &'a wire::NodeSelectorRequirement<'_>) -> (&'a s
     (&requirement.key, &requirement.operator, values)
 }
 
-fn selector(selector: &wire::LabelSelector<'_>, extra: &[(&str, &str)]) -> Result<LabelSelector, SelectorError> {
+pub(super) fn selector(
+    selector: &wire::LabelSelector<'_>,
+    extra: &[(&str, &str)],
+) -> Result<LabelSelector, SelectorError> {
     let labels = selector.match_labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     LabelSelector::structured(labels.chain(extra.iter().copied()), selector.match_expressions.iter().map(requirement))
 }

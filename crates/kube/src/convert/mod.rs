@@ -1,11 +1,13 @@
-//! From what the API writes to what the decision sees: [`pod`] and [`node`].
+//! From what the API writes to what the decision sees: [`pod`], [`node`] and [`related`].
 //!
 //! What cannot be understood is refused with a named reason and never guessed. What bears on the node and has no place in the
 //! core's types is carried by name in `PodSpec::not_understood`, so that the pod is refused visibly.
 
 mod affinity;
+mod budget;
 mod node;
 mod pod;
+mod related;
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,10 @@ use augur_notation::Quantity;
 use crate::reflect::Skipped;
 use crate::wire::{Map, Text};
 
+pub use budget::budget;
 pub use node::node;
 pub use pod::{pod, pod_spec};
+pub use related::{BAD_SELECTOR, related};
 
 /// The reason for skipping an object without name or uid.
 pub const NAMELESS: &str = "nameless";

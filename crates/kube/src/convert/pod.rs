@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use augur_core::object::{
-    ContainerResources, Effect, HostPort, Phase, Pod, PodResources, PodSpec, PodVolume, PreemptionPolicy, Protocol,
-    StatusResources, Toleration, TolerationOperator, WorkloadRef,
+    ContainerResources, ControllerRef, Disk, Effect, HostPort, Phase, Pod, PodResources, PodSpec, PodVolume,
+    PreemptionPolicy, Protocol, StatusResources, Toleration, TolerationOperator, WorkloadRef,
 };
 
 use super::affinity::{node_affinity, pod_affinities, spread};
@@ -53,6 +53,7 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
             .conditions
             .iter()
             .any(|condition| &*condition.r#type == "DisruptionTarget" && &*condition.reason == "PreemptionByScheduler"),
+        controller: controller(meta),
         workload: Some(WorkloadRef { kind: kind.into(), name: owner.into() }),
         resized,
     })
@@ -187,9 +188,22 @@ fn spec_with(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>, resources: &
             .map(|i| i.as_str().into())
             .collect(),
         image_containers: u32::try_from(containers().count()).unwrap_or(u32::MAX),
-        required_features: Vec::new(),
+        required_features: required_features(spec),
         not_understood,
     }
+}
+
+/// Optional features of a kubelet that the pod makes use of.
+fn required_features(spec: &wire::PodSpec<'_>) -> Vec<Arc<str>> {
+    let mut features: Vec<Arc<str>> = Vec::new();
+    let mut containers = spec.init_containers.iter().chain(&spec.containers);
+    if containers.any(|c| c.restart_policy_rules.iter().any(|rule| rule.action.as_str() == "RestartAllContainers")) {
+        features.push("RestartAllContainersOnContainerExits".into());
+    }
+    if spec.host_network == Some(true) && spec.host_users == Some(false) {
+        features.push("UserNamespacesHostNetworkSupport".into());
+    }
+    features
 }
 
 fn toleration(toleration: &wire::Toleration<'_>) -> Toleration {
@@ -224,13 +238,39 @@ fn volume(volume: &wire::Volume<'_>) -> Option<PodVolume> {
     if volume.ephemeral.is_some() {
         return Some(PodVolume::EphemeralClaim(volume.name.as_str().into()));
     }
-    let disks = [
-        (&volume.gce_persistent_disk, "gcePersistentDisk"),
-        (&volume.aws_elastic_block_store, "awsElasticBlockStore"),
-        (&volume.azure_disk, "azureDisk"),
-        (&volume.cinder, "cinder"),
-        (&volume.rbd, "rbd"),
-        (&volume.iscsi, "iscsi"),
-    ];
-    disks.into_iter().find(|(source, _)| source.is_some()).map(|(_, kind)| PodVolume::Disk(kind.into()))
+    disk(volume).map(PodVolume::Disk)
+}
+
+fn disk(volume: &wire::Volume<'_>) -> Option<Disk> {
+    let text = |text: &wire::Text<'_>| Arc::from(text.as_str());
+    if let Some(disk) = &volume.gce_persistent_disk {
+        return Some(Disk::GcePd { name: text(&disk.pd_name), read_only: disk.read_only });
+    }
+    if let Some(disk) = &volume.iscsi {
+        return Some(Disk::Iscsi { iqn: text(&disk.iqn), read_only: disk.read_only });
+    }
+    if let Some(disk) = &volume.rbd {
+        return Some(Disk::Rbd {
+            monitors: disk.monitors.iter().map(text).collect(),
+            pool: text(&disk.pool),
+            image: text(&disk.image),
+            read_only: disk.read_only,
+        });
+    }
+    let by_id = |disk: &Option<wire::DiskSource<'_>>| disk.as_ref().map(|disk| text(&disk.volume_id));
+    let ebs = by_id(&volume.aws_elastic_block_store).map(Disk::AwsEbs);
+    ebs.or_else(|| by_id(&volume.cinder).map(Disk::Cinder))
+        .or_else(|| by_id(&volume.portworx_volume).map(Disk::Portworx))
+        .or_else(|| volume.azure_disk.as_ref().map(|disk| Disk::AzureDisk(text(&disk.disk_uri))))
+}
+
+fn controller(meta: &wire::ObjectMeta<'_>) -> Option<ControllerRef> {
+    let owner = meta.owner_references.iter().find(|owner| owner.controller == Some(true))?;
+    let name = Arc::from(owner.name.as_str());
+    match (owner.api_version.as_str(), owner.kind.as_str()) {
+        ("v1", "ReplicationController") => Some(ControllerRef::ReplicationController(name)),
+        ("apps/v1", "ReplicaSet") => Some(ControllerRef::ReplicaSet(name)),
+        ("apps/v1", "StatefulSet") => Some(ControllerRef::StatefulSet(name)),
+        _ => None,
+    }
 }

@@ -1,6 +1,6 @@
 //! Objects as the API writes them, and what becomes of them.
 
-use augur_core::object::{Effect, Phase, PodVolume, Protocol, Toleration, TolerationOperator, WhenUnsatisfiable};
+use augur_core::object::{Disk, Effect, Phase, PodVolume, Protocol, Toleration, TolerationOperator, WhenUnsatisfiable};
 use augur_core::time::Timestamp;
 use augur_core::units::{Bytes, MilliCpu};
 
@@ -117,7 +117,7 @@ fn tolerations_gates_and_volumes() {
         r#""tolerations":[{"operator":"Exists"},{"key":"a","value":"b","effect":"NoExecute","tolerationSeconds":3}],
            "schedulingGates":[{"name":"example.com/wait"}],"resourceClaims":[{"name":"gpu"}],
            "volumes":[{"name":"c","configMap":{"name":"x"}},{"name":"d","persistentVolumeClaim":{"claimName":"data"}},
-             {"name":"e","ephemeral":{"volumeClaimTemplate":{}}},{"name":"f","rbd":{"image":"x"}},
+             {"name":"e","ephemeral":{"volumeClaimTemplate":{}}},{"name":"f","rbd":{"image":"x","monitors":["m"],"readOnly":true}},
              {"name":"g","image":{"reference":"model:1"}}]"#,
         "",
     );
@@ -126,8 +126,8 @@ fn tolerations_gates_and_volumes() {
     assert_eq!(spec.tolerations[1].effect, Some(Effect::NoExecute));
     assert_eq!(spec.scheduling_gates, ["example.com/wait".into()]);
     assert!(spec.claims_devices);
-    let expected =
-        [PodVolume::Claim("data".into()), PodVolume::EphemeralClaim("e".into()), PodVolume::Disk("rbd".into())];
+    let disk = Disk::Rbd { monitors: vec!["m".into()], pool: "".into(), image: "x".into(), read_only: true };
+    let expected = [PodVolume::Claim("data".into()), PodVolume::EphemeralClaim("e".into()), PodVolume::Disk(disk)];
     assert_eq!(spec.volumes, expected);
     assert_eq!((spec.images.as_slice(), spec.image_containers), (["model:1".into()].as_slice(), 0));
 }

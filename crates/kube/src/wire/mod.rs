@@ -4,8 +4,10 @@
 //! `flatten` and no untagged enum here: both buffer whole objects.
 
 mod affinity;
+mod budget;
 mod node;
 mod pod;
+mod related;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,10 +18,19 @@ pub use affinity::{
     Affinity, LabelSelector, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinity,
     PodAffinityTerm, PreferredSchedulingTerm, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
+pub use budget::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
 pub use node::{ContainerImage, Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 pub use pod::{
-    ClaimSource, Container, ContainerPort, ContainerState, ContainerStatus, ImageSource, Pod, PodCondition, PodSpec,
-    PodStatus, ResourceRequirements, SchedulingGate, Terminated, Toleration, Volume, Waiting,
+    ClaimSource, Container, ContainerPort, ContainerState, ContainerStatus, DiskSource, ImageSource, Pod, PodCondition,
+    PodSpec, PodStatus, ResourceRequirements, RestartPolicyRule, SchedulingGate, Terminated, Toleration, Volume,
+    Waiting,
+};
+pub use related::{
+    Annotations, AttachedVolume, ClaimReference, ConditionsSpec, CsiDriver, CsiDriverSpec, CsiNode, CsiNodeDriver,
+    CsiNodeSpec, CsiSource, CsiStorageCapacity, LabelsSpec, PersistentVolume, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PersistentVolumeSpec, Phase, RelatedMeta, SelectsByConditions, SelectsByLabels,
+    StorageClass, TopologyRequirement, TopologySelectorTerm, VolumeAttachment, VolumeAttachmentSpec, VolumeCount,
+    VolumeNodeAffinity,
 };
 pub use text::Text;
 
@@ -60,12 +71,18 @@ pub struct ObjectMeta<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerReference<'a> {
+    /// Group and version of the owner.
+    #[serde(borrow)]
+    pub api_version: Text<'a>,
     /// Kind of the owner.
     #[serde(borrow)]
     pub kind: Text<'a>,
     /// Name of the owner.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// Uid of the owner.
+    #[serde(borrow)]
+    pub uid: Text<'a>,
     /// Whether the owner manages the object.
     pub controller: Option<bool>,
 }

@@ -68,6 +68,10 @@ pub struct PodSpec<'a> {
     /// Devices of dynamic resource allocation.
     #[serde(deserialize_with = "null_is_default")]
     pub resource_claims: Vec<IgnoredAny>,
+    /// Whether it shares the node's network.
+    pub host_network: Option<bool>,
+    /// Whether it shares the node's users, as it does unless this says no.
+    pub host_users: Option<bool>,
     /// The group that it is to be scheduled with.
     pub scheduling_group: Option<IgnoredAny>,
     /// The workload object that it is to be scheduled with.
@@ -93,6 +97,18 @@ pub struct Container<'a> {
     /// `Always` makes an init container a sidecar.
     #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
+    /// What becomes of the pod by how the container ends.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub restart_policy_rules: Vec<RestartPolicyRule<'a>>,
+}
+
+/// A rule of restarting.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RestartPolicyRule<'a> {
+    /// `Restart`, `RestartAllContainers`.
+    #[serde(borrow)]
+    pub action: Text<'a>,
 }
 
 /// Amounts asked for. Limits do not count: admission copies them to the requests that are left out.
@@ -164,18 +180,57 @@ pub struct Volume<'a> {
     /// Content of an image.
     #[serde(borrow)]
     pub image: Option<ImageSource<'a>>,
-    /// A disk of a cloud.
-    pub gce_persistent_disk: Option<IgnoredAny>,
-    /// A disk of a cloud.
-    pub aws_elastic_block_store: Option<IgnoredAny>,
-    /// A disk of a cloud.
-    pub azure_disk: Option<IgnoredAny>,
-    /// A disk of a cloud.
-    pub cinder: Option<IgnoredAny>,
+    /// A disk of Google Compute Engine.
+    #[serde(borrow)]
+    pub gce_persistent_disk: Option<DiskSource<'a>>,
+    /// A volume of Amazon Elastic Block Store.
+    #[serde(borrow)]
+    pub aws_elastic_block_store: Option<DiskSource<'a>>,
+    /// A disk of Azure.
+    #[serde(borrow)]
+    pub azure_disk: Option<DiskSource<'a>>,
+    /// A volume of OpenStack.
+    #[serde(borrow)]
+    pub cinder: Option<DiskSource<'a>>,
+    /// A volume of Portworx.
+    #[serde(borrow)]
+    pub portworx_volume: Option<DiskSource<'a>>,
+    /// An image of Ceph.
+    #[serde(borrow)]
+    pub rbd: Option<DiskSource<'a>>,
     /// A block device over the network.
-    pub rbd: Option<IgnoredAny>,
-    /// A block device over the network.
-    pub iscsi: Option<IgnoredAny>,
+    #[serde(borrow)]
+    pub iscsi: Option<DiskSource<'a>>,
+}
+
+/// A disk by name: the fields of all kinds, of which one kind has some.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DiskSource<'a> {
+    /// Name of a disk of Google Compute Engine.
+    #[serde(borrow)]
+    pub pd_name: Text<'a>,
+    /// Id of a volume of a cloud.
+    #[serde(borrow, rename = "volumeID")]
+    pub volume_id: Text<'a>,
+    /// URI of a disk of Azure.
+    #[serde(borrow, rename = "diskURI")]
+    pub disk_uri: Text<'a>,
+    /// Monitors of Ceph.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub monitors: Vec<Text<'a>>,
+    /// Pool of Ceph.
+    #[serde(borrow)]
+    pub pool: Text<'a>,
+    /// Image of Ceph.
+    #[serde(borrow)]
+    pub image: Text<'a>,
+    /// Target of a block device over the network.
+    #[serde(borrow)]
+    pub iqn: Text<'a>,
+    /// Whether it is only read.
+    #[serde(deserialize_with = "null_is_default")]
+    pub read_only: bool,
 }
 
 /// A claim by name.

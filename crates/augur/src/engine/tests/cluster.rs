@@ -29,6 +29,8 @@ pub struct Faults {
     pub lost_answers: AtomicU32,
     /// So many bindings are refused with a 403.
     pub forbidden: AtomicU32,
+    /// So many lists of CSI nodes are refused with a 403.
+    pub unlisted: AtomicU32,
 }
 
 pub struct Cluster {
@@ -88,6 +90,9 @@ impl Cluster {
                 if path == "/api/v1/pods" && query.contains("watch=true") && take(&faults.expired_watches) {
                     let line = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
                     return Ok(Response::new(axum::body::Body::from(format!("{line}\n"))));
+                }
+                if path.ends_with("/csinodes") && take(&faults.unlisted) {
+                    return Ok(refusal(StatusCode::FORBIDDEN));
                 }
                 let binding = request.method() == Method::POST && path.ends_with("/binding");
                 if binding {

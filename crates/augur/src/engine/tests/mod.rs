@@ -2,6 +2,7 @@
 
 mod cluster;
 mod questions;
+mod volumes;
 
 use std::sync::atomic::Ordering;
 
@@ -184,11 +185,7 @@ async fn gated_and_foreign_pods_are_left_alone_but_count() {
 async fn what_is_not_implemented_is_refused_visibly() {
     let cluster = Cluster::new();
     cluster.node("n", "4");
-    cluster.pod_with(
-        "claims",
-        "1",
-        &json!({ "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] }),
-    );
+    cluster.pod_with("claims", "1", &json!({ "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }] }));
     let engine = cluster.engine();
     until("the condition is set", || cluster.scheduled("claims")["status"] == "False").await;
     let message = cluster.scheduled("claims")["message"].as_str().unwrap_or_default().to_owned();
