@@ -93,6 +93,9 @@ impl ApiServer {
     ) -> Result<Result<Written, WriteError>, ApiError> {
         let resource = target.resource;
         check_version(target, &object, entry, origin)?;
+        if matches!(meta_text(&object, "resourceVersion"), "" | "0") {
+            set_meta(&mut object, "resourceVersion", json!(entry.revision.to_string()));
+        }
         keep_system_metadata(&mut object, &live);
         convert::pair(resource, &mut object);
         rules::default(resource, &mut object);
