@@ -10,7 +10,7 @@ use futures::StreamExt;
 use http::Method;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::events::PodRef;
 use crate::send::{push_string, send};
@@ -37,10 +37,22 @@ pub struct NotScheduled {
     pub at: Timestamp,
 }
 
+/// The reports about one pod. Those that share it are sent one after the other, and may be withdrawn together.
+#[derive(Debug, Clone, Default)]
+pub struct Receipt(Arc<Mutex<bool>>);
+
+impl Receipt {
+    /// Sees to it that none of the reports is sent any more: waits for one that is under way, drops those that wait. To be
+    /// called before the pod is bound, or a late report would deny what has become true.
+    pub async fn withdraw(&self) {
+        *self.0.lock().await = true;
+    }
+}
+
 /// Takes reports; a task sends them, a few at a time.
 #[derive(Clone)]
 pub struct ConditionReporter {
-    queue: mpsc::Sender<NotScheduled>,
+    queue: mpsc::Sender<(NotScheduled, Receipt)>,
 }
 
 impl ConditionReporter {
@@ -56,15 +68,23 @@ impl ConditionReporter {
 
     /// Queues a report; `false` when the queue is full.
     #[must_use]
-    pub fn report(&self, report: NotScheduled) -> bool {
-        self.queue.try_send(report).is_ok()
+    pub fn report(&self, report: NotScheduled, receipt: Receipt) -> bool {
+        self.queue.try_send((report, receipt)).is_ok()
     }
 }
 
-async fn send_all(client: Client, mut reports: mpsc::Receiver<NotScheduled>, lost: impl Fn(PodRef) + Send + Sync) {
+async fn send_all(
+    client: Client,
+    mut reports: mpsc::Receiver<(NotScheduled, Receipt)>,
+    lost: impl Fn(PodRef) + Send + Sync,
+) {
     let (client, lost) = (&client, &lost);
     futures::stream::poll_fn(|cx| reports.poll_recv(cx))
-        .for_each_concurrent(IN_FLIGHT, |report| async move {
+        .for_each_concurrent(IN_FLIGHT, |(report, receipt)| async move {
+            let withdrawn = receipt.0.lock().await;
+            if *withdrawn {
+                return;
+            }
             let path = format!("/api/v1/namespaces/{}/pods/{}/status", report.pod.namespace, report.pod.name);
             let patch = "application/strategic-merge-patch+json";
             if let Err(failure) = send(client, Method::PATCH, &path, patch, body(&report), TIMEOUT).await {
@@ -92,8 +112,6 @@ fn body(report: &NotScheduled) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use http::{Request, Response, StatusCode};
     use kube::client::Body;
     use serde_json::{Value, json};
@@ -128,11 +146,15 @@ mod tests {
             }
             Ok::<_, std::io::Error>(response)
         });
-        let lost = Arc::new(Mutex::new(Vec::new()));
+        let lost = Arc::new(std::sync::Mutex::new(Vec::new()));
         let log = lost.clone();
         let (reporter, task) =
             ConditionReporter::new(crate::from_service(service), move |pod| log.lock().unwrap().push(pod.name));
-        assert!(reporter.report(report("accepted")) && reporter.report(report("refused")));
+        let receipt = Receipt::default();
+        assert!(reporter.report(report("accepted"), Receipt::default()));
+        assert!(reporter.report(report("refused"), Receipt::default()));
+        assert!(reporter.report(report("refused, but withdrawn"), receipt.clone()));
+        receipt.withdraw().await;
         drop(reporter);
         task.await;
         assert_eq!(*lost.lock().unwrap(), ["refused".into()]);

@@ -17,7 +17,7 @@ mod workload;
 pub use backoff::Backoff;
 pub use bind::{BindError, Binder, Binding};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
-pub use condition::{ConditionReporter, NotScheduled};
+pub use condition::{ConditionReporter, NotScheduled, Receipt};
 pub use events::{EventRecorder, News, PodRef};
 pub use metrics::{Collected, MetricsError, NodeUsage, PodUsage, Usage, collect};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use augur_core::object::{Pod, PodUid};
 use augur_core::scheduler::BindResult;
-use augur_kube::{BindError, Binder, Binding, ConditionReporter, EventRecorder, News, NotScheduled, PodRef};
+use augur_kube::{BindError, Binder, Binding, ConditionReporter, EventRecorder, News, NotScheduled, PodRef, Receipt};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::runtime::Handle;
@@ -38,12 +38,14 @@ pub enum Back {
 }
 
 /// What a pod was last said to fail for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Told {
     /// Hash of reason and text.
     text: u64,
     /// When the event was recorded.
     event: Timestamp,
+    /// The reports of the condition.
+    reports: Receipt,
 }
 
 /// The way out.
@@ -76,8 +78,8 @@ impl Outbound {
         self.events.dropped()
     }
 
-    /// Binds the pod. The result comes back as [`Back::Bound`], in every case.
-    pub fn bind(&self, pod: &Pod, node: &Arc<str>) {
+    /// Binds the pod, of which this was told before. The result comes back as [`Back::Bound`], in every case.
+    pub fn bind(&self, pod: &Pod, node: &Arc<str>, told: Option<Told>) {
         let binding = Binding {
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
@@ -86,6 +88,9 @@ impl Outbound {
         };
         let (binder, back) = (self.binder.clone(), self.back.clone());
         self.runtime.spawn(async move {
+            if let Some(told) = told {
+                told.reports.withdraw().await;
+            }
             let result = match binder.bind(&binding).await {
                 Ok(()) => BindResult::Bound,
                 Err(error @ BindError::Refused(_)) => BindResult::Refused(error.to_string().into()),
@@ -108,7 +113,7 @@ impl Outbound {
         pod: &Pod,
         reason: &'static str,
         message: &str,
-        before: Option<Told>,
+        before: Option<&Told>,
         now: Timestamp,
     ) -> Option<Told> {
         let mut hasher = DefaultHasher::new();
@@ -122,9 +127,12 @@ impl Outbound {
             self.events.record(&pod.spec.scheduler_name, pod_ref(pod), News::Failed(message.clone()), now);
         }
         let event = if quiet { same.map_or(now, |told| told.event) } else { now };
-        let accepted =
-            same.is_some() || self.conditions.report(NotScheduled { pod: pod_ref(pod), reason, message, at: now });
-        accepted.then_some(Told { text, event })
+        let reports = before.map(|told| told.reports.clone()).unwrap_or_default();
+        let accepted = same.is_some() || {
+            let report = NotScheduled { pod: pod_ref(pod), reason, message, at: now };
+            self.conditions.report(report, reports.clone())
+        };
+        accepted.then_some(Told { text, event, reports })
     }
 }
 

@@ -327,7 +327,9 @@ impl Owner {
                 Effect::Bind { pod, node, decision, attempts } => {
                     self.attempts.scheduled += 1;
                     let decision = self.remember(&pod, &decision, took);
-                    self.outbound.bind(&pod, &node);
+                    // What was told before no longer holds; should the binding fail, it is told anew.
+                    let told = self.waiting.get_mut(&pod.uid).and_then(|waiting| waiting.told.take());
+                    self.outbound.bind(&pod, &node, told);
                     let binding = InFlight { pod, node, decision, attempts, began: Instant::now() };
                     self.in_flight.insert(binding.pod.uid.clone(), binding);
                 }
@@ -349,7 +351,7 @@ impl Owner {
                     }
                     let now = self.clock.now();
                     let Some(waiting) = self.waiting.get_mut(&pod.uid) else { continue };
-                    waiting.told = self.outbound.tell_failed(&pod, reason, &message, waiting.told, now);
+                    waiting.told = self.outbound.tell_failed(&pod, reason, &message, waiting.told.as_ref(), now);
                 }
             }
         }
