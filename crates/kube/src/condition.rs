@@ -35,6 +35,8 @@ pub struct NotScheduled {
     pub message: Arc<str>,
     /// When it was made.
     pub at: Timestamp,
+    /// The node to be named in `status.nominatedNodeName`; empty to take it back, `None` to leave it.
+    pub nominated_node: Option<Arc<str>>,
 }
 
 /// The reports about one pod. Those that share it are sent one after the other, and may be withdrawn together.
@@ -106,7 +108,12 @@ fn body(report: &NotScheduled) -> Vec<u8> {
     put(r#"},"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"#, report.reason);
     put(r#","message":"#, &report.message);
     put(r#","lastTransitionTime":"#, &format!("{:.0}", report.at));
-    json.extend_from_slice(b"}]}}");
+    json.extend_from_slice(b"}]");
+    if let Some(node) = &report.nominated_node {
+        json.extend_from_slice(br#","nominatedNodeName":"#);
+        push_string(&mut json, node);
+    }
+    json.extend_from_slice(b"}}");
     json
 }
 
@@ -124,6 +131,7 @@ mod tests {
             reason: "Unschedulable",
             message: "0/1 nodes are available".into(),
             at: Timestamp::UNIX_EPOCH,
+            nominated_node: None,
         }
     }
 
@@ -135,6 +143,9 @@ mod tests {
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         });
         assert_eq!(body, json!({ "metadata": { "uid": "u" }, "status": { "conditions": [condition] } }));
+        let nominated = NotScheduled { nominated_node: Some("n1".into()), ..report("web") };
+        let body: Value = serde_json::from_slice(&super::body(&nominated)).unwrap();
+        assert_eq!(body["status"]["nominatedNodeName"], "n1");
     }
 
     #[tokio::test]

@@ -47,6 +47,13 @@ pub enum News {
     Scheduled(Arc<str>),
     /// It was not placed; the diagnosis.
     Failed(Arc<str>),
+    /// It had to go for a pod of higher priority.
+    Preempted {
+        /// That pod's uid.
+        by: Arc<str>,
+        /// Where.
+        node: Arc<str>,
+    },
 }
 
 /// An event to be sent.
@@ -110,6 +117,9 @@ impl Event {
         let (kind, reason, action, note) = match &self.news {
             News::Scheduled(node) => {
                 ("Normal", "Scheduled", "Binding", format!("Successfully assigned {namespace}/{name} to {node}"))
+            }
+            News::Preempted { by, node } => {
+                ("Normal", "Preempted", "Preempting", format!("Preempted by pod {by} on node {node}"))
             }
             News::Failed(diagnosis) => ("Warning", "FailedScheduling", "Scheduling", shorten(diagnosis)),
         };

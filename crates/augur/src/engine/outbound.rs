@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use augur_core::object::{Pod, PodUid};
-use augur_core::scheduler::BindResult;
-use augur_kube::{BindError, Binder, Binding, ConditionReporter, EventRecorder, News, NotScheduled, PodRef, Receipt};
+use augur_core::scheduler::{BindResult, Nomination};
+use augur_kube::{
+    BindError, Binder, Binding, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled, PodRef,
+    Receipt,
+};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::runtime::Handle;
@@ -18,12 +21,16 @@ use tokio::sync::mpsc;
 /// server that hangs holds the room of a moment's decisions only.
 pub const BINDINGS_IN_FLIGHT: usize = 128;
 
-/// How long the API server may take for one attempt at a binding.
+/// Evictions under way at once. No decision is taken while there are more, so that it is also the bound on those that wait, but
+/// for the victims of one pod.
+pub const EVICTIONS_IN_FLIGHT: usize = 64;
+
+/// How long the API server may take for one attempt at a binding or an eviction.
 const BINDING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Results that wait for the scheduler thread: all bindings in flight, and as many lost conditions as a burst may have. A lost
 /// condition beyond is told again when its text changes.
-const BACK: usize = BINDINGS_IN_FLIGHT + 8192;
+const BACK: usize = BINDINGS_IN_FLIGHT + EVICTIONS_IN_FLIGHT + 8192;
 
 /// An event is repeated for an unchanged diagnosis after this time, so that it does not vanish with the events' time to live.
 const REPEAT_EVENT: SignedDuration = SignedDuration::from_mins(5);
@@ -33,6 +40,8 @@ const REPEAT_EVENT: SignedDuration = SignedDuration::from_mins(5);
 pub enum Back {
     /// A binding came about or not.
     Bound(PodUid, BindResult),
+    /// An eviction came about, or why not.
+    Evicted(PodUid, Result<(), Arc<str>>),
     /// The condition of this pod was not accepted.
     ConditionLost(PodUid),
 }
@@ -52,6 +61,7 @@ pub struct Told {
 pub struct Outbound {
     runtime: Handle,
     binder: Binder,
+    evictor: Evictor,
     events: EventRecorder,
     conditions: ConditionReporter,
     back: mpsc::Sender<Back>,
@@ -70,7 +80,8 @@ impl Outbound {
         runtime.spawn(send_events);
         runtime.spawn(send_conditions);
         let binder = Binder::new(client.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
-        (Outbound { runtime, binder, events, conditions, back }, results)
+        let evictor = Evictor::new(client.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
+        (Outbound { runtime, binder, evictor, events, conditions, back }, results)
     }
 
     /// Events that were lost.
@@ -101,6 +112,23 @@ impl Outbound {
         });
     }
 
+    /// Evicts a pod to make room for another. The result comes back as [`Back::Evicted`], in every case.
+    pub fn evict(&self, victim: &Pod, preemptor: &Pod, node: &Arc<str>, now: Timestamp) {
+        let scheduler_name = preemptor.spec.scheduler_name.clone();
+        let eviction = Eviction { victim: pod_ref(victim), scheduler_name: scheduler_name.clone(), at: now };
+        let news = News::Preempted { by: preemptor.uid.clone(), node: node.clone() };
+        let (evictor, back, events) = (self.evictor.clone(), self.back.clone(), self.events.clone());
+        self.runtime.spawn(async move {
+            let result = evictor.evict(&eviction).await;
+            if result.is_ok() {
+                events.record(&scheduler_name, eviction.victim.clone(), news, now);
+            }
+            let result = result.map_err(|error| error.to_string().into());
+            // The receiver is gone only after a shutdown.
+            let _ = back.send(Back::Evicted(eviction.victim.uid, result)).await;
+        });
+    }
+
     /// Records the event of a pod that is bound.
     pub fn tell_bound(&self, pod: &Pod, node: &Arc<str>, now: Timestamp) {
         self.events.record(&pod.spec.scheduler_name, pod_ref(pod), News::Scheduled(node.clone()), now);
@@ -113,6 +141,7 @@ impl Outbound {
         pod: &Pod,
         reason: &'static str,
         message: &str,
+        nomination: &Nomination,
         before: Option<&Told>,
         now: Timestamp,
     ) -> Option<Told> {
@@ -127,9 +156,15 @@ impl Outbound {
             self.events.record(&pod.spec.scheduler_name, pod_ref(pod), News::Failed(message.clone()), now);
         }
         let event = if quiet { same.map_or(now, |told| told.event) } else { now };
+        let nominated_node = match nomination {
+            Nomination::Unchanged => None,
+            Nomination::Cleared => Some("".into()),
+            Nomination::Node(node) => Some(node.clone()),
+        };
         let reports = before.map(|told| told.reports.clone()).unwrap_or_default();
-        let accepted = same.is_some() || {
-            let report = NotScheduled { pod: pod_ref(pod), reason, message, at: now };
+        let known = same.is_some() && nominated_node.is_none();
+        let accepted = known || {
+            let report = NotScheduled { pod: pod_ref(pod), reason, message, at: now, nominated_node };
             self.conditions.report(report, reports.clone())
         };
         accepted.then_some(Told { text, event, reports })

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::latency::Latencies;
-use super::outbound::{BINDINGS_IN_FLIGHT, Back, Outbound, Told};
+use super::outbound::{BINDINGS_IN_FLIGHT, Back, EVICTIONS_IN_FLIGHT, Outbound, Told};
 use super::record::{Recorder, Surroundings};
 use super::related;
 use super::seen::{SeenNode, SeenPod};
@@ -122,6 +122,8 @@ pub struct Owner {
     counters: Arc<SchedulerMetrics>,
     waiting: HashMap<PodUid, Waiting>,
     in_flight: HashMap<PodUid, InFlight>,
+    /// Evictions under way.
+    evicting: usize,
     listed: (bool, bool),
     related_answered: bool,
     summary_stale: bool,
@@ -165,6 +167,7 @@ impl Owner {
             summary: ClusterSummary::default(),
             waiting: HashMap::new(),
             in_flight: HashMap::new(),
+            evicting: 0,
             listed: (false, false),
             related_answered: false,
             summary_stale: true,
@@ -242,7 +245,8 @@ impl Owner {
         if self.is_ready() && self.related_have_answered() {
             for _ in 0..DECISIONS_PER_TURN {
                 // What is beyond waits in the queue, where priorities still count.
-                if self.in_flight.len() >= BINDINGS_IN_FLIGHT || !self.decide() {
+                let busy = self.in_flight.len() >= BINDINGS_IN_FLIGHT || self.evicting >= EVICTIONS_IN_FLIGHT;
+                if busy || !self.decide() {
                     break;
                 }
                 worked = true;
@@ -333,7 +337,11 @@ impl Owner {
                     let binding = InFlight { pod, node, decision, attempts, began: Instant::now() };
                     self.in_flight.insert(binding.pod.uid.clone(), binding);
                 }
-                Effect::Unschedulable { pod, reason, message, decision } => {
+                Effect::Evict { victim, preemptor, node } => {
+                    self.evicting += 1;
+                    self.outbound.evict(&victim, &preemptor, &node, self.clock.now());
+                }
+                Effect::Unschedulable { pod, reason, message, decision, nomination } => {
                     let profile = &pod.spec.scheduler_name;
                     match reason {
                         "Unschedulable" => {
@@ -351,7 +359,8 @@ impl Owner {
                     }
                     let now = self.clock.now();
                     let Some(waiting) = self.waiting.get_mut(&pod.uid) else { continue };
-                    waiting.told = self.outbound.tell_failed(&pod, reason, &message, waiting.told.as_ref(), now);
+                    let told = waiting.told.as_ref();
+                    waiting.told = self.outbound.tell_failed(&pod, reason, &message, &nomination, told, now);
                 }
             }
         }
@@ -381,6 +390,13 @@ impl Owner {
                 if let Some(waiting) = self.waiting.get_mut(&uid) {
                     waiting.told = None;
                 }
+            }
+            Back::Evicted(uid, result) => {
+                self.evicting = self.evicting.saturating_sub(1);
+                if let Err(error) = &result {
+                    tracing::warn!(%error, "not evicted");
+                }
+                self.step(Input::EvictionResult { uid, result });
             }
             Back::Bound(uid, result) => {
                 let Some(binding) = self.in_flight.remove(&uid) else { return };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use augur_core::object::{Labels, Related, RelatedKey, RelatedKind};
+use augur_core::object::{DisruptionBudget, Labels, Related, RelatedKey, RelatedKind};
 use augur_core::scheduler::Input;
 use augur_kube::{Change, Key, MALFORMED, Skipped, Source, WatchStats, convert, reflect_with, wire};
 use kube::Client;
@@ -21,6 +21,7 @@ const CHANGES: usize = 64;
 pub type RelatedStats = BTreeMap<&'static str, Arc<WatchStats>>;
 
 const NAMESPACES: &str = "namespaces";
+const BUDGETS: &str = "poddisruptionbudgets";
 
 /// Where a kind is.
 fn path(kind: RelatedKind) -> &'static str {
@@ -41,14 +42,19 @@ fn path(kind: RelatedKind) -> &'static str {
 
 /// Stats for all kinds.
 pub fn stats() -> RelatedStats {
-    RelatedKind::ALL.iter().map(|kind| kind.plural()).chain([NAMESPACES]).map(|name| (name, Arc::default())).collect()
+    RelatedKind::ALL
+        .iter()
+        .map(|kind| kind.plural())
+        .chain([NAMESPACES, BUDGETS])
+        .map(|name| (name, Arc::default()))
+        .collect()
 }
 
 /// Whether each watch has listed or has failed to: what is not known by then may take long.
 pub fn have_answered(stats: &RelatedStats, is_listed: impl Fn(RelatedKind) -> bool) -> bool {
     let failed = |name: &str| stats.get(name).is_none_or(|stats| stats.errors.load(Ordering::Relaxed) > 0);
-    let namespaces = stats.get(NAMESPACES).is_none_or(|stats| stats.lists.load(Ordering::Relaxed) > 0);
-    (namespaces || failed(NAMESPACES))
+    let listed = |name: &str| stats.get(name).is_none_or(|stats| stats.lists.load(Ordering::Relaxed) > 0);
+    [NAMESPACES, BUDGETS].into_iter().all(|name| listed(name) || failed(name))
         && RelatedKind::ALL.into_iter().all(|kind| is_listed(kind) || failed(kind.plural()))
 }
 
@@ -74,6 +80,17 @@ pub fn watch_all(runtime: &Handle, client: &Client, stats: &RelatedStats, inputs
     };
     if let Some(stats) = stats.get(NAMESPACES) {
         watch(runtime, client, "/api/v1/namespaces", namespace, input, stats.clone(), inputs.clone());
+    }
+    let input = |change| match change {
+        Change::Applied(budget) => Input::BudgetApplied(budget),
+        Change::Deleted(Key { namespace, name, .. }, _) => {
+            Input::BudgetDeleted { namespace: namespace.into(), name: name.into() }
+        }
+        Change::Reset(all) => Input::BudgetsReset(all),
+    };
+    if let Some(stats) = stats.get(BUDGETS) {
+        let path = "/apis/policy/v1/poddisruptionbudgets";
+        watch(runtime, client, path, budget, input, stats.clone(), inputs.clone());
     }
 }
 
@@ -114,4 +131,10 @@ fn namespace(json: &str) -> Result<((Arc<str>, Labels), String), Skipped> {
     let meta = read.metadata;
     let labels = meta.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     Ok(((meta.name.as_str().into(), labels), meta.resource_version.to_string()))
+}
+
+fn budget(json: &str) -> Result<(DisruptionBudget, String), Skipped> {
+    let read: wire::PodDisruptionBudget<'_> =
+        serde_json::from_str(json).map_err(|error| Skipped::new(MALFORMED, error.to_string()))?;
+    Ok((convert::budget(&read)?, read.metadata.resource_version.to_string()))
 }

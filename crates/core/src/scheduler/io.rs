@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cycle::Decision;
-use crate::object::{Labels, Node, NodeName, Pod, PodUid, Related, RelatedKey, RelatedKind};
+use crate::object::{DisruptionBudget, Labels, Node, NodeName, Pod, PodUid, Related, RelatedKey, RelatedKind};
 use crate::state::NodeSignals;
 
 /// Something that happened outside.
@@ -49,6 +49,24 @@ pub enum Input {
         /// How it went.
         result: BindResult,
     },
+    /// What came of an [`Effect::Evict`].
+    EvictionResult {
+        /// The pod that was to be evicted.
+        uid: PodUid,
+        /// The reason why it was not, if it was not.
+        result: Result<(), Arc<str>>,
+    },
+    /// A disruption budget is new or changed.
+    BudgetApplied(DisruptionBudget),
+    /// A disruption budget is gone.
+    BudgetDeleted {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// All disruption budgets there are.
+    BudgetsReset(Vec<DisruptionBudget>),
     /// Time passed: backoffs end, beliefs expire.
     Tick,
 }
@@ -63,6 +81,18 @@ pub enum BindResult {
     Refused(Arc<str>),
     /// It did not come about for now; the pod is tried again after a backoff.
     Unavailable(Arc<str>),
+}
+
+/// What is to become of a pod's nomination (`status.nominatedNodeName`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Nomination {
+    /// It stays as it is.
+    #[default]
+    Unchanged,
+    /// It is taken back: no room can be made there.
+    Cleared,
+    /// Room is made on this node.
+    Node(NodeName),
 }
 
 /// Something that is to be done outside.
@@ -89,5 +119,16 @@ pub enum Effect {
         message: String,
         /// How it was judged; `None` if its binding failed.
         decision: Option<Arc<Decision>>,
+        /// What its status has to say of the node where room is made for it.
+        nomination: Nomination,
+    },
+    /// Evict the pod to make room for another. Exactly one [`Input::EvictionResult`] has to come back.
+    Evict {
+        /// The pod that has to go.
+        victim: Arc<Pod>,
+        /// The pod that gets its place.
+        preemptor: Arc<Pod>,
+        /// Where.
+        node: NodeName,
     },
 }

@@ -3,6 +3,7 @@
 
 mod advisor;
 mod io;
+mod preemption;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use io::{BindResult, Effect, Input};
+pub use io::{BindResult, Effect, Input, Nomination};
 
 use crate::cache::{AssumedPods, Belief, CONFIRM_WITHIN, Change, Healed};
 use crate::cluster_event::ClusterEvent;
@@ -62,6 +63,10 @@ pub struct Counters {
     pub refused: u64,
     /// Attempts that failed, and bindings that did not come about.
     pub errors: u64,
+    /// Times that room was made for a pod.
+    pub preemptions: u64,
+    /// Pods evicted for that.
+    pub victims: u64,
     /// Differences from the API server's view that a relist healed.
     pub healed: u64,
     /// Bindings that the API server confirmed and the watch never showed.
@@ -87,6 +92,8 @@ pub struct Scheduler {
     /// Pods of our profiles that are not known to be on a node by the API server's word, whether queued or being bound.
     pending: HashMap<PodUid, Arc<Pod>>,
     binding: HashMap<PodUid, Binding>,
+    /// Pods that are being evicted, with those that they make room for, until the watch shows their end.
+    evicting: HashMap<PodUid, PodUid>,
     /// Specs in use, so that pods of one template share theirs.
     specs: HashSet<Arc<PodSpec>>,
     /// Pods applied since unused specs were dropped.
@@ -108,6 +115,7 @@ impl Scheduler {
             queue: SchedulingQueue::new(config.queue),
             pending: HashMap::new(),
             binding: HashMap::new(),
+            evicting: HashMap::new(),
             specs: HashSet::new(),
             since_sweep: 0,
             decider: Decider::new(),
@@ -146,6 +154,10 @@ impl Scheduler {
                 }
             }
             Input::BindResult { uid, result } => self.bind_result(&uid, result, now, effects),
+            Input::EvictionResult { uid, result } => self.eviction_result(&uid, &result, now),
+            Input::BudgetApplied(budget) => self.state.apply_budget(budget),
+            Input::BudgetDeleted { namespace, name } => self.state.remove_budget(&namespace, &name),
+            Input::BudgetsReset(budgets) => self.state.reset_budgets(budgets),
             Input::Tick => self.tick(now),
         }
     }
@@ -184,7 +196,10 @@ impl Scheduler {
             Outcome::Unschedulable(diagnosis) => {
                 self.counters.unschedulable += 1;
                 let (plugins, message) = (diagnosis.plugins, diagnosis.message());
-                self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
+                let nomination = self.make_room(&pod, &diagnosis.preemption, seed, effects);
+                self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+                let decision = Some(decision);
+                effects.push(Effect::Unschedulable { pod, reason: "Unschedulable", message, decision, nomination });
             }
             Outcome::Refused(features) => {
                 self.counters.refused += 1;
@@ -362,9 +377,11 @@ impl Scheduler {
     }
 
     fn apply_pod(&mut self, pod: Pod, now: Timestamp) {
+        let pod = self.as_it_counts(pod);
         let pod = self.share(pod);
         let uid = pod.uid.clone();
         if pod.phase.is_over() {
+            self.evicting.remove(&uid);
             self.forget_pending(&uid);
             let change = self.books.remove(&uid);
             self.follow(&pod, change, now);
@@ -395,6 +412,7 @@ impl Scheduler {
         }
         let priority = pod.spec.priority;
         let before = self.pending.insert(uid.clone(), pod.clone());
+        self.follow_nomination(&pod, before.as_ref());
         if self.binding.contains_key(&uid) {
             return;
         }
@@ -408,6 +426,7 @@ impl Scheduler {
 
     fn delete_pod(&mut self, uid: &PodUid, now: Timestamp) {
         let pending = self.pending.get(uid).cloned();
+        self.evicting.remove(uid);
         self.forget_pending(uid);
         let change = self.books.remove(uid);
         let known = self.state.pod(uid).map(|(pod, _)| pod.clone()).or(pending);
@@ -444,6 +463,7 @@ impl Scheduler {
     /// The pod no longer waits for us, whoever placed or ended it. A binding under way is answered later, to nobody.
     fn forget_pending(&mut self, uid: &PodUid) {
         self.pending.remove(uid);
+        self.state.withdraw(uid);
         self.queue.delete(uid);
     }
 
@@ -522,7 +542,8 @@ impl Scheduler {
         effects: &mut Vec<Effect>,
     ) {
         self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
-        effects.push(Effect::Unschedulable { pod: pod.clone(), reason, message, decision });
+        let nomination = Nomination::Unchanged;
+        effects.push(Effect::Unschedulable { pod: pod.clone(), reason, message, decision, nomination });
     }
 
     fn tick(&mut self, now: Timestamp) {

@@ -52,7 +52,7 @@ impl Bench {
 fn bound_to(effects: &[Effect]) -> Vec<(PodUid, NodeName)> {
     let bind = |effect: &Effect| match effect {
         Effect::Bind { pod, node, .. } => Some((pod.uid.clone(), node.clone())),
-        Effect::Unschedulable { .. } => None,
+        Effect::Unschedulable { .. } | Effect::Evict { .. } => None,
     };
     effects.iter().filter_map(bind).collect()
 }
@@ -60,7 +60,7 @@ fn bound_to(effects: &[Effect]) -> Vec<(PodUid, NodeName)> {
 fn messages(effects: &[Effect]) -> Vec<String> {
     let message = |effect: &Effect| match effect {
         Effect::Unschedulable { message, .. } => Some(message.clone()),
-        Effect::Bind { .. } => None,
+        Effect::Bind { .. } | Effect::Evict { .. } => None,
     };
     effects.iter().filter_map(message).collect()
 }
@@ -454,4 +454,87 @@ fn a_reset_forgets_what_is_not_in_it() {
     bench.step(Input::RelatedReset(RelatedKind::PersistentVolume, Vec::new()));
     let related = bench.scheduler.state().related();
     assert!(related.volume("disk").is_none() && related.volumes_of_class("fast").next().is_none());
+}
+
+/// A pod that asks for the given CPU and says how important it is.
+fn important(number: u8, milli_cpu: i64, priority: i32) -> Pod {
+    let container = crate::object::ContainerResources {
+        requests: vec![("cpu".into(), augur_notation::Quantity::of_milli(milli_cpu))],
+        ..Default::default()
+    };
+    let resources = crate::object::PodResources { containers: vec![container], ..Default::default() };
+    let spec = PodSpec {
+        scheduler_name: "default-scheduler".into(),
+        priority,
+        requests: resources.requests(),
+        ..PodSpec::default()
+    };
+    Pod::new(&uid(number), "default", &format!("pod-{number}"), Arc::new(spec))
+}
+
+/// One node with two pods of no importance that fill it, and one that has come to displace one; the effects of that.
+fn displaced() -> (Bench, Vec<Effect>) {
+    let mut bench = Bench::new();
+    bench.step(Input::NodeApplied(samples::node(1, NODE)));
+    for number in [1, 2] {
+        let pod = Pod { node: Some(node_name(1)), ..important(number, 1200, 0) };
+        bench.step(Input::PodApplied(pod));
+    }
+    bench.step(Input::PodApplied(important(3, 1200, 10)));
+    let effects = bench.run();
+    (bench, effects)
+}
+
+fn evicted(effects: &[Effect]) -> Vec<PodUid> {
+    let evicted = |effect: &Effect| match effect {
+        Effect::Evict { victim, .. } => Some(victim.uid.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(evicted).collect()
+}
+
+#[test]
+fn a_pod_gets_the_place_of_a_less_important_one_when_that_is_gone() {
+    let (mut bench, effects) = displaced();
+    let victims = evicted(&effects);
+    assert_eq!(victims.len(), 1);
+    let nominated = |effect: &Effect| matches!(effect, Effect::Unschedulable { nomination: Nomination::Node(node), .. } if *node == node_name(1));
+    assert!(effects.iter().any(nominated), "{effects:?}");
+    bench.step(Input::EvictionResult { uid: victims[0].clone(), result: Ok(()) });
+    // A less important pod does not get the place meanwhile, nor does a change of another pod lead to more victims.
+    bench.step(Input::PodApplied(important(4, 600, 0)));
+    bench.step(Input::PodApplied(Pod {
+        node: Some(node_name(1)),
+        phase: crate::object::Phase::Running,
+        ..important(2, 1200, 0)
+    }));
+    bench.wait(400);
+    assert_eq!(evicted(&bench.run()), [""; 0].map(PodUid::from));
+    bench.step(Input::PodDeleted(victims[0].clone()));
+    bench.wait(400);
+    assert_eq!(bound_to(&bench.run()), [(uid(3), node_name(1))]);
+    assert_eq!(bench.scheduler.inconsistencies(), [""; 0]);
+}
+
+#[test]
+fn an_eviction_that_fails_is_tried_again() {
+    let (mut bench, effects) = displaced();
+    let victims = evicted(&effects);
+    bench.step(Input::EvictionResult { uid: victims[0].clone(), result: Err("no answer".into()) });
+    bench.wait(15);
+    assert_eq!(evicted(&bench.run()), victims);
+}
+
+#[test]
+fn a_pod_that_must_not_preempt_waits() {
+    let mut bench = Bench::new();
+    bench.step(Input::NodeApplied(samples::node(1, NODE)));
+    bench.step(Input::PodApplied(Pod { node: Some(node_name(1)), ..important(1, 2400, 0) }));
+    let mut pod = important(2, 1200, 10);
+    let policy = crate::object::PreemptionPolicy::Never;
+    pod.spec = Arc::new(PodSpec { preemption_policy: policy, ..PodSpec::clone(&pod.spec) });
+    bench.step(Input::PodApplied(pod));
+    let effects = bench.run();
+    assert_eq!(evicted(&effects).len(), 0);
+    assert!(messages(&effects)[0].ends_with("preemption: not eligible due to preemptionPolicy=Never."), "{effects:?}");
 }

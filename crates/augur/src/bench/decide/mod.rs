@@ -19,6 +19,9 @@ use super::sample::Sample;
 use crate::cli::BenchDecideArgs;
 use crate::output;
 
+/// What a pod that made room waits at most before it is decided again, in the time of the scheduler.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(11);
+
 /// Runs the measurement and prints it.
 ///
 /// # Errors
@@ -27,8 +30,13 @@ pub fn run(args: &BenchDecideArgs) -> anyhow::Result<()> {
     if args.nodes == 0 || args.pods == 0 || args.templates == 0 {
         bail!("a measurement needs nodes, pods and templates: at least one of each");
     }
-    let mut run =
-        Run { scheduler: Scheduler::new(SchedulerConfig::default()), effects: Vec::new(), placed: 0, victims: 0 };
+    let mut run = Run {
+        scheduler: Scheduler::new(SchedulerConfig::default()),
+        effects: Vec::new(),
+        placed: 0,
+        victims: 0,
+        now: Timestamp::EPOCH,
+    };
     let before_nodes = process::resident_bytes().unwrap_or(0);
     for index in 0..args.nodes {
         run.step(Input::NodeApplied(cluster::node(index)));
@@ -86,26 +94,41 @@ struct Run {
     effects: Vec<Effect>,
     placed: usize,
     victims: usize,
+    now: Timestamp,
 }
 
 impl Run {
     fn step(&mut self, input: Input) {
-        self.scheduler.step(input, Timestamp::EPOCH, &mut self.effects);
+        self.scheduler.step(input, self.now, &mut self.effects);
     }
 
     /// Takes a decision and carries it out; how long the decision took, or nothing if none was due.
     fn decide(&mut self) -> Option<Duration> {
         let began = Instant::now();
-        if !self.scheduler.run_once(&NoModel::default(), Timestamp::EPOCH, &mut self.effects) {
+        if !self.scheduler.run_once(&NoModel::default(), self.now, &mut self.effects) {
             return None;
         }
         let took = began.elapsed();
+        let mut made_room = false;
         for effect in std::mem::take(&mut self.effects) {
-            if let Effect::Bind { pod, node, .. } = effect {
-                self.placed += 1;
-                self.step(Input::BindResult { uid: pod.uid.clone(), result: BindResult::Bound });
-                self.step(Input::PodApplied(Pod { node: Some(node), ..Pod::clone(&pod) }));
+            match effect {
+                Effect::Bind { pod, node, .. } => {
+                    self.placed += 1;
+                    self.step(Input::BindResult { uid: pod.uid.clone(), result: BindResult::Bound });
+                    self.step(Input::PodApplied(Pod { node: Some(node), ..Pod::clone(&pod) }));
+                }
+                Effect::Evict { victim, .. } => {
+                    self.victims += 1;
+                    made_room = true;
+                    self.step(Input::EvictionResult { uid: victim.uid.clone(), result: Ok(()) });
+                    self.step(Input::PodDeleted(victim.uid.clone()));
+                }
+                Effect::Unschedulable { .. } => {}
             }
+        }
+        if made_room {
+            self.now = self.now + LONGEST_BACKOFF;
+            self.step(Input::Tick);
         }
         Some(took)
     }

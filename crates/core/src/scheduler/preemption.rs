@@ -1,0 +1,88 @@
+//! Making room: the victims of a diagnosis are evicted, and the pod holds the place until it is bound there.
+
+use std::sync::Arc;
+
+use super::{Effect, Nomination, Scheduler};
+use crate::cluster_event::ClusterEvent;
+use crate::cycle::PreemptionOutlook;
+use crate::object::{NodeName, Pod, PodUid};
+use crate::preemption::{POLICY_NEVER, VICTIM_TERMINATING};
+use crate::state::name_hash;
+use crate::time::Timestamp;
+
+impl Scheduler {
+    /// Has victims evicted if that helps the pod, and says what is to become of its nomination.
+    pub(super) fn make_room(
+        &mut self,
+        pod: &Arc<Pod>,
+        outlook: &PreemptionOutlook,
+        seed: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Nomination {
+        let candidates = match outlook {
+            PreemptionOutlook::Possible(candidates) => candidates,
+            // Its victims are still ending, or it never asked for any.
+            PreemptionOutlook::Impossible(why) if why == VICTIM_TERMINATING || why == POLICY_NEVER => {
+                return Nomination::Unchanged;
+            }
+            PreemptionOutlook::Impossible(_) => {
+                let had_one = self.state.withdraw(&pod.uid).is_some() || pod.nominated_node.is_some();
+                return if had_one { Nomination::Cleared } else { Nomination::Unchanged };
+            }
+        };
+        let best = candidates.iter().filter(|candidate| candidate.best);
+        let Some(chosen) = best.max_by_key(|candidate| (seed ^ name_hash(&candidate.node), &candidate.node)) else {
+            return Nomination::Unchanged;
+        };
+        self.counters.preemptions += 1;
+        for uid in &chosen.victims {
+            let Some((victim, _)) = self.state.pod(uid) else { continue };
+            let victim = victim.clone();
+            if victim.terminating || self.evicting.contains_key(uid) {
+                continue;
+            }
+            self.evicting.insert(uid.clone(), pod.uid.clone());
+            // From now on it counts as ending, so that the pod waits for it and evicts no others.
+            self.state.update_pod(Arc::new(ending(Pod::clone(&victim))));
+            self.counters.victims += 1;
+            effects.push(Effect::Evict { victim, preemptor: pod.clone(), node: chosen.node.clone() });
+        }
+        self.state.nominate(pod.clone(), &chosen.node);
+        Nomination::Node(chosen.node.clone())
+    }
+
+    /// What came of an eviction. One that failed leaves the victim as it was, and the pod looks for room anew.
+    pub(super) fn eviction_result(&mut self, uid: &PodUid, result: &Result<(), Arc<str>>, now: Timestamp) {
+        if result.is_ok() || self.evicting.remove(uid).is_none() {
+            // It is told apart by its end, which the watch shows.
+            return;
+        }
+        self.counters.errors += 1;
+        let Some((victim, _)) = self.state.pod(uid) else { return };
+        let victim = Arc::new(Pod { terminating: false, preempted: false, ..Pod::clone(victim) });
+        self.state.update_pod(victim.clone());
+        self.tell_queue(&ClusterEvent::PodRemoved(victim), now);
+    }
+
+    /// The pod as it counts: one that is being evicted from its node is ending, although the watch may not show it yet.
+    pub(super) fn as_it_counts(&self, pod: Pod) -> Pod {
+        if pod.terminating || pod.node.is_none() || !self.evicting.contains_key(&pod.uid) { pod } else { ending(pod) }
+    }
+
+    /// Follows what the API server says of a waiting pod's nomination, unless more is known here.
+    pub(super) fn follow_nomination(&mut self, pod: &Arc<Pod>, before: Option<&Arc<Pod>>) {
+        let told = |pod: &Arc<Pod>| pod.nominated_node.clone();
+        let previous: Option<NodeName> = before.and_then(told);
+        match told(pod) {
+            Some(node) if Some(&node) != previous.as_ref() => self.state.nominate(pod.clone(), &node),
+            None if previous.is_some() => {
+                self.state.withdraw(&pod.uid);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn ending(pod: Pod) -> Pod {
+    Pod { terminating: true, preempted: true, ..pod }
+}
