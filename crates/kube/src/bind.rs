@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use kube::Client;
 use tokio::sync::Semaphore;
 
 use crate::Backoff;
-use crate::send::{push_string, send};
+use crate::send::{Writer, push_string, send};
 
 /// Attempts for one binding. Further ones would hold an assumed pod's room longer than a new decision costs.
 const ATTEMPTS: u32 = 4;
@@ -39,7 +38,7 @@ pub enum BindError {
     /// the watch will show.
     #[error("binding failed after {ATTEMPTS} attempts: {0}")]
     Unavailable(String),
-    /// The request itself was rejected (permissions, validation).
+    /// The request itself was rejected (permissions, validation), or this replica does not lead any more.
     #[error("binding rejected: {0}")]
     Rejected(String),
 }
@@ -47,7 +46,7 @@ pub enum BindError {
 /// Sends bindings, a bounded number at a time.
 #[derive(Clone)]
 pub struct Binder {
-    client: Client,
+    writer: Writer,
     in_flight: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -55,8 +54,8 @@ pub struct Binder {
 impl Binder {
     /// A binder with at most `in_flight` requests under way, each given `timeout`.
     #[must_use]
-    pub fn new(client: Client, in_flight: usize, timeout: Duration) -> Self {
-        Binder { client, in_flight: Arc::new(Semaphore::new(in_flight)), timeout }
+    pub fn new(writer: impl Into<Writer>, in_flight: usize, timeout: Duration) -> Self {
+        Binder { writer: writer.into(), in_flight: Arc::new(Semaphore::new(in_flight)), timeout }
     }
 
     /// Binds the pod; waits for a free place among the requests in flight first.
@@ -69,7 +68,7 @@ impl Binder {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let path = format!("/api/v1/namespaces/{}/pods/{}/binding", binding.namespace, binding.name);
         for attempt in 1.. {
-            let sent = send(&self.client, Method::POST, &path, "application/json", body(binding), self.timeout).await;
+            let sent = send(&self.writer, Method::POST, &path, "application/json", body(binding), self.timeout).await;
             let Err(failure) = sent else { return Ok(()) };
             // An earlier attempt went through although its answer got lost.
             if failure.code == Some(409) && failure.message.contains(&format!("assigned to node \"{}\"", binding.node))

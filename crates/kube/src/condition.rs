@@ -9,11 +9,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use http::Method;
 use jiff::Timestamp;
-use kube::Client;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::events::PodRef;
-use crate::send::{push_string, send};
+use crate::send::{Writer, push_string, send};
 
 /// Reports that wait to be sent: as many as pods may fail in a burst before the first comes back from its backoff.
 const QUEUE: usize = 8192;
@@ -61,11 +60,11 @@ impl ConditionReporter {
     /// A reporter, and the task that sends what it takes and calls `lost` with the pod of each report that the API server
     /// did not accept. The task ends when the last reporter is dropped.
     pub fn new(
-        client: Client,
+        writer: impl Into<Writer>,
         lost: impl Fn(PodRef) + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, reports) = mpsc::channel(QUEUE);
-        (ConditionReporter { queue }, send_all(client, reports, lost))
+        (ConditionReporter { queue }, send_all(writer.into(), reports, lost))
     }
 
     /// Queues a report; `false` when the queue is full.
@@ -76,11 +75,11 @@ impl ConditionReporter {
 }
 
 async fn send_all(
-    client: Client,
+    writer: Writer,
     mut reports: mpsc::Receiver<(NotScheduled, Receipt)>,
     lost: impl Fn(PodRef) + Send + Sync,
 ) {
-    let (client, lost) = (&client, &lost);
+    let (writer, lost) = (&writer, &lost);
     futures::stream::poll_fn(|cx| reports.poll_recv(cx))
         .for_each_concurrent(IN_FLIGHT, |(report, receipt)| async move {
             let withdrawn = receipt.0.lock().await;
@@ -89,7 +88,7 @@ async fn send_all(
             }
             let path = format!("/api/v1/namespaces/{}/pods/{}/status", report.pod.namespace, report.pod.name);
             let patch = "application/strategic-merge-patch+json";
-            if let Err(failure) = send(client, Method::PATCH, &path, patch, body(&report), TIMEOUT).await {
+            if let Err(failure) = send(writer, Method::PATCH, &path, patch, body(&report), TIMEOUT).await {
                 tracing::debug!(code = failure.code, message = failure.message, "a condition was not accepted");
                 lost(report.pod);
             }

@@ -9,10 +9,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use http::Method;
 use jiff::Timestamp;
-use kube::Client;
 use tokio::sync::mpsc;
 
-use crate::send::{push_string, send};
+use crate::send::{Writer, push_string, send};
 
 /// Events that wait to be sent. Some seconds' worth at the rate of a busy API server; what is beyond is better dropped.
 const QUEUE: usize = 8192;
@@ -75,11 +74,11 @@ pub struct EventRecorder {
 
 impl EventRecorder {
     /// A recorder, and the task that sends what it takes; the task ends when the last recorder is dropped.
-    pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(writer: impl Into<Writer>) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, events) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let recorder = EventRecorder { queue, dropped: dropped.clone(), sequence: Arc::new(AtomicU64::new(0)) };
-        (recorder, send_all(client, events, dropped))
+        (recorder, send_all(writer.into(), events, dropped))
     }
 
     /// Queues an event about the pod, in the name of `component` (the pod's scheduler).
@@ -98,12 +97,12 @@ impl EventRecorder {
     }
 }
 
-async fn send_all(client: Client, mut events: mpsc::Receiver<Event>, dropped: Arc<AtomicU64>) {
-    let (client, dropped) = (&client, &dropped);
+async fn send_all(writer: Writer, mut events: mpsc::Receiver<Event>, dropped: Arc<AtomicU64>) {
+    let (writer, dropped) = (&writer, &dropped);
     futures::stream::poll_fn(|cx| events.poll_recv(cx))
         .for_each_concurrent(IN_FLIGHT, |event| async move {
             let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", event.pod.namespace);
-            if let Err(failure) = send(client, Method::POST, &path, "application/json", event.body(), TIMEOUT).await {
+            if let Err(failure) = send(writer, Method::POST, &path, "application/json", event.body(), TIMEOUT).await {
                 dropped.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(code = failure.code, message = failure.message, "an event was not accepted");
             }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use kube::Client;
 use tokio::sync::Semaphore;
 
 use crate::Backoff;
 use crate::events::PodRef;
-use crate::send::{Failure, push_string, send};
+use crate::send::{Failure, Writer, push_string, send};
 
 /// Attempts for each of the two requests. What fails longer is decided anew.
 const ATTEMPTS: u32 = 4;
@@ -42,7 +41,7 @@ pub struct EvictError {
 /// Sends evictions, a bounded number at a time.
 #[derive(Clone)]
 pub struct Evictor {
-    client: Client,
+    writer: Writer,
     in_flight: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -50,8 +49,8 @@ pub struct Evictor {
 impl Evictor {
     /// An evictor with at most `in_flight` requests under way, each given `timeout`.
     #[must_use]
-    pub fn new(client: Client, in_flight: usize, timeout: Duration) -> Self {
-        Evictor { client, in_flight: Arc::new(Semaphore::new(in_flight)), timeout }
+    pub fn new(writer: impl Into<Writer>, in_flight: usize, timeout: Duration) -> Self {
+        Evictor { writer: writer.into(), in_flight: Arc::new(Semaphore::new(in_flight)), timeout }
     }
 
     /// Evicts the pod; waits for a free place among the requests in flight first. One that is gone already counts as evicted.
@@ -87,7 +86,7 @@ impl Evictor {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut attempt = 1;
         loop {
-            let sent = send(&self.client, method.clone(), path, content_type, body.to_vec(), self.timeout).await;
+            let sent = send(&self.writer, method.clone(), path, content_type, body.to_vec(), self.timeout).await;
             let Err(failure) = sent else { return Ok(()) };
             if !failure.is_transient() || attempt == ATTEMPTS {
                 return Err(failure);

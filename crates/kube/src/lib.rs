@@ -9,6 +9,7 @@ mod condition;
 pub mod convert;
 mod events;
 mod evict;
+mod lease;
 mod metrics;
 mod reflect;
 mod send;
@@ -21,6 +22,8 @@ pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_defau
 pub use condition::{ConditionReporter, NotScheduled, Receipt};
 pub use events::{EventRecorder, News, PodRef};
 pub use evict::{EvictError, Eviction, Evictor};
+pub use lease::{Fence, Leadership, LeaseConfig, campaign};
 pub use metrics::{Collected, MetricsError, NodeUsage, PodUsage, Usage, collect};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
+pub use send::Writer;
 pub use workload::workload;

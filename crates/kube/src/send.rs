@@ -1,4 +1,5 @@
-//! Sending a request of which only success matters: no text is built from the answer unless it is a refusal.
+//! Requests that change the cluster. Of these only success matters: no text is built from the answer unless it is a refusal. All
+//! go through a [`Writer`], so that none is sent by a replica that does not lead.
 
 use std::time::Duration;
 
@@ -6,6 +7,8 @@ use http::{Method, Request, header};
 use http_body::Body as _;
 use kube::Client;
 use kube::client::Body;
+
+use crate::lease::Fence;
 
 /// The most that is read of a refusal.
 const REFUSAL_LIMIT: usize = 64 * 1024;
@@ -19,16 +22,18 @@ pub(crate) struct Failure {
     pub message: String,
     /// The pause that the server asks for.
     pub retry_after: Option<Duration>,
+    /// Whether the request was not sent, or cut off, because this replica does not lead.
+    fenced: bool,
 }
 
 impl Failure {
     fn without_answer(message: String) -> Self {
-        Failure { code: None, message, retry_after: None }
+        Failure { code: None, message, retry_after: None, fenced: false }
     }
 
     /// Whether the same request may do better later.
     pub fn is_transient(&self) -> bool {
-        matches!(self.code, None | Some(429 | 500..=599))
+        !self.fenced && matches!(self.code, None | Some(429 | 500..=599))
     }
 }
 
@@ -37,24 +42,55 @@ struct Refusal {
     message: String,
 }
 
-/// Sends the request and waits for its success, at most for `timeout`.
+/// The way to the API server of a replica that may have to stop. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    fence: Fence,
+}
+
+impl Writer {
+    /// A writer that sends while the fence permits.
+    #[must_use]
+    pub fn new(client: Client, fence: Fence) -> Self {
+        Writer { client, fence }
+    }
+}
+
+impl From<Client> for Writer {
+    /// A writer without election.
+    fn from(client: Client) -> Self {
+        Writer::new(client, Fence::open())
+    }
+}
+
+/// Sends the request and waits for its success, at most for `timeout`, and not beyond the end of the lease.
 pub(crate) async fn send(
-    client: &Client,
+    Writer { client, fence }: &Writer,
     method: Method,
     path: &str,
     content_type: &'static str,
     body: Vec<u8>,
     timeout: Duration,
 ) -> Result<(), Failure> {
+    let Some(left) = fence.permit() else {
+        return Err(Failure {
+            fenced: true,
+            ..Failure::without_answer("this replica does not lead any more".to_owned())
+        });
+    };
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(header::CONTENT_TYPE, content_type)
         .header(header::ACCEPT, "application/json")
         .body(Body::from(body))
-        .map_err(|error| Failure { code: Some(400), message: error.to_string(), retry_after: None })?;
-    match tokio::time::timeout(timeout, answer(client, request)).await {
+        .map_err(|error| Failure { code: Some(400), ..Failure::without_answer(error.to_string()) })?;
+    match tokio::time::timeout(timeout.min(left), answer(client, request)).await {
         Ok(result) => result,
+        Err(_) if left < timeout => {
+            Err(Failure { fenced: true, ..Failure::without_answer("the lease ended before an answer came".to_owned()) })
+        }
         Err(_) => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
     }
 }
@@ -82,6 +118,7 @@ async fn answer(client: &Client, request: Request<Body>) -> Result<(), Failure> 
             Err(_) => head.status.to_string(),
         },
         retry_after: seconds.map(Duration::from_secs),
+        fenced: false,
     })
 }
 
