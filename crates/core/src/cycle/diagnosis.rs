@@ -12,6 +12,8 @@ pub enum PreemptionOutlook {
     Possible(Vec<PreemptionCandidate>),
     /// It would not help; why, in kube-scheduler's words.
     Impossible(String),
+    /// The profile does without preemption.
+    Disabled,
 }
 
 /// A node on which evicting pods would make room.
@@ -38,6 +40,8 @@ pub struct Diagnosis {
     pub plugins: PluginSet,
     /// The reason why no node was looked at, if none was.
     pub turned_away: Option<String>,
+    /// Whether the profile asks for claims that could be given up (DynamicResources at `postFilter`). There is none.
+    pub asks_for_claims: bool,
     /// What evicting pods would bring.
     pub preemption: PreemptionOutlook,
 }
@@ -49,14 +53,26 @@ impl Diagnosis {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
-        if let Some(why) = &self.turned_away {
+        if let Some(why) = self.turned_away.as_ref().filter(|_| self.asks_for_claims) {
             // The end is what kube-scheduler 1.36 makes of a plugin that does not find what it would have prepared.
             return format!("0/{} nodes are available: {why}. not found", self.nodes);
         }
-        let mut message = nodes_message(self.nodes, &self.reasons);
-        if let PreemptionOutlook::Impossible(why) = &self.preemption {
-            message.push_str(" no new claims to deallocate, preemption: ");
-            message.push_str(why);
+        let mut message = match &self.turned_away {
+            Some(why) => format!("0/{} nodes are available: {why}.", self.nodes),
+            None => nodes_message(self.nodes, &self.reasons),
+        };
+        // Each plugin that is asked when no node fits has its part, unless one helps.
+        let claims = self.asks_for_claims.then_some("no new claims to deallocate");
+        let parts = match &self.preemption {
+            PreemptionOutlook::Possible(_) => Vec::new(),
+            PreemptionOutlook::Disabled => claims.map(str::to_owned).into_iter().collect(),
+            PreemptionOutlook::Impossible(why) => {
+                claims.map(str::to_owned).into_iter().chain([format!("preemption: {why}")]).collect()
+            }
+        };
+        if !parts.is_empty() {
+            message.push(' ');
+            message.push_str(&parts.join(", "));
         }
         message
     }

@@ -3,7 +3,7 @@
 use super::trial::Trial;
 use super::verdicts::Verdicts;
 use crate::object::{Node, Pod};
-use crate::plugins::{self, PluginId, Rejection, Survey};
+use crate::plugins::{self, Rejection, Survey};
 use crate::state::{ClusterState, NodeId, NodeView};
 
 /// Surveys of the plugins that have a say, in filter order.
@@ -13,6 +13,8 @@ pub(super) type Surveys<'a> = Vec<Box<dyn Survey<'a> + 'a>>;
 pub(super) struct Judgement<'a> {
     pub(super) verdicts: &'a Verdicts,
     surveys: Surveys<'a>,
+    /// Places of the plugins with surveys among the filters, rising.
+    places: Vec<usize>,
     /// Rejections by surveys, by row; empty without surveys.
     late: Vec<Option<Rejection>>,
 }
@@ -25,20 +27,28 @@ impl<'a> Judgement<'a> {
         state: &'a ClusterState,
         feasible: &mut Vec<NodeId>,
     ) -> Judgement<'a> {
-        let surveys: Surveys<'a> = plugins::ALL.iter().filter_map(|plugin| plugin.survey(pod, state)).collect();
+        let filters = verdicts.plugins();
+        let mut surveys: Surveys<'a> = Vec::new();
+        let mut places = Vec::new();
+        for plugin in filters.filter().iter().filter_map(|id| plugins::find(*id)) {
+            if let Some(survey) = plugin.survey(pod, state, filters.arguments()) {
+                surveys.push(survey);
+                places.push(filters.place(plugin.id()));
+            }
+        }
         let mut late = Vec::new();
         if !surveys.is_empty() {
             late = vec![None; state.row_count()];
             for id in state.ids() {
                 // A plugin that comes after those with surveys does not hide what these say.
-                let before = |rejection: Rejection| rejection.plugin < PluginId::VolumeRestrictions;
-                if !verdicts.status(id).is_some_and(before) {
-                    late[id.index()] = pass(&surveys, state.view(id)).err();
+                let end = verdicts.status(id).map_or(usize::MAX, |rejection| filters.place(rejection.plugin));
+                if places[0] < end {
+                    late[id.index()] = pass(&surveys, &places, end, state.view(id)).err();
                 }
             }
             feasible.retain(|id| late[id.index()].is_none());
         }
-        let mut judgement = Judgement { verdicts, surveys, late };
+        let mut judgement = Judgement { verdicts, surveys, places, late };
         // Where others have a place, the pod must fit with them and without them.
         let mut crowded = false;
         for (id, ahead) in state.ahead_of(pod) {
@@ -66,13 +76,17 @@ impl<'a> Judgement<'a> {
 
     /// Whether the pod would fit the node as given, by all filters and the given surveys.
     pub(super) fn fits(&self, surveys: &Surveys<'a>, node: NodeView<'_>) -> Result<(), Rejection> {
-        self.verdicts.fits(node)?;
-        pass(surveys, node)
+        let alone = self.verdicts.fits(node);
+        let end = alone.err().map_or(usize::MAX, |rejection| self.verdicts.plugins().place(rejection.plugin));
+        pass(surveys, &self.places, end, node)?;
+        alone
     }
 }
 
-fn pass(surveys: &Surveys<'_>, node: NodeView<'_>) -> Result<(), Rejection> {
-    surveys.iter().try_for_each(|survey| survey.filter(node))
+/// What the surveys before the place `end` say of the node.
+fn pass(surveys: &Surveys<'_>, places: &[usize], end: usize, node: NodeView<'_>) -> Result<(), Rejection> {
+    let before = surveys.iter().zip(places).take_while(|(_, place)| **place < end);
+    before.map(|(survey, _)| survey).try_for_each(|survey| survey.filter(node))
 }
 
 /// Lets surveys follow that a pod came to the node or left it.

@@ -24,7 +24,6 @@ use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
 use crate::object::{Pod, PodSpec, PodVolumes};
 use crate::plugins::{self, Code, PluginId, PluginSet, Stop, volume_binding};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
-use crate::preemption::NOT_HELPFUL;
 use crate::profile::{MAX_MODEL_SHARE, Profile};
 use crate::state::{ClusterState, NodeId, NodeView, mix};
 use diagnosis::{Tally, narrowed_reason, texts};
@@ -116,23 +115,23 @@ impl Decider {
             let gates = pod.spec.scheduling_gates.clone();
             return bare(state, pod, cycle, Outcome::Gated(gates), "its scheduling gates hold it back".to_owned());
         }
-        let (refused, _) = unsupported::required(state, pod);
+        let (refused, _) = unsupported::required(state, pod, &profile.plugins);
         if !refused.is_empty() {
             let reason = format!("it needs what is not implemented: {}", refused.join(", "));
             return bare(state, pod, cycle, Outcome::Refused(refused), reason);
         }
-        if let Some(decision) = turned_away(state, pod, cycle) {
+        if let Some(decision) = turned_away(state, pod, profile, cycle) {
             return decision;
         }
         // What a pod on a node asks for depends on the pod, not on its spec alone.
         if pod.node.is_some() {
-            let mut verdicts = Verdicts::new(&pod.spec, pod.node.as_ref(), state);
+            let mut verdicts = Verdicts::new(&pod.spec, pod.node.as_ref(), state, profile);
             return self.decide_by(&mut verdicts, state, pod, profile, predictor, cycle);
         }
         let key = Arc::as_ptr(&pod.spec).addr();
         let mut verdicts = match self.verdicts.remove(&key) {
-            Some(kept) => kept,
-            None => Verdicts::new(&pod.spec, None, state),
+            Some(kept) if kept.are_of(profile) => kept,
+            _ => Verdicts::new(&pod.spec, None, state, profile),
         };
         let decision = self.decide_by(&mut verdicts, state, pod, profile, predictor, cycle);
         self.keep(key, verdicts, state.row_count());
@@ -163,7 +162,7 @@ impl Decider {
         cycle: Cycle,
     ) -> Decision {
         let mut feasible = std::mem::take(&mut self.feasible);
-        verdicts.refresh(state, profile, &mut feasible);
+        verdicts.refresh(state, &mut feasible);
         if let Some(narrowed) = verdicts.narrowed() {
             feasible.retain(|id| narrowed.names.binary_search(state.view(*id).name()).is_ok());
         }
@@ -442,10 +441,13 @@ fn surveyed_scores(
     profile: &Profile,
     feasible: &[NodeId],
 ) -> Vec<(PluginId, i64, Vec<i64>)> {
+    let arguments = profile.plugins.arguments();
     let scoring = plugins::ALL.iter().map(|plugin| (plugin, profile.weight(plugin.id())));
     scoring
         .filter(|(_, weight)| *weight != 0)
-        .filter_map(|(plugin, weight)| Some((plugin.id(), weight, plugin.survey_scores(pod, state, feasible)?)))
+        .filter_map(|(plugin, weight)| {
+            Some((plugin.id(), weight, plugin.survey_scores(pod, state, feasible, arguments)?))
+        })
         .collect()
 }
 
@@ -476,12 +478,12 @@ fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason:
 }
 
 /// The decision on a pod that a plugin turns away before any node is looked at.
-fn turned_away(state: &ClusterState, pod: &Pod, cycle: Cycle) -> Option<Decision> {
+fn turned_away(state: &ClusterState, pod: &Pod, profile: &Profile, cycle: Cycle) -> Option<Decision> {
     if state.node_count() == 0 {
         return None;
     }
-    let stopped = |plugin: &&dyn plugins::Plugin| Some((plugin.id(), plugin.admit(pod, state).err()?));
-    let (plugin, stop) = plugins::ALL.iter().find_map(stopped)?;
+    let stopped = |id: &PluginId| Some((*id, plugins::find(*id)?.admit(pod, state).err()?));
+    let (plugin, stop) = profile.plugins.pre_filter().iter().find_map(stopped)?;
     let why = match stop {
         Stop::Rejected(why) => why,
         Stop::Failed(error) => {
@@ -493,7 +495,8 @@ fn turned_away(state: &ClusterState, pod: &Pod, cycle: Cycle) -> Option<Decision
         nodes: state.node_count(),
         reasons: BTreeMap::from([(why.clone(), state.node_count())]),
         plugins: PluginSet::of(&[plugin]),
-        preemption: PreemptionOutlook::Impossible(NOT_HELPFUL.to_owned()),
+        asks_for_claims: profile.plugins.post_filter().contains(PluginId::DynamicResources),
+        preemption: preempt::hopeless(state, pod, &profile.plugins),
         turned_away: Some(why),
     };
     let reason = diagnosis.message();
@@ -524,7 +527,9 @@ fn unschedulable<'a>(judgement: &Judgement<'a>, state: &'a ClusterState, pod: &P
         plugins.insert(PluginId::NodeResourcesFit);
     }
     let preemption = preempt::outlook(state, pod, judgement, left_out, cycle.now);
-    let diagnosis = Diagnosis { nodes: state.node_count(), reasons, plugins, turned_away: None, preemption };
+    let asks_for_claims = judgement.verdicts.plugins().post_filter().contains(PluginId::DynamicResources);
+    let nodes = state.node_count();
+    let diagnosis = Diagnosis { nodes, reasons, plugins, turned_away: None, asks_for_claims, preemption };
     let reason = diagnosis.message();
     let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
     if cycle.detail == Detail::Full {
@@ -567,8 +572,8 @@ fn rejections<'a>(
 }
 
 /// The plugins whose judgement a refused pod lacks: it waits for what concerns them.
-pub(crate) fn refused_by(state: &ClusterState, pod: &Pod) -> PluginSet {
-    unsupported::required(state, pod).1
+pub(crate) fn refused_by(state: &ClusterState, pod: &Pod, profile: &Profile) -> PluginSet {
+    unsupported::required(state, pod, &profile.plugins).1
 }
 
 fn chosen_sentence(

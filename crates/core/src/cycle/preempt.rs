@@ -8,11 +8,11 @@ use super::diagnosis::{PreemptionCandidate, PreemptionOutlook, nodes_message, te
 use super::judgement::Judgement;
 use super::trial::Trial;
 use crate::object::{DisruptionBudget, Pod, PreemptionPolicy};
-use crate::plugins::{Code, Rejection};
+use crate::plugins::{Code, PluginId, Rejection};
 use crate::preemption::{
     self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, VICTIM_TERMINATING,
-    Window,
 };
+use crate::profile::ProfilePlugins;
 use crate::state::{ClusterState, NodeId};
 use crate::time::Timestamp;
 
@@ -47,6 +47,10 @@ pub(super) fn outlook<'a>(
     left_out: impl Fn(NodeId) -> bool,
     now: Timestamp,
 ) -> PreemptionOutlook {
+    let plugins = judgement.verdicts.plugins();
+    if !plugins.post_filter().contains(PluginId::DefaultPreemption) {
+        return PreemptionOutlook::Disabled;
+    }
     if pod.spec.preemption_policy == PreemptionPolicy::Never {
         return PreemptionOutlook::Impossible(POLICY_NEVER.to_owned());
     }
@@ -67,7 +71,7 @@ pub(super) fn outlook<'a>(
     }
     // Trials follow the names, so that the choice does not depend on the order in which nodes came.
     potential.sort_unstable_by(|a, b| state.view(*a).name().cmp(state.view(*b).name()));
-    let window = Window::default();
+    let window = plugins.arguments().preemption;
     let budgets: Vec<&DisruptionBudget> = state.budgets().collect();
     let allowed: Vec<i32> = budgets.iter().map(|budget| budget.allowed).collect();
     let mut violating = 0;
@@ -125,6 +129,18 @@ pub(super) fn outlook<'a>(
         candidates[best].best = true;
     }
     PreemptionOutlook::Possible(candidates)
+}
+
+/// What is said of evicting pods for one that was turned away before any node was looked at.
+pub(super) fn hopeless(state: &ClusterState, pod: &Pod, plugins: &ProfilePlugins) -> PreemptionOutlook {
+    if !plugins.post_filter().contains(PluginId::DefaultPreemption) {
+        return PreemptionOutlook::Disabled;
+    }
+    if pod.spec.preemption_policy == PreemptionPolicy::Never {
+        return PreemptionOutlook::Impossible(POLICY_NEVER.to_owned());
+    }
+    let nodes = state.node_count();
+    PreemptionOutlook::Impossible(nodes_message(nodes, &BTreeMap::from([(NOT_HELPFUL.to_owned(), nodes)])))
 }
 
 /// Whether pods that were evicted for the pod are still ending on its nominated node, which may yet fit it.

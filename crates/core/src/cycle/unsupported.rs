@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::object::{InTree, Pod, PodAffinityTerm, PodVolume, RelatedKind, VolumeSource};
 use crate::plugins::{PluginId, PluginSet};
+use crate::profile::ProfilePlugins;
 use crate::state::ClusterState;
 
 /// Features by name.
 pub(super) type Features = Vec<Arc<str>>;
 
 /// What keeps the pod from being placed at all, and the plugins that would have judged it.
-pub(super) fn required(state: &ClusterState, pod: &Pod) -> (Features, PluginSet) {
+pub(super) fn required(state: &ClusterState, pod: &Pod, profile: &ProfilePlugins) -> (Features, PluginSet) {
     let spec = &pod.spec;
     let mut features: Features = spec.not_understood.clone();
     let mut plugins = PluginSet::EMPTY;
@@ -35,6 +36,14 @@ pub(super) fn required(state: &ClusterState, pod: &Pod) -> (Features, PluginSet)
     }
     if !state.knows_namespaces() && pod_terms_by_namespace(state, pod) {
         need(PluginId::InterPodAffinity, "affinity to pods of namespaces chosen by label".to_owned());
+    }
+    let unknown = |kind: &RelatedKind| !state.related().is_listed(*kind);
+    if spec.spread.is_empty()
+        && profile.filter().contains(&PluginId::PodTopologySpread)
+        && profile.arguments().spread_defaults.are_hard()
+        && RelatedKind::OF_SELECTORS.iter().any(unknown)
+    {
+        need(PluginId::PodTopologySpread, "topology spread by default".to_owned());
     }
     (features, plugins)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::object::{NodeName, PodSpec};
 use crate::plugins::{self, Context, Narrowed, Normalization, Plugin, PluginId, Rejection, Scope};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfilePlugins};
 use crate::state::{ClassId, ClusterState, NodeId, NodeView};
 
 /// A plugin that scores this spec, with its raw scores by row.
@@ -47,18 +47,27 @@ pub(super) struct Verdicts {
 }
 
 impl Verdicts {
-    pub(super) fn new(spec: &Arc<PodSpec>, node: Option<&NodeName>, state: &ClusterState) -> Verdicts {
-        let context = Context::new(spec, node, state);
+    pub(super) fn new(
+        spec: &Arc<PodSpec>,
+        node: Option<&NodeName>,
+        state: &ClusterState,
+        profile: &Profile,
+    ) -> Verdicts {
+        let context = Context::new(spec, node, state, &profile.plugins);
         let mut filters = Vec::new();
         let mut columns = Vec::new();
         let mut score_error = None;
         let mut narrowed = None;
-        for plugin in plugins::ALL {
+        for plugin in profile.plugins.pre_filter().iter().filter_map(|id| plugins::find(*id)) {
             narrowed = narrowed.or_else(|| plugin.narrow(spec));
+        }
+        for plugin in profile.plugins.filter().iter().filter_map(|id| plugins::find(*id)) {
             match plugin.filter_scope(&context) {
                 Scope::Skip => {}
                 scope => filters.push((plugin, scope)),
             }
+        }
+        for plugin in plugins::ALL.into_iter().filter(|plugin| profile.weight(plugin.id()) != 0) {
             match plugin.score_scope(&context) {
                 Ok(Scope::Skip) => {}
                 Ok(scope) => columns.push(Column { plugin, scope, raw: Vec::new() }),
@@ -74,11 +83,17 @@ impl Verdicts {
             versions: Vec::new(),
             status: Vec::new(),
             classes: Vec::new(),
-            weights: [0; PluginId::ALL.len()],
+            weights: profile.weights,
             fixed: Vec::new(),
             images_version: state.images().version(),
             last_used: 0,
         }
+    }
+
+    /// Whether they are those of the profile's plugins and weights.
+    pub(super) fn are_of(&self, profile: &Profile) -> bool {
+        let own = self.context.plugins();
+        self.weights == profile.weights && (Arc::ptr_eq(own, &profile.plugins) || *own == profile.plugins)
     }
 
     pub(super) fn narrowed(&self) -> Option<&Narrowed> {
@@ -94,15 +109,11 @@ impl Verdicts {
         self.status[id.index()]
     }
 
-    /// Brings the verdicts up to date with the state and the profile, and lists the feasible nodes.
-    pub(super) fn refresh(&mut self, state: &ClusterState, profile: &Profile, feasible: &mut Vec<NodeId>) {
-        if self.weights != profile.weights {
-            self.weights = profile.weights;
-            self.versions.fill(0);
-        }
+    /// Brings the verdicts up to date with the state, and lists the feasible nodes.
+    pub(super) fn refresh(&mut self, state: &ClusterState, feasible: &mut Vec<NodeId>) {
         if self.images_version != state.images().version() {
             self.images_version = state.images().version();
-            let context = Context::new(&self.context.spec, self.context.node.as_ref(), state);
+            let context = Context::new(&self.context.spec, self.context.node.as_ref(), state, self.context.plugins());
             // Without images in common, before and now, the image scores are 0 as they were.
             if !context.images.is_empty() || !self.context.images.is_empty() {
                 self.versions.fill(0);
@@ -182,6 +193,11 @@ impl Verdicts {
             rejection: rejected.map(|(_, rejection)| rejection),
             scores: scores.collect(),
         };
+    }
+
+    /// The plugins of the profile that they are of.
+    pub(super) fn plugins(&self) -> &ProfilePlugins {
+        self.context.plugins()
     }
 
     /// Whether the pod would fit the node as given, by all filters.

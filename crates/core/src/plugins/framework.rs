@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{PluginId, Survey};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{NodeName, Pod, PodSpec};
+use crate::profile::{PluginArguments, ProfilePlugins};
 use crate::state::{ClusterState, ImageId, NodeId, NodeView};
 
 /// Whether a rejection could be lifted by evicting pods.
@@ -84,12 +85,29 @@ pub(crate) struct Context {
     pub(crate) node: Option<NodeName>,
     /// The images of the spec that some node has.
     pub(crate) images: Vec<ImageId>,
+    /// The plugins of the profile.
+    plugins: Arc<ProfilePlugins>,
 }
 
 impl Context {
-    pub(crate) fn new(spec: &Arc<PodSpec>, node: Option<&NodeName>, state: &ClusterState) -> Context {
+    pub(crate) fn new(
+        spec: &Arc<PodSpec>,
+        node: Option<&NodeName>,
+        state: &ClusterState,
+        plugins: &Arc<ProfilePlugins>,
+    ) -> Context {
         let images = spec.images.iter().filter_map(|name| state.images().find_as_written(name)).collect();
-        Context { spec: spec.clone(), node: node.cloned(), images }
+        Context { spec: spec.clone(), node: node.cloned(), images, plugins: plugins.clone() }
+    }
+
+    /// The plugins of the profile.
+    pub(crate) fn plugins(&self) -> &Arc<ProfilePlugins> {
+        &self.plugins
+    }
+
+    /// The arguments of the profile's plugins.
+    pub(crate) fn arguments(&self) -> &PluginArguments {
+        self.plugins.arguments()
     }
 }
 
@@ -145,17 +163,28 @@ pub(crate) trait Plugin: Sync {
 
     /// What it works out from the whole cluster once a decision, if its filter has a say on this pod. It runs after
     /// the filters of all plugins that look at one node.
-    fn survey<'a>(&self, _pod: &'a Pod, _state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+    fn survey<'a>(
+        &self,
+        _pod: &'a Pod,
+        _state: &'a ClusterState,
+        _arguments: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
         None
     }
 
     /// Scores 0..100 of the candidates that depend on the whole cluster; none if it has no say on this pod.
-    fn survey_scores(&self, _pod: &Pod, _state: &ClusterState, _candidates: &[NodeId]) -> Option<Vec<i64>> {
+    fn survey_scores(
+        &self,
+        _pod: &Pod,
+        _state: &ClusterState,
+        _candidates: &[NodeId],
+        _arguments: &PluginArguments,
+    ) -> Option<Vec<i64>> {
         None
     }
 
     /// Whether the event may make it accept a pod that it rejected (queueing hint).
-    fn may_help(&self, _pod: &Pod, _event: &ClusterEvent) -> bool {
+    fn may_help(&self, _pod: &Pod, _event: &ClusterEvent, _arguments: &PluginArguments) -> bool {
         false
     }
 }

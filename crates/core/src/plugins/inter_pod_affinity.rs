@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::{Code, Plugin, PluginId, Rejection, Survey};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Labels, Node, Pod, PodAffinityTerm, PodSpec};
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeId, NodeView};
 
 pub(crate) struct InterPodAffinity;
@@ -13,9 +14,6 @@ pub(crate) struct InterPodAffinity;
 const AFFINITY: u32 = 0;
 const ANTI_AFFINITY: u32 = 1;
 const EXISTING: u32 = 2;
-
-/// What a required term of a pod that is there adds to the score of one that comes.
-const HARD_WEIGHT: i64 = 1;
 
 /// Counts by label and value.
 type Domains<'a> = HashMap<(&'a str, &'a str), i64>;
@@ -145,7 +143,12 @@ impl Plugin for InterPodAffinity {
         PluginId::InterPodAffinity
     }
 
-    fn survey<'a>(&self, pod: &'a Pod, state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+    fn survey<'a>(
+        &self,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        _: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
         let affinities = &pod.spec.pod_affinities;
         let mut affinity = Affinity {
             pod,
@@ -177,8 +180,22 @@ impl Plugin for InterPodAffinity {
         .to_owned()
     }
 
-    fn survey_scores(&self, pod: &Pod, state: &ClusterState, candidates: &[NodeId]) -> Option<Vec<i64>> {
+    fn survey_scores(
+        &self,
+        pod: &Pod,
+        state: &ClusterState,
+        candidates: &[NodeId],
+        arguments: &PluginArguments,
+    ) -> Option<Vec<i64>> {
         let own = &pod.spec.pod_affinities;
+        let arguments = &arguments.inter_pod_affinity;
+        if arguments.ignore_preferred_terms_of_existing_pods
+            && own.preferred.is_empty()
+            && own.preferred_anti.is_empty()
+        {
+            return None;
+        }
+        let hard_weight = arguments.hard_pod_affinity_weight;
         let mut domains: Domains<'_> = Domains::new();
         if !own.preferred.is_empty() || !own.preferred_anti.is_empty() {
             for node in state.nodes() {
@@ -198,7 +215,8 @@ impl Plugin for InterPodAffinity {
         for (other, node) in state.pods_with_affinities() {
             let labels = &node.labels;
             let theirs = &other.spec.pod_affinities;
-            let required = theirs.required.iter().map(|term| (term, HARD_WEIGHT));
+            let counted = if hard_weight > 0 { theirs.required.as_slice() } else { &[] };
+            let required = counted.iter().map(|term| (term, hard_weight));
             let liked = theirs.preferred.iter().map(|p| (&p.term, i64::from(p.weight)));
             let disliked = theirs.preferred_anti.iter().map(|p| (&p.term, -i64::from(p.weight)));
             for (term, weight) in required.chain(liked).chain(disliked) {
@@ -224,7 +242,7 @@ impl Plugin for InterPodAffinity {
         Some(raw.into_iter().map(normal).collect())
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         // Namespaces chosen by label count as chosen: a hint may be wrong in that direction.
         let concerns = |terms: &[PodAffinityTerm], owner: &Pod, other: &Pod| {
             terms.iter().any(|term| {

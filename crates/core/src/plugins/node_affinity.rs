@@ -1,8 +1,10 @@
-//! NodeAffinity: `nodeSelector` and required node affinity filter, preferred node affinity scores.
+//! NodeAffinity: `nodeSelector` and required node affinity filter, preferred node affinity scores; the profile may add
+//! affinity of its own.
 
 use super::{Code, Context, Narrowed, Normalization, Plugin, PluginId, Rejection, Scope, Stop};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Node, NodeName, Pod, PodSpec};
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, HOSTNAME, NodeView};
 
 pub(crate) struct NodeAffinityPlugin;
@@ -16,6 +18,9 @@ pub(super) fn matches(pod: &PodSpec, node: &Node) -> bool {
             .as_ref()
             .is_none_or(|terms| terms.iter().any(|term| term.matches(&node.name, &node.labels)))
 }
+
+/// The bit of a rejection by the profile's own affinity.
+const ENFORCED: u32 = 1;
 
 fn scope<'a>(mut terms: impl Iterator<Item = &'a crate::object::NodeSelectorTerm>) -> Scope {
     if terms.any(|term| term.tells_apart(HOSTNAME)) { Scope::Node } else { Scope::Class }
@@ -48,27 +53,36 @@ impl Plugin for NodeAffinityPlugin {
     }
 
     fn filter_scope(&self, pod: &Context) -> Scope {
+        let added = &pod.arguments().added_affinity.0.required;
         match &pod.spec.node_affinity.required {
-            None if pod.spec.node_selector.is_empty() => Scope::Skip,
+            None if pod.spec.node_selector.is_empty() && added.is_none() => Scope::Skip,
             _ if pod.spec.node_selector.get(HOSTNAME).is_some() => Scope::Node,
-            required => scope(required.iter().flatten()),
+            required => scope(required.iter().chain(added).flatten()),
         }
     }
 
     fn filter(&self, pod: &Context, node: NodeView<'_>) -> Result<(), Rejection> {
-        if matches(&pod.spec, node.node()) {
+        let reasons = if !pod.arguments().added_affinity.admits(node.node()) {
+            1 << ENFORCED
+        } else if !matches(&pod.spec, node.node()) {
+            1
+        } else {
             return Ok(());
-        }
-        Err(Rejection { plugin: self.id(), code: Code::UnschedulableAndUnresolvable, reasons: 1 })
+        };
+        Err(Rejection { plugin: self.id(), code: Code::UnschedulableAndUnresolvable, reasons })
     }
 
-    fn reason(&self, _: &PodSpec, _: u32) -> String {
-        "node(s) didn't match Pod's node affinity/selector".to_owned()
+    fn reason(&self, _: &PodSpec, bit: u32) -> String {
+        match bit {
+            ENFORCED => "node(s) didn't match scheduler-enforced node affinity".to_owned(),
+            _ => "node(s) didn't match Pod's node affinity/selector".to_owned(),
+        }
     }
 
     fn score_scope(&self, pod: &Context) -> Result<Scope, String> {
         let preferred = &pod.spec.node_affinity.preferred;
-        if preferred.is_empty() {
+        let added = &pod.arguments().added_affinity.0.preferred;
+        if preferred.is_empty() && added.is_empty() {
             return Ok(Scope::Skip);
         }
         for (index, preference) in preferred.iter().enumerate() {
@@ -78,12 +92,12 @@ impl Plugin for NodeAffinityPlugin {
                 return Err(format!("[{index}].{error}"));
             }
         }
-        Ok(scope(preferred.iter().map(|preference| &preference.term)))
+        Ok(scope(preferred.iter().chain(added).map(|preference| &preference.term)))
     }
 
     fn score(&self, pod: &Context, node: NodeView<'_>, _: &ClusterState) -> i64 {
         let node = node.node();
-        let preferred = pod.spec.node_affinity.preferred.iter();
+        let preferred = pod.spec.node_affinity.preferred.iter().chain(&pod.arguments().added_affinity.0.preferred);
         let matching = preferred.filter(|preference| preference.term.matches(&node.name, &node.labels));
         matching.map(|preference| i64::from(preference.weight)).sum()
     }
@@ -92,8 +106,9 @@ impl Plugin for NodeAffinityPlugin {
         Normalization::OfLargest
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, arguments: &PluginArguments) -> bool {
         let pod = &*pod.spec;
+        let matches = |pod, node: &Node| arguments.added_affinity.admits(node) && matches(pod, node);
         match event {
             ClusterEvent::NodeAdded(node) => matches(pod, node),
             ClusterEvent::NodeChanged { before, node } => !matches(pod, before) && matches(pod, node),

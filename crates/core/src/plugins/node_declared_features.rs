@@ -3,6 +3,7 @@
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Node, Pod, PodSpec};
+use crate::profile::PluginArguments;
 use crate::state::NodeView;
 
 pub(crate) struct NodeDeclaredFeatures;
@@ -31,7 +32,7 @@ impl Plugin for NodeDeclaredFeatures {
         "node(s) didn't match Pod's required features".to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => has_all(pod, node),

@@ -3,6 +3,7 @@
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Pod, PodSpec};
+use crate::profile::PluginArguments;
 use crate::state::NodeView;
 
 pub(crate) struct NodePorts;
@@ -28,7 +29,7 @@ impl Plugin for NodePorts {
         "node(s) didn't have free ports for the requested pod ports".to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(_) => true,

@@ -1,9 +1,10 @@
-//! NodeResourcesFit: a node takes a pod only if what it requests is free, and is liked the more the more stays free
-//! (LeastAllocated over CPU and memory).
+//! NodeResourcesFit: a node takes a pod only if what it requests is free, and is liked the more the more stays free, or
+//! the more is taken, as the profile's strategy says.
 
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Node, Pod, PodSpec};
+use crate::profile::{PluginArguments, ResourceWeight, ScoredResource};
 use crate::state::{ClusterState, NodeView, asks_for_nothing};
 
 pub(crate) struct NodeResourcesFit;
@@ -19,11 +20,6 @@ const LAST: u32 = 63;
 
 fn scalar_bit(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(LAST).saturating_add(FIRST_SCALAR).min(LAST)
-}
-
-/// The share of 100 that stays free; 0 if it does not fit.
-fn free_share(requested: i64, allocatable: i64) -> i64 {
-    if requested > allocatable { 0 } else { (allocatable - requested).saturating_mul(100) / allocatable }
 }
 
 impl Plugin for NodeResourcesFit {
@@ -54,7 +50,9 @@ impl Plugin for NodeResourcesFit {
             check(MEMORY, granted.memory.get(), used.allocatable_memory.get(), used.requested_memory.get());
             let storage = granted.ephemeral_storage.get();
             check(STORAGE, storage, used.allocatable_storage.get(), used.requested_storage.get());
-            for (index, (name, wanted)) in granted.scalars.iter().enumerate() {
+            let fit = &pod.arguments().fit;
+            let looked_at = granted.scalars.iter().enumerate().filter(|(_, (name, _))| !fit.ignores(name));
+            for (index, (name, wanted)) in looked_at {
                 let (allocatable, requested) = node.scalar(name);
                 check(scalar_bit(index), *wanted, allocatable, requested);
             }
@@ -85,21 +83,28 @@ impl Plugin for NodeResourcesFit {
 
     fn score(&self, pod: &Context, node: NodeView<'_>, _: &ClusterState) -> i64 {
         let used = node.used();
-        let (cpu, memory) = pod.spec.requests.nonzero_to_place;
-        let (mut sum, mut count) = (0, 0);
-        for (wanted, requested, allocatable) in [
-            (cpu.get(), used.nonzero_cpu.get(), used.allocatable_cpu.get()),
-            (memory.get(), used.nonzero_memory.get(), used.allocatable_memory.get()),
-        ] {
-            if allocatable != 0 {
-                sum += free_share(requested.saturating_add(wanted), allocatable);
-                count += 1;
-            }
-        }
-        if count == 0 { 0 } else { sum / count }
+        let requests = &pod.spec.requests;
+        let (cpu, memory) = requests.nonzero_to_place;
+        let fit = &pod.arguments().fit;
+        // CPU and memory that are not asked for count with their defaults, other resources as they are asked for.
+        fit.strategy.score(fit.resources.iter().filter_map(|ResourceWeight { resource, weight }| {
+            let (asked, allocatable, requested) = match resource {
+                ScoredResource::Cpu => (cpu.get(), used.allocatable_cpu.get(), used.nonzero_cpu.get()),
+                ScoredResource::Memory => (memory.get(), used.allocatable_memory.get(), used.nonzero_memory.get()),
+                other => {
+                    let asked = other.asked(&requests.granted);
+                    if asked == 0 && matches!(other, ScoredResource::Other(_)) {
+                        return None;
+                    }
+                    let (allocatable, requested) = other.on(node);
+                    (asked, allocatable, requested)
+                }
+            };
+            Some((*weight, requested.saturating_add(asked), allocatable))
+        }))
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => could_hold(pod, node),

@@ -3,6 +3,7 @@
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Effect, Pod, PodSpec};
+use crate::profile::PluginArguments;
 use crate::state::NodeView;
 
 /// The taint that a cordon stands for.
@@ -34,7 +35,7 @@ impl Plugin for NodeUnschedulable {
         "node(s) were unschedulable".to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => !node.unschedulable || tolerates(pod),

@@ -7,6 +7,7 @@ use crate::cluster_event::ClusterEvent;
 use crate::object::{
     CsiNode, Disk, InTree, Node, PersistentVolumeClaim, Pod, PodSpec, PodVolume, Related, VolumeSource,
 };
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeView, RelatedObjects};
 
 pub(crate) struct NodeVolumeLimits;
@@ -138,7 +139,12 @@ impl Plugin for NodeVolumeLimits {
         PluginId::NodeVolumeLimits
     }
 
-    fn survey<'a>(&self, pod: &'a Pod, state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+    fn survey<'a>(
+        &self,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        _: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
         may_count(pod).then(|| Box::new(Limits { pod, related: state.related() }) as Box<dyn Survey<'a> + 'a>)
     }
 
@@ -146,7 +152,7 @@ impl Plugin for NodeVolumeLimits {
         "node(s) exceed max volume count".to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         match event {
             ClusterEvent::NodeAdded(_) | ClusterEvent::PodChanged | ClusterEvent::RelatedListed(_) => true,
             ClusterEvent::PodRemoved(other) => may_count(other),

@@ -1,6 +1,7 @@
 //! PodTopologySpread: a pod and its like are spread over domains, as a must (`DoNotSchedule`) or as a wish
 //! (`ScheduleAnyway`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use augur_notation::{LabelSelector, Operator, Requirement};
@@ -9,6 +10,7 @@ use super::{Code, Plugin, PluginId, Rejection, Survey};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Node, Pod, PodSpec, Selects, SpreadConstraint, Toleration, WhenUnsatisfiable};
 use crate::plugins::node_affinity;
+use crate::profile::{PluginArguments, SpreadDefaults};
 use crate::state::{ClusterState, HOSTNAME, NodeId, NodeView};
 
 pub(crate) struct PodTopologySpread;
@@ -21,18 +23,20 @@ fn constraints(spec: &PodSpec, when: WhenUnsatisfiable) -> Vec<&SpreadConstraint
 }
 
 /// The rules of a pod that has none: like pods are those of its services and its controller, if it has any.
-fn defaults(pod: &Pod, state: &ClusterState) -> Option<Vec<SpreadConstraint>> {
-    let selector = alike(pod, state)?;
-    let rule = |(key, max_skew): (&str, i32)| SpreadConstraint {
-        topology_key: key.into(),
-        max_skew,
-        when_unsatisfiable: WhenUnsatisfiable::ScheduleAnyway,
-        selector: Some(selector.clone()),
-        min_domains: None,
-        honor_node_affinity: true,
-        honor_taints: false,
-    };
-    Some([(HOSTNAME, 3), ("topology.kubernetes.io/zone", 5)].map(rule).into())
+fn defaults(
+    pod: &Pod,
+    state: &ClusterState,
+    arguments: &PluginArguments,
+    when: WhenUnsatisfiable,
+) -> Vec<SpreadConstraint> {
+    let mut rules = arguments.spread_defaults.rules(when);
+    if !rules.is_empty() {
+        match alike(pod, state) {
+            Some(selector) => rules.iter_mut().for_each(|rule| rule.selector = Some(selector.clone())),
+            None => rules.clear(),
+        }
+    }
+    rules
 }
 
 /// Which pods are alike by the services and the controller of the pod.
@@ -59,8 +63,8 @@ fn alike(pod: &Pod, state: &ClusterState) -> Option<LabelSelector> {
     (!conditions.is_empty()).then(|| LabelSelector::of(conditions))
 }
 
-fn has_all_keys(node: &Node, rules: &[&SpreadConstraint]) -> bool {
-    rules.iter().all(|rule| node.labels.get(&rule.topology_key).is_some())
+fn has_all_keys<'a>(node: &Node, mut rules: impl Iterator<Item = &'a SpreadConstraint>) -> bool {
+    rules.all(|rule| node.labels.get(&rule.topology_key).is_some())
 }
 
 /// Whether the node counts for the rule, by the pod's node affinity and tolerations.
@@ -112,7 +116,7 @@ impl<'a> Fewest<'a> {
 
 #[derive(Clone)]
 struct Rule<'a> {
-    constraint: &'a SpreadConstraint,
+    constraint: Cow<'a, SpreadConstraint>,
     /// Whether the pod itself is one of those that are spread.
     counts_itself: bool,
     domains: BTreeMap<&'a str, i64>,
@@ -144,14 +148,14 @@ impl<'a> Survey<'a> for Spread<'a> {
     }
 
     fn follow(&mut self, moved: &Pod, node: &'a Node, by: i64) {
-        let all: Vec<&SpreadConstraint> = self.rules.iter().map(|rule| rule.constraint).collect();
-        if moved.namespace != self.pod.namespace || !has_all_keys(node, &all) {
+        if moved.namespace != self.pod.namespace || !has_all_keys(node, self.rules.iter().map(|rule| &*rule.constraint))
+        {
             return;
         }
         for rule in &mut self.rules {
             if let Some(domain) = node.labels.get(&rule.constraint.topology_key)
-                && selects(rule.constraint, moved)
-                && counts(rule.constraint, &self.pod.spec, node)
+                && selects(&rule.constraint, moved)
+                && counts(&rule.constraint, &self.pod.spec, node)
             {
                 let count = rule.domains.entry(domain).or_default();
                 *count += by;
@@ -170,28 +174,38 @@ impl Plugin for PodTopologySpread {
         PluginId::PodTopologySpread
     }
 
-    fn survey<'a>(&self, pod: &'a Pod, state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
-        let rules = constraints(&pod.spec, WhenUnsatisfiable::DoNotSchedule);
+    fn survey<'a>(
+        &self,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        arguments: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
+        let when = WhenUnsatisfiable::DoNotSchedule;
+        let rules: Vec<Cow<'a, SpreadConstraint>> = if pod.spec.spread.is_empty() {
+            defaults(pod, state, arguments, when).into_iter().map(Cow::Owned).collect()
+        } else {
+            constraints(&pod.spec, when).into_iter().map(Cow::Borrowed).collect()
+        };
         if rules.is_empty() {
             return None;
         }
         let none = Fewest([(None, i64::from(i32::MAX)); 2]);
-        let new = |rule: &&'a SpreadConstraint| Rule {
+        let new = |rule: Cow<'a, SpreadConstraint>| Rule {
+            counts_itself: selects(&rule, pod),
             constraint: rule,
-            counts_itself: selects(rule, pod),
             domains: BTreeMap::new(),
             fewest: none.clone(),
         };
-        let mut spread = Spread { pod, rules: rules.iter().map(new).collect() };
+        let mut spread = Spread { pod, rules: rules.into_iter().map(new).collect() };
         for node in state.nodes() {
-            if !has_all_keys(node.node(), &rules) {
+            if !has_all_keys(node.node(), spread.rules.iter().map(|rule| &*rule.constraint)) {
                 continue;
             }
             for rule in &mut spread.rules {
                 if let Some(domain) = node.node().labels.get(&rule.constraint.topology_key)
-                    && counts(rule.constraint, &pod.spec, node.node())
+                    && counts(&rule.constraint, &pod.spec, node.node())
                 {
-                    *rule.domains.entry(domain).or_default() += matching(rule.constraint, &pod.namespace, node);
+                    *rule.domains.entry(domain).or_default() += matching(&rule.constraint, &pod.namespace, node);
                 }
             }
         }
@@ -208,17 +222,23 @@ impl Plugin for PodTopologySpread {
         if bit == NO_LABEL { format!("{reason} (missing required label)") } else { reason.to_owned() }
     }
 
-    fn survey_scores(&self, pod: &Pod, state: &ClusterState, candidates: &[NodeId]) -> Option<Vec<i64>> {
-        let by_default = if pod.spec.spread.is_empty() { defaults(pod, state)? } else { Vec::new() };
-        let rules = match by_default.as_slice() {
-            [] => constraints(&pod.spec, WhenUnsatisfiable::ScheduleAnyway),
-            rules => rules.iter().collect(),
-        };
+    fn survey_scores(
+        &self,
+        pod: &Pod,
+        state: &ClusterState,
+        candidates: &[NodeId],
+        arguments: &PluginArguments,
+    ) -> Option<Vec<i64>> {
+        let when = WhenUnsatisfiable::ScheduleAnyway;
+        let without = pod.spec.spread.is_empty();
+        let by_default = if without { defaults(pod, state, arguments, when) } else { Vec::new() };
+        let rules = if without { by_default.iter().collect() } else { constraints(&pod.spec, when) };
         if rules.is_empty() {
             return None;
         }
-        // By default a node without a label is only not judged by the rule that asks for it.
-        let counts_in = |node: &Node| !by_default.is_empty() || has_all_keys(node, &rules);
+        // By the system's defaults a node without a label is only not judged by the rule that asks for it.
+        let by_system = without && arguments.spread_defaults == SpreadDefaults::System;
+        let counts_in = |node: &Node| by_system || has_all_keys(node, rules.iter().copied());
         let scored: Vec<Option<NodeView<'_>>> =
             candidates.iter().map(|id| Some(state.view(*id)).filter(|node| counts_in(node.node()))).collect();
         let with_keys = scored.iter().flatten().count();
@@ -265,13 +285,22 @@ impl Plugin for PodTopologySpread {
         Some(raw.into_iter().map(normal).collect())
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
-        let rules = constraints(&pod.spec, WhenUnsatisfiable::DoNotSchedule);
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, arguments: &PluginArguments) -> bool {
+        // A pod without rules was rejected by those of the profile. Which pods are alike then follows from objects that a
+        // hint does not see: any of the namespace may be.
+        let by_default = if pod.spec.spread.is_empty() {
+            arguments.spread_defaults.rules(WhenUnsatisfiable::DoNotSchedule)
+        } else {
+            Vec::new()
+        };
+        let own = constraints(&pod.spec, WhenUnsatisfiable::DoNotSchedule);
+        let rules = || own.iter().copied().chain(&by_default);
         match event {
-            ClusterEvent::NodeAdded(node) => has_all_keys(node, &rules),
+            ClusterEvent::NodeAdded(node) => has_all_keys(node, rules()),
             ClusterEvent::NodeChanged { before, node } => before.labels != node.labels || before.taints != node.taints,
             ClusterEvent::PodPlaced(other) | ClusterEvent::PodRemoved(other) => {
-                other.namespace == pod.namespace && rules.iter().any(|rule| selects(rule, other))
+                other.namespace == pod.namespace
+                    && (!by_default.is_empty() || own.iter().any(|rule| selects(rule, other)))
             }
             ClusterEvent::PodChanged => true,
             ClusterEvent::RelatedAdded(_)

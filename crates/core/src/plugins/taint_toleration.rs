@@ -3,6 +3,7 @@
 use super::{Code, Context, Normalization, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Effect, Node, Pod, PodSpec, Taint, Toleration};
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeView};
 
 pub(crate) struct TaintToleration;
@@ -49,7 +50,7 @@ impl Plugin for TaintToleration {
         Normalization::ReversedOfLargest
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         let pod = &*pod.spec;
         match event {
             ClusterEvent::NodeAdded(node) => !is_kept_away(pod, &node.taints),

@@ -9,6 +9,7 @@ use crate::object::{
     BindingMode, Labels, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, PodVolumes, Related, RelatedKey,
     StaticBinding, StorageClass,
 };
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeView, RelatedObjects};
 
 pub(crate) struct VolumeBinding;
@@ -237,7 +238,12 @@ impl Plugin for VolumeBinding {
         Ok(())
     }
 
-    fn survey<'a>(&self, pod: &'a Pod, state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+    fn survey<'a>(
+        &self,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        _: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
         let related = state.related();
         // What is rejected was told by `admit`.
         let claims = Claims::of(pod, related).ok()?;
@@ -257,7 +263,7 @@ impl Plugin for VolumeBinding {
         .to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         match event {
             ClusterEvent::NodeAdded(_) | ClusterEvent::PodChanged | ClusterEvent::RelatedListed(_) => true,
             ClusterEvent::NodeChanged { before, node } => before.labels != node.labels,

@@ -3,6 +3,7 @@
 use super::{Code, Plugin, PluginId, Rejection, Stop, Survey, claims};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{AccessModes, Disk, Node, Pod, PodSpec, PodVolume};
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeView};
 
 pub(crate) struct VolumeRestrictions;
@@ -69,7 +70,12 @@ impl Plugin for VolumeRestrictions {
         }
     }
 
-    fn survey<'a>(&self, pod: &'a Pod, state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+    fn survey<'a>(
+        &self,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        _: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
         let mut exclusive: Vec<&str> = claims::named(pod)
             .filter(|name| {
                 let claim = state.related().claim(&pod.namespace, name);
@@ -95,7 +101,7 @@ impl Plugin for VolumeRestrictions {
         .to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         match event {
             ClusterEvent::NodeAdded(_) | ClusterEvent::PodChanged | ClusterEvent::RelatedListed(_) => true,
             ClusterEvent::RelatedAdded(object) => claims::is_of(object, pod, false),

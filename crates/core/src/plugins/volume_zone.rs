@@ -3,6 +3,7 @@
 use super::{Code, Plugin, PluginId, Rejection, Stop, Survey, claims};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{BindingMode, Labels, Node, PersistentVolume, Pod, PodSpec, Related};
+use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeView};
 
 pub(crate) struct VolumeZone;
@@ -94,7 +95,12 @@ impl Plugin for VolumeZone {
         of_pod(pod, state).map(|_| ())
     }
 
-    fn survey<'a>(&self, pod: &'a Pod, state: &'a ClusterState) -> Option<Box<dyn Survey<'a> + 'a>> {
+    fn survey<'a>(
+        &self,
+        pod: &'a Pod,
+        state: &'a ClusterState,
+        _: &PluginArguments,
+    ) -> Option<Box<dyn Survey<'a> + 'a>> {
         // What is rejected was told by `admit`.
         let zones = of_pod(pod, state).ok().filter(|zones| !zones.is_empty())?;
         Some(Box::new(Zones(zones)))
@@ -104,7 +110,7 @@ impl Plugin for VolumeZone {
         "node(s) had no available volume zone".to_owned()
     }
 
-    fn may_help(&self, pod: &Pod, event: &ClusterEvent) -> bool {
+    fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         match event {
             ClusterEvent::NodeAdded(_) | ClusterEvent::PodChanged | ClusterEvent::RelatedListed(_) => true,
             ClusterEvent::NodeChanged { before, node } => before.labels != node.labels,

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use crate::cluster_event::ClusterEvent;
 use crate::object::{Pod, PodUid};
 use crate::plugins::{self, PluginId, PluginSet};
+use crate::profile::Profile;
 use crate::queue::Advisor;
 
 /// The hints of all plugins, for the pods that wait.
 pub(super) struct Hints<'a> {
     pending: &'a HashMap<PodUid, Arc<Pod>>,
+    profiles: &'a HashMap<Arc<str>, Profile>,
 }
 
 impl<'a> Hints<'a> {
-    pub(super) fn of(pending: &'a HashMap<PodUid, Arc<Pod>>) -> Hints<'a> {
-        Hints { pending }
+    pub(super) fn of(pending: &'a HashMap<PodUid, Arc<Pod>>, profiles: &'a HashMap<Arc<str>, Profile>) -> Hints<'a> {
+        Hints { pending, profiles }
     }
 }
 
@@ -71,7 +73,12 @@ impl Advisor<ClusterEvent> for Hints<'_> {
         match event {
             // What the pod wants is judged anew.
             ClusterEvent::PodChanged => true,
-            _ => plugins::find(plugin).is_some_and(|plugin| plugin.may_help(pod, event)),
+            _ => match self.profiles.get(&pod.spec.scheduler_name) {
+                Some(profile) => {
+                    plugins::find(plugin).is_some_and(|plugin| plugin.may_help(pod, event, profile.plugins.arguments()))
+                }
+                None => false,
+            },
         }
     }
 }

@@ -197,13 +197,13 @@ impl Scheduler {
                 self.counters.unschedulable += 1;
                 let (plugins, message) = (diagnosis.plugins, diagnosis.message());
                 let nomination = self.make_room(&pod, &diagnosis.preemption, seed, effects);
-                self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+                self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
                 let decision = Some(decision);
                 effects.push(Effect::Unschedulable { pod, reason: "Unschedulable", message, decision, nomination });
             }
             Outcome::Refused(features) => {
                 self.counters.refused += 1;
-                let mut plugins = cycle::refused_by(&self.state, &pod);
+                let mut plugins = cycle::refused_by(&self.state, &pod, profile);
                 // What the border did not understand belongs to no plugin; the pod waits for its own change.
                 plugins.insert(PluginId::SchedulingGates);
                 let message = format!(
@@ -216,7 +216,7 @@ impl Scheduler {
             Outcome::Gated(_) => {
                 let mut plugins = PluginSet::EMPTY;
                 plugins.insert(PluginId::SchedulingGates);
-                self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+                self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
             }
             Outcome::Failed(error) => {
                 self.counters.errors += 1;
@@ -357,7 +357,7 @@ impl Scheduler {
     }
 
     fn tell_queue(&mut self, event: &ClusterEvent, now: Timestamp) {
-        self.queue.on_event(event, now, &Hints::of(&self.pending), |_| true);
+        self.queue.on_event(event, now, &Hints::of(&self.pending, &self.profiles), |_| true);
     }
 
     /// The pod with its spec shared.
@@ -416,7 +416,7 @@ impl Scheduler {
         if self.binding.contains_key(&uid) {
             return;
         }
-        let hints = Hints::of(&self.pending);
+        let hints = Hints::of(&self.pending, &self.profiles);
         match before {
             None => self.queue.add(&uid, priority, now, &hints),
             Some(before) if Arc::ptr_eq(&before.spec, &pod.spec) && before.labels == pod.labels => {}
@@ -521,9 +521,9 @@ impl Scheduler {
         let Some(pod) = self.pending.get(uid).cloned() else { return };
         if self.queue.get(uid).is_none() {
             // It went and came back while it was being bound.
-            self.queue.add(uid, pod.spec.priority, now, &Hints::of(&self.pending));
+            self.queue.add(uid, pod.spec.priority, now, &Hints::of(&self.pending, &self.profiles));
         } else if refused {
-            self.queue.reject(uid, PluginSet::EMPTY, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+            self.queue.reject(uid, PluginSet::EMPTY, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
         } else {
             let message = format!("binding to node {} failed: {message}", binding.node);
             self.set_aside(&pod, PluginSet::EMPTY, "SchedulerError", message, None, now, effects);
@@ -541,7 +541,7 @@ impl Scheduler {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending));
+        self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
         let nomination = Nomination::Unchanged;
         effects.push(Effect::Unschedulable { pod: pod.clone(), reason, message, decision, nomination });
     }
@@ -550,11 +550,11 @@ impl Scheduler {
         for (uid, change) in self.books.expire(now) {
             if let Some(pod) = self.pending.get(&uid).cloned() {
                 self.follow(&pod, change, now);
-                self.queue.add(&uid, pod.spec.priority, now, &Hints::of(&self.pending));
+                self.queue.add(&uid, pod.spec.priority, now, &Hints::of(&self.pending, &self.profiles));
             } else if let Some(pod) = self.state.pod(&uid).map(|(pod, _)| pod.clone()) {
                 self.follow(&pod, change, now);
             }
         }
-        self.queue.tick(now, &Hints::of(&self.pending));
+        self.queue.tick(now, &Hints::of(&self.pending, &self.profiles));
     }
 }

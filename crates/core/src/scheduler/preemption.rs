@@ -25,7 +25,7 @@ impl Scheduler {
             PreemptionOutlook::Impossible(why) if why == VICTIM_TERMINATING || why == POLICY_NEVER => {
                 return Nomination::Unchanged;
             }
-            PreemptionOutlook::Impossible(_) => {
+            PreemptionOutlook::Impossible(_) | PreemptionOutlook::Disabled => {
                 let had_one = self.state.withdraw(&pod.uid).is_some() || pod.nominated_node.is_some();
                 return if had_one { Nomination::Cleared } else { Nomination::Unchanged };
             }
