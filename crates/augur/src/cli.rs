@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::election::ElectionArgs;
+
 /// A Kubernetes scheduler that learns from what became of the pods it placed.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 120)]
@@ -175,6 +177,9 @@ pub struct SchedulerArgs {
     /// What a client must send as a bearer token to change state, when the services listen beyond loopback.
     #[arg(long, env = "AUGUR_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// Leader election.
+    #[command(flatten)]
+    pub election: ElectionArgs,
 }
 
 /// Arguments of `augur apiserver`.

@@ -13,7 +13,7 @@ use augur_api::{
 use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
-use augur_kube::{convert, wire};
+use augur_kube::{Leadership, convert, wire};
 use augur_learn::PodFacts;
 use futures::FutureExt;
 
@@ -66,6 +66,20 @@ impl Backend {
         }
     }
 
+    fn leader(&self) -> Check {
+        match self.engine.leadership() {
+            Leadership::Alone => Check::new(CheckStatus::Healthy, "no election is held; this replica leads"),
+            Leadership::Leader => Check::new(CheckStatus::Healthy, "this replica leads"),
+            Leadership::Standby { error: Some(error), .. } => {
+                Check::new(CheckStatus::Degraded, format!("nothing is decided here: {error}"))
+            }
+            Leadership::Standby { holder: Some(holder), .. } => {
+                Check::new(CheckStatus::Healthy, format!("this replica stands by; {holder} leads"))
+            }
+            Leadership::Standby { .. } => Check::new(CheckStatus::Healthy, "this replica stands by; nobody leads yet"),
+        }
+    }
+
     fn metrics_api(&self) -> Check {
         let status = self.engine.status();
         let metrics = &status.metrics;
@@ -101,7 +115,7 @@ impl SchedulerBackend for Backend {
             metrics_api: self.metrics_api(),
             learner: self.learner.clone(),
             model,
-            leader: Check::new(CheckStatus::Healthy, "this is the only replica; it leads without an election"),
+            leader: self.leader(),
             ready: status.ready && !status.stopped,
         }
     }

@@ -31,12 +31,19 @@ impl Span {
     }
 }
 
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Span::parse(text)
+            .map(Span)
+            .ok_or_else(|| format!("`{text}` is no length of time; write it as in 500ms, 30s, 1h30m or 168h"))
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Span::parse(&text).map(Span).ok_or_else(|| {
-            serde::de::Error::custom(format!("`{text}` is no length of time; write it as in 500ms, 30s, 1h30m or 168h"))
-        })
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

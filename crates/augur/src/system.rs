@@ -13,6 +13,7 @@ use augur_apiserver::{Identity, serve, serve_tls};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::{History, HistoryOptions};
+use augur_kube::LeaseConfig;
 use axum::Router;
 use kube::Client;
 use tokio::net::TcpListener;
@@ -38,6 +39,8 @@ pub struct SystemOptions<'a> {
     pub scheduler_names: &'a [String],
     /// Decides among equally good nodes.
     pub seed: u64,
+    /// The lease that has to be held to decide, if there are to be replicas.
+    pub election: Option<LeaseConfig>,
     /// The memory.
     pub history: History,
     /// Where the scheduler service listens.
@@ -84,6 +87,7 @@ impl System {
             metrics_interval: config.metrics.collection_interval.0,
             metrics_timeout: config.metrics.api_timeout.0,
             counters: counters.clone(),
+            election: options.election,
         })
         .context("cannot start the scheduler thread")?;
         let learner_check = match &options.learner {

@@ -81,6 +81,7 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
         config: &config,
         scheduler_names: &["augur".to_owned()],
         seed: 1,
+        election: None,
         history: open_history(&config, folder)?,
         scheduler: TcpListener::bind("127.0.0.1:0").await?,
         learner: Some(learner),

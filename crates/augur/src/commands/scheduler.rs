@@ -33,6 +33,8 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         None => None,
     };
     let history = open_history(&config, &args.data_dir)?;
+    // After the memory, whose lock keeps a second process from taking this identity.
+    let election = args.election.lease(&args.data_dir)?;
     let names = args.scheduler_name.join(", ");
     output::line(&format!("augur schedules pods of {names}; http://{}/docs", scheduler.local_addr()?))?;
     let mut system = System::start(SystemOptions {
@@ -41,6 +43,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         config: &config,
         scheduler_names: &args.scheduler_name,
         seed: args.seed,
+        election,
         history,
         scheduler,
         learner,

@@ -30,7 +30,7 @@ use augur_core::profile::Profile;
 use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
-use augur_kube::{Source, reflect};
+use augur_kube::{Fence, Leadership, LeaseConfig, Source, Writer, reflect};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::runtime::Handle;
@@ -77,6 +77,8 @@ pub struct EngineOptions {
     pub metrics_timeout: Duration,
     /// Where attempts are counted.
     pub counters: Arc<SchedulerMetrics>,
+    /// The lease that has to be held to decide; `None` for a scheduler without replicas.
+    pub election: Option<LeaseConfig>,
 }
 
 /// A profile of kube-scheduler's plugins and the configured enhanced scoring, for pods of this scheduler name.
@@ -109,6 +111,13 @@ pub struct Engine {
     handle: EngineHandle,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    election: Option<Election>,
+}
+
+/// A running candidacy.
+struct Election {
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// Asks the engine. Cheap to clone.
@@ -119,6 +128,7 @@ pub struct EngineHandle {
     shared: Shared,
     predictor: Arc<dyn Predictor + Send + Sync>,
     clock: Clock,
+    leadership: watch::Receiver<Leadership>,
 }
 
 impl Engine {
@@ -136,7 +146,9 @@ impl Engine {
         // One collection waits at most; the next is not asked for before it is taken in.
         let (metrics, collections) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
-        let (outbound, back) = Outbound::start(&options.client, runtime.clone());
+        let (fence, leadership, election) = campaign(&runtime, &options);
+        let writer = Writer::new(options.client.clone(), fence.clone());
+        let (outbound, back) = Outbound::start(&writer, runtime.clone());
         watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
         watch_kind(&runtime, &options.client, "/api/v1/pods", pods, shared.pods.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
@@ -160,6 +172,7 @@ impl Engine {
             shared: shared.clone(),
             predictor: options.predictor.clone(),
             clock: options.clock.clone(),
+            leadership: leadership.clone(),
         };
         let owner = Owner::new(Parts {
             scheduler: Scheduler::new(SchedulerConfig {
@@ -179,6 +192,7 @@ impl Engine {
             outbound,
             shared: shared.clone(),
             counters: options.counters,
+            fence,
         });
         let inboxes = Inboxes {
             pods: pod_changes,
@@ -187,6 +201,7 @@ impl Engine {
             back,
             metrics: collections,
             queries: asked,
+            leadership,
             stop: stopped,
         };
         let thread = std::thread::Builder::new().name("augur-scheduler".to_owned()).spawn(move || {
@@ -194,7 +209,7 @@ impl Engine {
             let _end = End(shared);
             owner.run(inboxes, &runtime);
         })?;
-        Ok(Engine { handle, stop, thread })
+        Ok(Engine { handle, stop, thread, election })
     }
 
     /// A handle.
@@ -202,7 +217,7 @@ impl Engine {
         self.handle.clone()
     }
 
-    /// Stops deciding, waits a moment for the bindings under way, and ends the thread.
+    /// Stops deciding, waits a moment for the bindings under way, ends the thread, and gives the lease back.
     pub async fn shutdown(self) {
         // The receiver is gone if the thread has ended by itself.
         let _ = self.stop.send(true);
@@ -213,7 +228,25 @@ impl Engine {
             Ok(_) => tracing::error!("the scheduler thread panicked"),
             Err(_) => tracing::warn!("the scheduler thread did not end in time"),
         }
+        // Only now, so that the next leader finds nothing of ours under way.
+        if let Some(Election { stop, task }) = self.election {
+            stop.send_replace(true);
+            if task.await.is_err() {
+                tracing::error!("the task of the leader election panicked");
+            }
+        }
     }
+}
+
+/// Begins to compete for the lease, if there is one. Tells what has to be asked before a write, and how things stand.
+fn campaign(runtime: &Handle, options: &EngineOptions) -> (Fence, watch::Receiver<Leadership>, Option<Election>) {
+    let Some(config) = options.election.clone() else {
+        return (Fence::open(), watch::channel(Leadership::Alone).1, None);
+    };
+    let (fence, (stop, stopped)) = (Fence::closed(&config), watch::channel(false));
+    let (tell, told) = watch::channel(Leadership::Standby { holder: None, error: None });
+    let campaign = augur_kube::campaign(options.client.clone(), config, fence.clone(), Arc::new(tell), stopped);
+    (fence, told, Some(Election { stop, task: runtime.spawn(campaign) }))
 }
 
 /// Marks the thread as ended.
@@ -281,6 +314,11 @@ impl EngineHandle {
     /// How the engine is doing, at most some 50 ms old. Never waits.
     pub fn status(&self) -> Arc<EngineStatus> {
         self.shared.status()
+    }
+
+    /// Whether this replica leads.
+    pub fn leadership(&self) -> Leadership {
+        self.leadership.borrow().clone()
     }
 
     /// How the watches are doing.

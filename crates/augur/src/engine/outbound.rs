@@ -10,10 +10,9 @@ use augur_core::object::{Pod, PodUid};
 use augur_core::scheduler::{BindResult, Nomination};
 use augur_kube::{
     BindError, Binder, Binding, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled, PodRef,
-    Receipt,
+    Receipt, Writer,
 };
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -69,18 +68,18 @@ pub struct Outbound {
 
 impl Outbound {
     /// Starts the tasks that send; they end when this is dropped and the last request is answered.
-    pub fn start(client: &Client, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
+    pub fn start(writer: &Writer, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
         let (back, results) = mpsc::channel(BACK);
-        let (events, send_events) = EventRecorder::new(client.clone());
+        let (events, send_events) = EventRecorder::new(writer.clone());
         let lost = back.clone();
-        let (conditions, send_conditions) = ConditionReporter::new(client.clone(), move |pod| {
+        let (conditions, send_conditions) = ConditionReporter::new(writer.clone(), move |pod| {
             // Full: see `BACK`.
             let _ = lost.try_send(Back::ConditionLost(pod.uid));
         });
         runtime.spawn(send_events);
         runtime.spawn(send_conditions);
-        let binder = Binder::new(client.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
-        let evictor = Evictor::new(client.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
+        let binder = Binder::new(writer.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
+        let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
         (Outbound { runtime, binder, evictor, events, conditions, back }, results)
     }
 

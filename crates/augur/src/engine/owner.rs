@@ -17,7 +17,7 @@ use augur_core::state::{ClusterSummary, NodeSignals};
 use augur_history::{
     DecisionId, DecisionKind, HistoryHandle, NodeObservation, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
 };
-use augur_kube::{Change, Collected, Key, Usage};
+use augur_kube::{Change, Collected, Fence, Key, Leadership, Usage};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -66,6 +66,8 @@ pub struct Inboxes {
     pub metrics: mpsc::Receiver<Collected>,
     /// From the services.
     pub queries: mpsc::Receiver<Query>,
+    /// Whether this replica leads.
+    pub leadership: watch::Receiver<Leadership>,
     /// True once the thread is to end.
     pub stop: watch::Receiver<bool>,
 }
@@ -120,6 +122,7 @@ pub struct Owner {
     pub(super) notes: HashMap<NodeName, NodeNote>,
     pub(super) summary: ClusterSummary,
     counters: Arc<SchedulerMetrics>,
+    fence: Fence,
     waiting: HashMap<PodUid, Waiting>,
     in_flight: HashMap<PodUid, InFlight>,
     /// Evictions under way.
@@ -148,6 +151,7 @@ pub struct Parts {
     pub outbound: Outbound,
     pub shared: Shared,
     pub counters: Arc<SchedulerMetrics>,
+    pub fence: Fence,
 }
 
 impl Owner {
@@ -162,6 +166,7 @@ impl Owner {
             outbound: parts.outbound,
             shared: parts.shared,
             counters: parts.counters,
+            fence: parts.fence,
             recorder: Recorder::new(),
             notes: HashMap::new(),
             summary: ClusterSummary::default(),
@@ -242,7 +247,8 @@ impl Owner {
             worked = true;
         }
         self.tick();
-        if self.is_ready() && self.related_have_answered() {
+        // A standby follows everything and decides nothing.
+        if self.is_ready() && self.leads() && self.related_have_answered() {
             for _ in 0..DECISIONS_PER_TURN {
                 // What is beyond waits in the queue, where priorities still count.
                 let busy = self.in_flight.len() >= BINDINGS_IN_FLIGHT || self.evicting >= EVICTIONS_IN_FLIGHT;
@@ -271,6 +277,7 @@ impl Owner {
             Some(input) = inboxes.related.recv() => Woken::Related(Box::new(input)),
             Some(query) = inboxes.queries.recv() => Woken::Query(query),
             Some(collected) = inboxes.metrics.recv() => Woken::Metrics(Box::new(collected)),
+            Ok(()) = inboxes.leadership.changed() => Woken::Time,
             () = self.clock.sleep(sleep) => Woken::Time,
         }
     }
@@ -289,6 +296,11 @@ impl Owner {
 
     pub(super) fn is_ready(&self) -> bool {
         self.listed == (true, true)
+    }
+
+    /// Whether this replica may change the cluster.
+    fn leads(&self) -> bool {
+        self.fence.permit().is_some()
     }
 
     /// Whether it is known what else bears on pods, or that it may take long to be known.
@@ -356,6 +368,10 @@ impl Owner {
                     }
                     if let Some(decision) = decision {
                         self.remember(&pod, &decision, took);
+                    }
+                    // The leader tells of gated pods too.
+                    if !self.leads() {
+                        continue;
                     }
                     let now = self.clock.now();
                     let Some(waiting) = self.waiting.get_mut(&pod.uid) else { continue };

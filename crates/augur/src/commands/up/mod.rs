@@ -94,6 +94,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         config: &config,
         scheduler_names: &SCHEDULER_NAMES.map(str::to_owned),
         seed: args.seed,
+        election: None,
         history,
         scheduler,
         learner: Some(learner),

@@ -76,6 +76,7 @@ impl Cluster {
             metrics_interval: Duration::from_secs(5),
             metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
+            election: None,
         })
         .unwrap()
     }
