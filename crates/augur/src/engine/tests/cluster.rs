@@ -1,7 +1,7 @@
 //! A cluster of one API server in this process, spoken to through a proxy that counts and fails requests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient, PatchKind};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::{History, HistoryOptions};
+use augur_kube::LeaseConfig;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -31,6 +32,15 @@ pub struct Faults {
     pub forbidden: AtomicU32,
     /// So many lists of CSI nodes are refused with a 403.
     pub unlisted: AtomicU32,
+}
+
+/// One replica's way to the API server.
+#[derive(Default)]
+pub struct Link {
+    /// Bindings that it asked for.
+    pub bindings: AtomicU32,
+    /// Whether its requests about the lease have no answer; all others have.
+    pub leases_hang: AtomicBool,
 }
 
 pub struct Cluster {
@@ -66,8 +76,24 @@ impl Cluster {
     }
 
     pub fn engine(&self) -> Engine {
+        self.start(self.client(Arc::default()), None)
+    }
+
+    /// An engine that stands for election, and what it writes.
+    pub fn replica(&self, identity: &str) -> (Engine, Arc<Link>) {
+        let link = Arc::<Link>::default();
+        let election = LeaseConfig {
+            lease_duration: Duration::from_secs(1),
+            renew_deadline: Duration::from_millis(600),
+            retry_period: Duration::from_millis(50),
+            ..LeaseConfig::new("kube-system", "augur", identity)
+        };
+        (self.start(self.client(link.clone()), Some(election)), link)
+    }
+
+    fn start(&self, client: kube::Client, election: Option<LeaseConfig>) -> Engine {
         Engine::start(EngineOptions {
-            client: self.client(),
+            client,
             clock: self.clock.clone(),
             profiles: vec![profile("augur", &crate::config::Scheduler::default())],
             seed: 1,
@@ -76,15 +102,16 @@ impl Cluster {
             metrics_interval: Duration::from_secs(5),
             metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
-            election: None,
+            election,
         })
         .unwrap()
     }
 
-    fn client(&self) -> kube::Client {
+    fn client(&self, link: Arc<Link>) -> kube::Client {
         let (router, faults, bindings) = (self.server.router(), self.faults.clone(), self.bindings.clone());
         augur_kube::from_service(tower::service_fn(move |request: Request<kube::client::Body>| {
             let (router, faults, bindings) = (router.clone(), faults.clone(), bindings.clone());
+            let link = link.clone();
             async move {
                 let path = request.uri().path().to_owned();
                 let query = request.uri().query().unwrap_or_default().to_owned();
@@ -95,8 +122,12 @@ impl Cluster {
                 if path.ends_with("/csinodes") && take(&faults.unlisted) {
                     return Ok(refusal(StatusCode::FORBIDDEN));
                 }
+                if path.ends_with("/leases/augur") && link.leases_hang.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
                 let binding = request.method() == Method::POST && path.ends_with("/binding");
                 if binding {
+                    link.bindings.fetch_add(1, Ordering::SeqCst);
                     *bindings.lock().unwrap().entry(path).or_default() += 1;
                     if take(&faults.forbidden) {
                         return Ok(refusal(StatusCode::FORBIDDEN));
