@@ -2,6 +2,8 @@
 //! the weight of the model. Start at [`Profile`].
 
 mod arguments;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
