@@ -125,7 +125,7 @@ impl Sandbox {
     ) -> Result<SandboxHandle, SandboxError> {
         let start = millis(options.clock.now());
         let heartbeat = options.heartbeat.map(|span| (span.as_millis() as Millis).max(1));
-        let sim = Sim::new(SimOptions { seed: options.seed, heartbeat, instant: options.instant }, start);
+        let sim = Sim::new(SimOptions { seed: options.seed, heartbeat, instant: options.instant, truth: false }, start);
         let sim = Arc::new(Mutex::new(sim));
         let feed = metrics::MetricsFeed::new(sim.clone(), options.clock.clone(), &scenario, start);
         let shared = Arc::new(Shared::default());

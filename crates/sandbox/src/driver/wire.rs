@@ -324,6 +324,7 @@ fn behaviour(metadata: &Metadata, restart: RestartPolicy) -> Result<Behaviour, S
             .map(Quantity::value),
         load: number(LOAD)?,
         failure_rate: number(FAILURE_RATE)?.unwrap_or(0.0),
+        shape: None,
     })
 }
 

@@ -156,10 +156,12 @@ const KINDS: [(&str, WorkloadKind); 5] = [
     ("Pod", WorkloadKind::Pod),
 ];
 
-const FAULTS: [(&str, FaultKind); 6] = [
+const FAULTS: [(&str, FaultKind); 8] = [
     ("die", FaultKind::Physical(Fault::Die)),
     ("disconnect", FaultKind::Physical(Fault::Disconnect)),
     ("starve", FaultKind::Physical(Fault::Starve)),
+    ("heat", FaultKind::Physical(Fault::Heat)),
+    ("slow-disk", FaultKind::Physical(Fault::SlowDisk)),
     ("metrics-absent", FaultKind::Metrics(MetricsFault::Absent)),
     ("metrics-stale", FaultKind::Metrics(MetricsFault::Stale)),
     ("metrics-lying", FaultKind::Metrics(MetricsFault::Lying)),
@@ -377,6 +379,7 @@ fn workload(path: &str, value: Value) -> Result<Workload, ScenarioError> {
             crash_after: span("crashAfter", &text.crash_after)?,
             leak_per_minute: amount("leakPerMinute", &text.leak_per_minute)?.map(Quantity::value),
             load: text.load.map(|load| share("load", load, 20.0)).transpose()?,
+            shape: None,
             failure_rate: share("failureRate", text.failure_rate, 1.0)?,
         },
         readiness,

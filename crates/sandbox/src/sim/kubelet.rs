@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::report::{ContainerReport, ContainerState, Effect, Phase, PodReport, Subject, Termination};
 use super::rng::{self, Purpose};
 use super::spec::{Archetype, Character, Millis, PodSpec, RestartPolicy};
-use super::{Sim, Timer, What, admit, usage};
+use super::{HarmCause, Sim, Timer, What, admit, usage};
 
 const SECOND: Millis = 1_000;
 
@@ -278,7 +278,7 @@ impl Sim {
         let name = pod.spec.containers[index].name.clone();
         let draw = attempt * 64 + index as u64;
         let node = &self.nodes[node_index];
-        let slow = if node.spec.character == Character::SlowDisk { 5.0 } else { 1.0 };
+        let slow = if node.slow_disk() { 5.0 } else { 1.0 };
         let mut delay = 0;
         if node.has_image(&image) {
             let text = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
@@ -286,6 +286,7 @@ impl Sim {
         } else {
             let flaky = node.spec.character == Character::FlappingNetwork;
             if flaky && self.rng.unit(stream, Purpose::PullFails, draw) < 0.35 {
+                self.harm(id, HarmCause::Network);
                 self.pull_failed(id, index, run, &image);
                 return;
             }
@@ -296,7 +297,7 @@ impl Sim {
             self.pod_event(id, false, "Pulling", format!("Pulling image \"{image}\""));
         }
         let crowded = self.contention(node_index, self.now);
-        let hot = if self.nodes[node_index].spec.character == Character::Hot { 2.5 } else { 1.0 };
+        let hot = if self.nodes[node_index].hot() { 2.5 } else { 1.0 };
         let base = self.rng.between(stream, Purpose::Start, draw, 150.0, 900.0);
         delay += (base * slow.sqrt() * hot * (1.0 + 3.0 * (crowded - 0.7).max(0.0))) as Millis;
         self.after(delay, Timer::Container { pod: id, index, run, what: What::Start });
@@ -358,12 +359,12 @@ impl Sim {
         }
         // On a hot or overloaded node a start can fail outright.
         let contention = self.contention(node_index, now);
-        let hot = self.nodes[node_index].spec.character == Character::Hot;
+        let hot = self.nodes[node_index].hot();
         let risk = 0.1 * (contention - 1.0).clamp(0.0, 2.0) + if hot { 0.08 * contention.min(1.5) } else { 0.0 };
         let draw = attempt * 64 + index as u64;
         if self.rng.unit(stream, Purpose::StartFails, draw) < risk {
             let after = self.rng.between(stream, Purpose::StartFails, draw ^ (1 << 40), 500.0, 4_000.0) as Millis;
-            self.after(after, timer(What::Exit(1)));
+            self.after(after, timer(What::Stressed));
             return;
         }
         match behaviour.archetype {
@@ -372,7 +373,7 @@ impl Sim {
                     || self.rng.between(stream, Purpose::Duration, index as u64, 60e3, 600e3),
                     |duration| duration as f64,
                 );
-                let slow = if self.nodes[node_index].spec.character == Character::SlowDisk { 1.5 } else { 1.0 };
+                let slow = if self.nodes[node_index].slow_disk() { 1.5 } else { 1.0 };
                 let squeezed = contention.max(1.0);
                 let code = i32::from(self.rng.unit(stream, Purpose::Outcome, draw) < behaviour.failure_rate);
                 self.after((takes * slow * squeezed) as Millis, timer(What::Exit(code)));
@@ -414,8 +415,19 @@ impl Sim {
                 container.ready = true;
                 self.touch(id);
             }
-            What::Exit(code) => self.exited(id, index, code, if code == 0 { "Completed" } else { "Error" }),
-            What::OutOfMemory => self.oom(id, index),
+            What::Exit(0) => self.exited(id, index, 0, "Completed"),
+            What::Exit(code) => {
+                self.harm(id, HarmCause::Application);
+                self.exited(id, index, code, "Error");
+            }
+            What::Stressed => {
+                self.harm(id, HarmCause::Cpu);
+                self.exited(id, index, 1, "Error");
+            }
+            What::OutOfMemory => {
+                self.harm(id, HarmCause::Application);
+                self.oom(id, index);
+            }
             What::InitDone => {}
         }
     }

@@ -8,7 +8,9 @@ mod kubelet;
 mod node;
 mod report;
 mod rng;
+mod shape;
 mod spec;
+mod truth;
 mod usage;
 
 #[cfg(test)]
@@ -24,10 +26,12 @@ pub use report::{
     Termination,
 };
 pub use rng::{Purpose, Rng, stream};
+pub use shape::{Curve, Fitted, KNOTS, PROBABILITIES, Shape, ShapeClass, fitted, pick, quantile};
 pub use spec::{
     Archetype, Behaviour, Character, ContainerSpec, EVICTION_MEMORY, GIB, MIB, Millis, NodeDemand, NodeSpec, PodSpec,
     Probe, Qos, Resources, RestartPolicy, Taint,
 };
+pub use truth::{Harm, HarmCause, NodeTruth};
 pub use usage::Usage;
 
 use kubelet::Pod;
@@ -42,6 +46,8 @@ pub struct SimOptions {
     pub heartbeat: Option<Millis>,
     /// Pods start at once and nothing ever happens to them; admission still holds. For traces at full speed.
     pub instant: bool,
+    /// Harms are kept with their hidden cause for [`Sim::take_harms`], which then has to be called now and again.
+    pub truth: bool,
 }
 
 /// What happens to the simulated cluster from outside.
@@ -87,6 +93,10 @@ pub enum Fault {
     Disconnect,
     /// Daemons take the memory, as on a node of that character.
     Starve,
+    /// Throttles, as a node of the character `hot`.
+    Heat,
+    /// The disk is slow and fills up, as on a node of the character `slow-disk`.
+    SlowDisk,
 }
 
 /// How many pods are in which state.
@@ -148,6 +158,8 @@ enum What {
     Ready,
     /// It exits by itself with this code.
     Exit(i32),
+    /// It fails soon after its start because its node is hot or overloaded.
+    Stressed,
     /// It reaches its memory limit.
     OutOfMemory,
     /// The back-off is over.
@@ -174,6 +186,7 @@ pub struct Sim {
     next_timer: u64,
     dirty: Vec<u64>,
     effects: Vec<Effect>,
+    harms: Vec<Harm>,
     counts: Counts,
 }
 
@@ -195,6 +208,7 @@ impl Sim {
             next_timer: 0,
             dirty: Vec::new(),
             effects: Vec::new(),
+            harms: Vec::new(),
             counts: Counts::default(),
         }
     }

@@ -9,7 +9,7 @@ use super::report::{Effect, NodeCondition, NodeReport, Subject};
 use super::rng::{self, Purpose};
 use super::spec::{Character, EVICTION_MEMORY, GIB, MIB, Millis, NodeSpec, PodSpec, Resources};
 use super::usage::{self, Usage};
-use super::{Fault, Sim, Timer};
+use super::{Fault, HarmCause, Sim, Timer};
 
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
@@ -53,6 +53,8 @@ pub(super) struct Node {
     removed: bool,
     absence: Option<Absence>,
     starved: bool,
+    heated: bool,
+    slowed: bool,
     /// Counts faults, so that the end of an earlier one is recognised.
     epoch: u32,
     spells: u64,
@@ -73,14 +75,24 @@ impl Node {
         self.absence != Some(Absence::Off) && !self.removed
     }
 
-    /// Whether a fault makes its daemons take the memory.
+    /// Whether its daemons take the memory.
     pub(super) fn starving(&self) -> bool {
-        self.starved
+        self.starved || self.spec.character == Character::MemoryStarved
+    }
+
+    /// Whether it throttles.
+    pub(super) fn hot(&self) -> bool {
+        self.heated || self.spec.character == Character::Hot
+    }
+
+    /// Whether its disk is slow and fills up.
+    pub(super) fn slow_disk(&self) -> bool {
+        self.slowed || self.spec.character == Character::SlowDisk
     }
 
     /// Cores that work: a hot machine throttles.
     pub(super) fn effective_cpu(&self) -> f64 {
-        let share = if self.spec.character == Character::Hot { 0.55 } else { 1.0 };
+        let share = if self.hot() { 0.55 } else { 1.0 };
         self.spec.capacity.cpu_milli as f64 * share
     }
 
@@ -166,6 +178,8 @@ impl Sim {
             removed: false,
             absence: None,
             starved: false,
+            heated: false,
+            slowed: false,
             epoch: 0,
             spells: 0,
             booted: now,
@@ -231,10 +245,11 @@ impl Sim {
     fn at_risk(&self, index: usize) -> bool {
         let node = &self.nodes[index];
         let capacity = &node.spec.capacity;
-        node.starved
+        node.starving()
+            || node.hot()
+            || node.slow_disk()
             || node.memory_pressure.is_some()
             || node.disk_pressure.is_some()
-            || matches!(node.spec.character, Character::MemoryStarved | Character::SlowDisk | Character::Hot)
             || node.peak.memory + capacity.memory / 20 + 300 * MIB > capacity.memory - EVICTION_MEMORY
             || node.peak.cpu_milli > capacity.cpu_milli as f64 * 0.9
     }
@@ -294,6 +309,7 @@ impl Sim {
                 break;
             };
             let Some((container, _)) = self.pods.get(&id).and_then(|pod| pod.running().next()) else { break };
+            self.harm(id, HarmCause::Memory);
             self.oom(id, container);
             let name = self.nodes[index].spec.name.clone();
             self.event(index, Subject::Node(name), true, "SystemOOM", "System OOM encountered".to_owned());
@@ -306,6 +322,7 @@ impl Sim {
                 let over = usage - pod.spec.requests().memory;
                 (over > 0, std::cmp::Reverse(pod.spec.priority), over)
             }) {
+                self.harm(id, HarmCause::Memory);
                 let message = self.eviction_message(id, "memory", EVICTION_MEMORY, available.max(0));
                 self.evict(id, message);
             }
@@ -319,8 +336,9 @@ impl Sim {
         let node = &mut self.nodes[index];
         let threshold = node.spec.disk / 10;
         let pods = node.pods.len();
-        let mut available =
-            node.spec.disk - node.image_bytes - usage::disk(self.rng, node.stream, &node.spec, pods, now);
+        let mut available = node.spec.disk
+            - node.image_bytes
+            - usage::disk(self.rng, node.stream, &node.spec, node.slow_disk(), pods, now);
         if available < threshold {
             // Images that no pod uses go first.
             let used: BTreeSet<Arc<str>> = node
@@ -341,6 +359,7 @@ impl Sim {
             if let Some((id, _)) =
                 self.worst(index, |_, pod| (std::cmp::Reverse(pod.spec.priority), std::cmp::Reverse(pod.id), 0))
             {
+                self.harm(id, HarmCause::Disk);
                 let message = self.eviction_message(id, "ephemeral-storage", threshold, available.max(0));
                 self.evict(id, message);
             }
@@ -421,7 +440,7 @@ impl Sim {
     /// Overload and heat make probes fail and containers die.
     fn check_stress(&mut self, index: usize) {
         let contention = self.contention(index, self.now);
-        let hot = self.nodes[index].spec.character == Character::Hot;
+        let hot = self.nodes[index].hot();
         let stress = (contention - 0.95).clamp(0.0, 2.0) + if hot { 0.05 + 0.4 * contention.min(1.5) } else { 0.0 };
         let risk = (0.06 * stress).min(0.04);
         if risk <= 0.0 {
@@ -446,6 +465,7 @@ impl Sim {
                     let text = format!("Container {name} failed liveness probe, will be restarted");
                     self.pod_event(id, false, "Killing", text);
                 }
+                self.harm(id, HarmCause::Cpu);
                 self.exited(id, container, 137, "Error");
             }
         }
@@ -484,6 +504,7 @@ impl Sim {
                     let ids: Vec<u64> = node.pods.iter().copied().collect();
                     node.absence = Some(Absence::Off);
                     for id in ids {
+                        self.harm(id, HarmCause::Power);
                         self.power_off(id);
                     }
                 }
@@ -491,11 +512,11 @@ impl Sim {
             Fault::Disconnect => {
                 node.absence.get_or_insert(Absence::NoNetwork);
             }
-            Fault::Starve => {
-                node.starved = true;
-                self.watch_over(index);
-            }
+            Fault::Starve => node.starved = true,
+            Fault::Heat => node.heated = true,
+            Fault::SlowDisk => node.slowed = true,
         }
+        self.watch_over(index);
         if let Some(lasts) = lasts {
             self.after(lasts, Timer::FaultEnds { node: index, epoch });
         }
@@ -506,7 +527,7 @@ impl Sim {
         if node.removed || node.epoch != epoch {
             return;
         }
-        node.starved = false;
+        (node.starved, node.heated, node.slowed) = (false, false, false);
         if node.absence.is_some() {
             self.back(index);
         }

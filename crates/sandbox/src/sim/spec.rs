@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use augur_notation::Requirement;
 
+use super::shape::Shape;
+
 /// Milliseconds; a point in time counts them from the Unix epoch.
 pub type Millis = i64;
 
@@ -183,6 +185,8 @@ pub struct Behaviour {
     pub load: Option<f64>,
     /// Share of batch runs that exit with 1.
     pub failure_rate: f64,
+    /// Usage by a shape instead of the archetype's.
+    pub shape: Option<Shape>,
 }
 
 /// A readiness probe.

@@ -54,7 +54,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64, nodes: &[(&str, Character)]) -> Self {
-        let options = SimOptions { seed, heartbeat: Some(10 * SECOND), instant: false };
+        let options = SimOptions { seed, heartbeat: Some(10 * SECOND), instant: false, truth: true };
         let mut run = Run { sim: Sim::new(options, 0), now: 0, effects: Vec::new() };
         for (name, character) in nodes {
             run.input(Input::NodeAdded(Box::new(node(name, *character))));
@@ -507,7 +507,7 @@ fn init_containers_come_first() {
 
 #[test]
 fn instant_pods_run_after_a_single_report() {
-    let mut sim = Sim::new(SimOptions { seed: 1, heartbeat: None, instant: true }, 0);
+    let mut sim = Sim::new(SimOptions { seed: 1, heartbeat: None, instant: true, truth: false }, 0);
     sim.step(0, Input::NodeAdded(Box::new(node("a", Character::Healthy))));
     let effects = sim.step(1, Input::PodBound(Box::new(pod("p", "a", Archetype::Steady))));
     let [Effect::PodStatus(report)] = effects.as_slice() else { panic!("{effects:?}") };
@@ -515,4 +515,23 @@ fn instant_pods_run_after_a_single_report() {
     assert_eq!(sim.next_timer(), None);
     let effects = sim.step(2, Input::PodDeleted { uid: Arc::from("uid-p"), grace: 30 * SECOND });
     assert!(matches!(effects.as_slice(), [Effect::PodStopped { .. }]), "{effects:?}");
+}
+
+#[test]
+fn heat_passes_and_harms_have_their_hidden_cause() {
+    let mut run = Run::new(5, &[("n1", Character::Healthy)]);
+    run.bind(pod("crash", "n1", Archetype::CrashLoop));
+    run.pass(MINUTE);
+    let causes: Vec<HarmCause> = run.sim.take_harms().iter().map(|harm| harm.cause).collect();
+    assert!(!causes.is_empty() && causes.iter().all(|cause| *cause == HarmCause::Application), "{causes:?}");
+    let fault = |fault| Input::Fault { node: Arc::from("n1"), fault, lasts: Some(MINUTE) };
+    run.input(fault(Fault::Heat));
+    assert!(run.sim.node_truth("n1", run.now).is_some_and(|truth| truth.hot && truth.effective_cpu < 3_000.0));
+    run.pass(MINUTE + SECOND);
+    assert!(run.sim.node_truth("n1", run.now).is_some_and(|truth| !truth.hot));
+    run.bind(pod("steady", "n1", Archetype::Steady));
+    run.pass(10 * SECOND);
+    run.input(fault(Fault::Die));
+    let harms = run.sim.take_harms();
+    assert!(harms.iter().any(|harm| *harm.uid == *"uid-steady" && harm.cause == HarmCause::Power), "{harms:?}");
 }

@@ -2,7 +2,7 @@
 //! Entry points: [`container`] for a running container, [`daemons`] for what a node uses itself.
 
 use super::rng::{Purpose, Rng};
-use super::spec::{Archetype, Behaviour, Character, ContainerSpec, GIB, MIB, Millis, NodeSpec};
+use super::spec::{Archetype, Behaviour, ContainerSpec, GIB, MIB, Millis, NodeSpec};
 
 const SECOND: Millis = 1_000;
 const MINUTE: Millis = 60 * SECOND;
@@ -50,7 +50,7 @@ pub fn container(
     let fill = |low, high| rng.between(stream, Purpose::Load, 1, low, high);
     let noise = 0.95 + 0.1 * rng.wave(stream, Purpose::Noise, now, MINUTE);
     let warm = (0.6 + 0.4 * age as f64 / (2.0 * MINUTE as f64)).min(1.0);
-    let (cpu_share, memory_share) = match behaviour.archetype {
+    let by_archetype = || match behaviour.archetype {
         Archetype::Steady | Archetype::CrashLoop => {
             (load(0.25, 0.65) * (0.7 + 0.6 * daily(rng, stream, now)) * noise, fill(0.55, 0.8) * warm)
         }
@@ -67,6 +67,13 @@ pub fn container(
             (load(0.25, 0.5) * noise, LEAKER_START + leaked / memory as f64)
         }
         Archetype::Noisy => (load(2.5, 5.0) * noise, fill(1.1, 1.6) * warm),
+    };
+    let (cpu_share, memory_share) = match &behaviour.shape {
+        Some(shape) => (
+            shape.cpu.at(rng, stream, Purpose::Load, now) * noise,
+            shape.memory.at(rng, stream, Purpose::Spike, now) * warm,
+        ),
+        None => by_archetype(),
     };
     let mut usage = Usage { cpu_milli: cpu as f64 * cpu_share, memory: (memory as f64 * memory_share) as i64 };
     if let Some(limit) = spec.cpu_limit {
@@ -119,11 +126,15 @@ pub fn reaches_limit(
 pub fn peak(spec: &ContainerSpec, behaviour: &Behaviour) -> Usage {
     let (cpu, memory) = base(spec);
     let load = behaviour.load.map_or(0.0, |load| load * 1.4);
-    let (cpu_share, memory) = match behaviour.archetype {
+    let by_archetype = || match behaviour.archetype {
         Archetype::Steady | Archetype::CrashLoop | Archetype::Batch => (load.max(1.05), memory),
         Archetype::Bursty => (load.max(3.2), memory),
         Archetype::Leaker => (load.max(0.6), UNBOUNDED),
         Archetype::Noisy => (load.max(5.3), memory * 2),
+    };
+    let (cpu_share, memory) = match &behaviour.shape {
+        Some(shape) => (shape.cpu.peak() * 1.05, (memory as f64 * shape.memory.peak()) as i64),
+        None => by_archetype(),
     };
     let cpu_milli = cpu as f64 * cpu_share;
     Usage {
@@ -143,7 +154,7 @@ pub fn daemons(rng: Rng, stream: u64, node: &NodeSpec, starved: bool, now: Milli
         memory: 200 * MIB + (capacity.memory as f64 * share) as i64,
     };
     usage.memory = usage.memory.min(capacity.memory / 4);
-    if starved || node.character == Character::MemoryStarved {
+    if starved {
         let period = rng.between(stream, Purpose::Daemons, 1, 15.0, 30.0) * MINUTE as f64;
         usage.memory += (capacity.memory as f64 * (0.2 + 0.6 * saw(rng, stream, now, period))) as i64;
     }
@@ -157,9 +168,9 @@ fn saw(rng: Rng, stream: u64, now: Millis, period: f64) -> f64 {
 
 /// Bytes on the disk of a node apart from images: system, logs and the writable layers of `pods` pods.
 #[must_use]
-pub fn disk(rng: Rng, stream: u64, node: &NodeSpec, pods: usize, now: Millis) -> i64 {
+pub fn disk(rng: Rng, stream: u64, node: &NodeSpec, slow: bool, pods: usize, now: Millis) -> i64 {
     let mut used = node.disk / 10 + pods as i64 * GIB / 5;
-    if node.character == Character::SlowDisk {
+    if slow {
         let period = rng.between(stream, Purpose::Daemons, 3, 30.0, 50.0) * MINUTE as f64;
         used += (node.disk as f64 * 0.82 * saw(rng, stream, now, period)) as i64;
     }
