@@ -13,6 +13,7 @@ mod lease;
 mod metrics;
 mod reflect;
 mod send;
+mod volumes;
 pub mod wire;
 mod workload;
 
@@ -26,4 +27,5 @@ pub use lease::{Fence, Leadership, LeaseConfig, campaign};
 pub use metrics::{Collected, MetricsError, NodeUsage, PodUsage, Usage, collect};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
 pub use send::Writer;
+pub use volumes::{VolumeError, VolumePreparer};
 pub use workload::workload;

@@ -7,6 +7,7 @@ use http::{Method, Request, header};
 use http_body::Body as _;
 use kube::Client;
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 
 use crate::lease::Fence;
 
@@ -120,6 +121,23 @@ async fn answer(client: &Client, request: Request<Body>) -> Result<(), Failure> 
         retry_after: seconds.map(Duration::from_secs),
         fenced: false,
     })
+}
+
+/// Asks for an object; what is only read passes no fence.
+pub(crate) async fn get<T: DeserializeOwned>(
+    Writer { client, .. }: &Writer,
+    path: &str,
+    timeout: Duration,
+) -> Result<T, Failure> {
+    let refused = |code, message| Failure { code: Some(code), ..Failure::without_answer(message) };
+    let request = Request::get(path).header(header::ACCEPT, "application/json").body(Vec::new());
+    let request = request.map_err(|error| refused(400, error.to_string()))?;
+    match tokio::time::timeout(timeout, client.request::<T>(request)).await {
+        Ok(Ok(object)) => Ok(object),
+        Ok(Err(kube::Error::Api(status))) => Err(refused(status.code, status.message.clone())),
+        Ok(Err(error)) => Err(Failure::without_answer(error.to_string())),
+        Err(_) => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
+    }
 }
 
 /// Appends a JSON string.

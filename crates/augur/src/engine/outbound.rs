@@ -6,11 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use augur_core::cycle::Decision;
 use augur_core::object::{Pod, PodUid};
 use augur_core::scheduler::{BindResult, Nomination};
 use augur_kube::{
     BindError, Binder, Binding, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled, PodRef,
-    Receipt, Writer,
+    Receipt, VolumePreparer, Writer,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
@@ -24,10 +25,13 @@ pub const BINDINGS_IN_FLIGHT: usize = 128;
 /// for the victims of one pod.
 pub const EVICTIONS_IN_FLIGHT: usize = 64;
 
+/// Pods whose volumes are written at once.
+const PREPARATIONS_IN_FLIGHT: usize = 32;
+
 /// How long the API server may take for one attempt at a binding or an eviction.
 const BINDING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Results that wait for the scheduler thread: all bindings in flight, and as many lost conditions as a burst may have. A lost
+/// Results that wait for the scheduler thread: all bindings and preparations in flight, and as many lost conditions as a burst may have. A lost
 /// condition beyond is told again when its text changes.
 const BACK: usize = BINDINGS_IN_FLIGHT + EVICTIONS_IN_FLIGHT + 8192;
 
@@ -37,6 +41,8 @@ const REPEAT_EVENT: SignedDuration = SignedDuration::from_mins(5);
 /// What came of something that the scheduler thread had done.
 #[derive(Debug)]
 pub enum Back {
+    /// What goes before a binding was done, or why not.
+    Prepared(PodUid, Result<(), Arc<str>>),
     /// A binding came about or not.
     Bound(PodUid, BindResult),
     /// An eviction came about, or why not.
@@ -60,6 +66,7 @@ pub struct Told {
 pub struct Outbound {
     runtime: Handle,
     binder: Binder,
+    volumes: VolumePreparer,
     evictor: Evictor,
     events: EventRecorder,
     conditions: ConditionReporter,
@@ -79,13 +86,27 @@ impl Outbound {
         runtime.spawn(send_events);
         runtime.spawn(send_conditions);
         let binder = Binder::new(writer.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
+        let volumes = VolumePreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
-        (Outbound { runtime, binder, evictor, events, conditions, back }, results)
+        (Outbound { runtime, binder, volumes, evictor, events, conditions, back }, results)
     }
 
     /// Events that were lost.
     pub fn events_dropped(&self) -> u64 {
         self.events.dropped()
+    }
+
+    /// Has done what the decision asks for before the pod can be bound. The result comes back as [`Back::Prepared`], in every
+    /// case.
+    pub fn prepare(&self, pod: &Pod, node: &Arc<str>, decision: Arc<Decision>) {
+        let (uid, node) = (pod.uid.clone(), node.clone());
+        let (volumes, back) = (self.volumes.clone(), self.back.clone());
+        self.runtime.spawn(async move {
+            let result = volumes.prepare(&decision.volumes, &node).await;
+            let result = result.map_err(|error| error.to_string().into());
+            // The receiver is gone only after a shutdown.
+            let _ = back.send(Back::Prepared(uid, result)).await;
+        });
     }
 
     /// Binds the pod, of which this was told before. The result comes back as [`Back::Bound`], in every case.

@@ -97,6 +97,8 @@ struct InFlight {
     decision: DecisionId,
     attempts: u32,
     began: Instant,
+    /// Whether the API server is being asked for something; otherwise the pod waits for what others do about its volumes.
+    asking: bool,
 }
 
 /// What is kept of a node beside the scheduler.
@@ -125,6 +127,8 @@ pub struct Owner {
     fence: Fence,
     waiting: HashMap<PodUid, Waiting>,
     in_flight: HashMap<PodUid, InFlight>,
+    /// Of these, the ones for which the API server is being asked for something.
+    asking: usize,
     /// Evictions under way.
     evicting: usize,
     listed: (bool, bool),
@@ -172,6 +176,7 @@ impl Owner {
             summary: ClusterSummary::default(),
             waiting: HashMap::new(),
             in_flight: HashMap::new(),
+            asking: 0,
             evicting: 0,
             listed: (false, false),
             related_answered: false,
@@ -204,7 +209,7 @@ impl Owner {
             }
         }
         let until = Instant::now() + FAREWELL;
-        while !self.in_flight.is_empty() {
+        while self.asking > 0 {
             let left = until.saturating_duration_since(Instant::now());
             match runtime.block_on(async { tokio::time::timeout(left, inboxes.back.recv()).await }) {
                 Ok(Some(back)) => self.take_back(back),
@@ -251,7 +256,7 @@ impl Owner {
         if self.is_ready() && self.leads() && self.related_have_answered() {
             for _ in 0..DECISIONS_PER_TURN {
                 // What is beyond waits in the queue, where priorities still count.
-                let busy = self.in_flight.len() >= BINDINGS_IN_FLIGHT || self.evicting >= EVICTIONS_IN_FLIGHT;
+                let busy = self.asking >= BINDINGS_IN_FLIGHT || self.evicting >= EVICTIONS_IN_FLIGHT;
                 if busy || !self.decide() {
                     break;
                 }
@@ -340,14 +345,27 @@ impl Owner {
     fn carry_out(&mut self, effects: Vec<Effect>, took: Duration) {
         for effect in effects {
             match effect {
+                Effect::Prepare { pod, node, decision, attempts } => {
+                    self.outbound.prepare(&pod, &node, decision.clone());
+                    self.launch(pod, node, &decision, attempts, took);
+                }
                 Effect::Bind { pod, node, decision, attempts } => {
-                    self.attempts.scheduled += 1;
-                    let decision = self.remember(&pod, &decision, took);
                     // What was told before no longer holds; should the binding fail, it is told anew.
                     let told = self.waiting.get_mut(&pod.uid).and_then(|waiting| waiting.told.take());
                     self.outbound.bind(&pod, &node, told);
-                    let binding = InFlight { pod, node, decision, attempts, began: Instant::now() };
-                    self.in_flight.insert(binding.pod.uid.clone(), binding);
+                    match self.in_flight.get_mut(&pod.uid) {
+                        Some(prepared) => {
+                            prepared.asking = true;
+                            self.asking += 1;
+                        }
+                        None => self.launch(pod, node, &decision, attempts, took),
+                    }
+                }
+                Effect::Abandoned { uid, error } => {
+                    let Some(binding) = self.in_flight.remove(&uid) else { continue };
+                    self.asking -= usize::from(binding.asking);
+                    self.not_bound(&binding);
+                    tracing::warn!(pod = %binding.pod.full_name(), node = %binding.node, %error, "not bound");
                 }
                 Effect::Evict { victim, preemptor, node } => {
                     self.evicting += 1;
@@ -382,6 +400,22 @@ impl Owner {
         }
     }
 
+    /// Follows a pod on its way to a node.
+    fn launch(&mut self, pod: Arc<Pod>, node: NodeName, decision: &Decision, attempts: u32, took: Duration) {
+        self.attempts.scheduled += 1;
+        let decision = self.remember(&pod, decision, took);
+        let binding = InFlight { pod, node, decision, attempts, began: Instant::now(), asking: true };
+        self.asking += 1;
+        self.in_flight.insert(binding.pod.uid.clone(), binding);
+    }
+
+    /// Counts a binding that did not come about.
+    fn not_bound(&mut self, binding: &InFlight) {
+        self.binding_errors += 1;
+        self.counters.attempt(AttemptResult::error, &binding.pod.spec.scheduler_name, binding.began.elapsed());
+        self.history.record_bind_failure(binding.decision, &binding.pod.uid, self.millis());
+    }
+
     /// Puts a decision into history.
     fn remember(&mut self, pod: &Pod, decision: &Decision, took: Duration) -> DecisionId {
         let algorithm = match decision.algorithm {
@@ -414,8 +448,16 @@ impl Owner {
                 }
                 self.step(Input::EvictionResult { uid, result });
             }
+            Back::Prepared(uid, result) => {
+                if let Some(binding) = self.in_flight.get_mut(&uid) {
+                    binding.asking = false;
+                    self.asking -= 1;
+                }
+                self.step(Input::Prepared { uid, result });
+            }
             Back::Bound(uid, result) => {
                 let Some(binding) = self.in_flight.remove(&uid) else { return };
+                self.asking -= usize::from(binding.asking);
                 let waiting = self.waiting.remove(&uid);
                 let (profile, took) = (&binding.pod.spec.scheduler_name, binding.began.elapsed());
                 match &result {
@@ -430,12 +472,10 @@ impl Owner {
                         tracing::info!(pod = %binding.pod.full_name(), node = %binding.node, "bound");
                     }
                     BindResult::Refused(error) | BindResult::Unavailable(error) => {
-                        self.binding_errors += 1;
-                        self.counters.attempt(AttemptResult::error, profile, took);
                         if let Some(waiting) = waiting {
                             self.waiting.insert(uid.clone(), waiting);
                         }
-                        self.history.record_bind_failure(binding.decision, &uid, self.millis());
+                        self.not_bound(&binding);
                         let pod = binding.pod.full_name();
                         if matches!(result, BindResult::Unavailable(_)) {
                             tracing::warn!(%pod, node = %binding.node, %error, "not bound");

@@ -109,6 +109,12 @@ impl Decision {
             _ => None,
         }
     }
+
+    /// Whether something has to be done before the pod can be bound (kube-scheduler's PreBind).
+    #[must_use]
+    pub fn needs_preparation(&self) -> bool {
+        !self.volumes.is_empty()
+    }
 }
 
 /// One node in a decision.

@@ -25,7 +25,8 @@ pub use requests::{ContainerResources, PodRequests, PodResources, ResourceList, 
 pub use resources::{ResourceName, Resources};
 pub use storage::{
     AccessModes, BindingMode, ClaimRef, CsiDriver, CsiNode, CsiStorageCapacity, Disk, InTree, PersistentVolume,
-    PersistentVolumeClaim, PodVolumes, StaticBinding, StorageClass, TopologyTerm, VolumeAttachment, VolumeSource,
+    PersistentVolumeClaim, PodVolumes, StaticBinding, StorageClass, TopologyTerm, UnboundClaim, VolumeAttachment,
+    VolumeSource,
 };
 pub use taint::{Effect, Taint, Toleration, TolerationOperator};
 

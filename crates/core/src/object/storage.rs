@@ -289,13 +289,22 @@ pub struct VolumeAttachment {
     pub volume: Option<Arc<str>>,
 }
 
+/// A claim without a volume, as it was when the decision was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnboundClaim {
+    /// The claim.
+    pub key: RelatedKey,
+    /// Its uid, so that a namesake created meanwhile is told apart.
+    pub uid: Arc<str>,
+}
+
 /// What has to be done about a pod's claims before it can run on its node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodVolumes {
     /// Volumes that are to be bound to claims.
     pub bindings: Vec<StaticBinding>,
     /// Claims for which a volume is to be made that the node reaches.
-    pub provisions: Vec<RelatedKey>,
+    pub provisions: Vec<UnboundClaim>,
 }
 
 impl PodVolumes {
@@ -304,18 +313,13 @@ impl PodVolumes {
     pub fn is_empty(&self) -> bool {
         self.bindings.is_empty() && self.provisions.is_empty()
     }
-
-    /// The claims.
-    pub fn claims(&self) -> impl Iterator<Item = &RelatedKey> {
-        self.bindings.iter().map(|binding| &binding.claim).chain(&self.provisions)
-    }
 }
 
 /// A volume that is to be bound to a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticBinding {
     /// The claim.
-    pub claim: RelatedKey,
+    pub claim: UnboundClaim,
     /// The volume's name.
     pub volume: Arc<str>,
 }

@@ -7,7 +7,7 @@ use super::{Code, Plugin, PluginId, Rejection, Stop, Survey, claims};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{
     BindingMode, Labels, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, PodVolumes, Related, RelatedKey,
-    StaticBinding, StorageClass,
+    StaticBinding, StorageClass, UnboundClaim,
 };
 use crate::profile::PluginArguments;
 use crate::state::{ClusterState, NodeView, RelatedObjects};
@@ -172,7 +172,7 @@ impl Binder<'_> {
             match match_volume(claim, self.related.volumes_of_class(&class.name), &node.labels, &taken) {
                 Some(volume) => {
                     taken.push(volume);
-                    volumes.bindings.push(StaticBinding { claim: key(claim), volume: volume.name.clone() });
+                    volumes.bindings.push(StaticBinding { claim: unbound(claim), volume: volume.name.clone() });
                 }
                 None => to_make.push((claim, class)),
             }
@@ -188,14 +188,15 @@ impl Binder<'_> {
             if !has_space(claim, class, &node.labels, self.related) {
                 return Err(NO_SPACE);
             }
-            volumes.provisions.push(key(claim));
+            volumes.provisions.push(unbound(claim));
         }
         Ok(())
     }
 }
 
-fn key(claim: &PersistentVolumeClaim) -> RelatedKey {
-    RelatedKey { namespace: claim.namespace.clone(), name: claim.name.clone() }
+fn unbound(claim: &PersistentVolumeClaim) -> UnboundClaim {
+    let key = RelatedKey { namespace: claim.namespace.clone(), name: claim.name.clone() };
+    UnboundClaim { key, uid: claim.uid.clone() }
 }
 
 impl<'a> Survey<'a> for Binder<'a> {
@@ -384,8 +385,8 @@ mod tests {
     /// What is chosen on a node of the zone: `claim=volume` for one that is there, `claim` for one to be made.
     fn chosen(state: &ClusterState, pod: &Pod, zone: &str) -> Vec<String> {
         let volumes = pod_volumes(pod, state, &node(zone));
-        let bindings = volumes.bindings.iter().map(|it| format!("{}={}", it.claim.name, it.volume));
-        bindings.chain(volumes.provisions.iter().map(|claim| claim.name.to_string())).collect()
+        let bindings = volumes.bindings.iter().map(|it| format!("{}={}", it.claim.key.name, it.volume));
+        bindings.chain(volumes.provisions.iter().map(|claim| claim.key.name.to_string())).collect()
     }
 
     #[test]

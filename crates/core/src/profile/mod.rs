@@ -6,6 +6,7 @@ mod arguments;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use arguments::{
     AddedAffinity, BalancedResources, FitArguments, InterPodAffinityArguments, MAX_SHAPE_SCORE, PluginArguments,
@@ -33,6 +34,8 @@ pub struct Profile {
     pub model_share: f64,
     /// At most this many nodes are shown to the model: the best by score, so that inference has a bound.
     pub model_candidates: usize,
+    /// How long a pod may wait for its volumes to be bound (`bindTimeoutSeconds`).
+    pub volume_bind_timeout: Duration,
 }
 
 impl Profile {
@@ -58,6 +61,7 @@ impl Profile {
             enhanced: EnhancedConfig::default(),
             model_share: 0.05,
             model_candidates: 128,
+            volume_bind_timeout: Duration::from_secs(600),
         }
     }
 

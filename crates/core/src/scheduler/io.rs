@@ -42,6 +42,13 @@ pub enum Input {
     RelatedReset(RelatedKind, Vec<Related>),
     /// New signals of nodes; `None` forgets those of a node.
     Signals(Vec<(NodeName, Option<NodeSignals>)>),
+    /// What came of an [`Effect::Prepare`].
+    Prepared {
+        /// The pod.
+        uid: PodUid,
+        /// Why the API server could not be told, if it could not.
+        result: Result<(), Arc<str>>,
+    },
     /// What came of an [`Effect::Bind`].
     BindResult {
         /// The pod.
@@ -98,6 +105,26 @@ pub enum Nomination {
 /// Something that is to be done outside.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// Tell the API server what has to be done before the pod can be bound to the node (kube-scheduler's PreBind):
+    /// [`Decision::volumes`]. Exactly one [`Input::Prepared`] has to come back; [`Effect::Bind`] or [`Effect::Abandoned`]
+    /// follows.
+    Prepare {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// The node.
+        node: NodeName,
+        /// How it was chosen.
+        decision: Arc<Decision>,
+        /// Attempts so far, this one included.
+        attempts: u32,
+    },
+    /// A pod that was being prepared is not bound after all; it is tried again.
+    Abandoned {
+        /// The pod.
+        uid: PodUid,
+        /// Why.
+        error: Arc<str>,
+    },
     /// Bind the pod to the node. Exactly one [`Input::BindResult`] has to come back.
     Bind {
         /// The pod.

@@ -2,8 +2,10 @@
 //! and both tell what is to be done. It knows no clock and does no I/O; one thread owns it.
 
 mod advisor;
+mod binding;
 mod io;
 mod preemption;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ use crate::queue::{PendingCounts, QueueConfig, QueuedPod, SchedulingQueue};
 use crate::state::{ClusterState, mix, name_hash};
 use crate::time::Timestamp;
 use advisor::Hints;
+use binding::Binding;
+use volumes::AssumedVolumes;
 
 /// Settings of the scheduler.
 #[derive(Debug, Clone)]
@@ -73,13 +77,6 @@ pub struct Counters {
     pub expired: u64,
 }
 
-/// A binding under way.
-#[derive(Debug)]
-struct Binding {
-    pod: Arc<Pod>,
-    node: NodeName,
-}
-
 /// Places pods: owns the cluster state, the queue, and the books of assumed pods.
 ///
 /// Its size is that of the API server's content: every pod and node in it is an object there.
@@ -92,6 +89,11 @@ pub struct Scheduler {
     /// Pods of our profiles that are not known to be on a node by the API server's word, whether queued or being bound.
     pending: HashMap<PodUid, Arc<Pod>>,
     binding: HashMap<PodUid, Binding>,
+    /// Of these, the ones that are being prepared.
+    preparing: HashSet<PodUid>,
+    /// Whether something happened that may matter to them.
+    recheck_preparations: bool,
+    assumed_volumes: AssumedVolumes,
     /// Pods that are being evicted, with those that they make room for, until the watch shows their end.
     evicting: HashMap<PodUid, PodUid>,
     /// Specs in use, so that pods of one template share theirs.
@@ -115,6 +117,9 @@ impl Scheduler {
             queue: SchedulingQueue::new(config.queue),
             pending: HashMap::new(),
             binding: HashMap::new(),
+            preparing: HashSet::new(),
+            recheck_preparations: false,
+            assumed_volumes: AssumedVolumes::default(),
             evicting: HashMap::new(),
             specs: HashSet::new(),
             since_sweep: 0,
@@ -129,6 +134,7 @@ impl Scheduler {
             Input::NodeApplied(node) => self.apply_node(node, now),
             Input::NodeDeleted(name) => {
                 self.state.remove_node(&name);
+                self.recheck_preparations = true;
             }
             Input::NodesReset(nodes) => {
                 let listed: HashSet<&NodeName> = nodes.iter().map(|node| &node.name).collect();
@@ -137,6 +143,7 @@ impl Scheduler {
                 for name in &gone {
                     self.state.remove_node(name);
                 }
+                self.recheck_preparations = true;
                 nodes.into_iter().for_each(|node| self.apply_node(node, now));
             }
             Input::PodApplied(pod) => self.apply_pod(pod, now),
@@ -153,6 +160,7 @@ impl Scheduler {
                     self.state.set_signals(&node, signals);
                 }
             }
+            Input::Prepared { uid, result } => self.prepared(&uid, result, now, effects),
             Input::BindResult { uid, result } => self.bind_result(&uid, result, now, effects),
             Input::EvictionResult { uid, result } => self.eviction_result(&uid, &result, now),
             Input::BudgetApplied(budget) => self.state.apply_budget(budget),
@@ -160,6 +168,7 @@ impl Scheduler {
             Input::BudgetsReset(budgets) => self.state.reset_budgets(budgets),
             Input::Tick => self.tick(now),
         }
+        self.advance(now, effects);
     }
 
     /// Takes the next decision, if a pod is ready: true if one was taken. The caller decides how many to take before it
@@ -179,19 +188,6 @@ impl Scheduler {
         let decision = Arc::new(self.decider.decide(&self.state, &pod, profile, predictor, cycle));
         self.counters.attempts += 1;
         match &decision.outcome {
-            Outcome::Placed(_) if !decision.volumes.is_empty() => {
-                self.counters.refused += 1;
-                let claims: Vec<String> =
-                    decision.volumes.claims().map(|claim| format!("\"{}\"", claim.name)).collect();
-                let message = format!(
-                    "0/{} nodes are available: the pod needs what Augur does not implement: volumes on first use for \
-                     persistentvolumeclaim {}.",
-                    decision.total_nodes,
-                    claims.join(", ")
-                );
-                let plugins = PluginSet::of(&[PluginId::VolumeBinding]);
-                self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
-            }
             Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, effects),
             Outcome::Unschedulable(diagnosis) => {
                 self.counters.unschedulable += 1;
@@ -230,7 +226,7 @@ impl Scheduler {
     /// When [`Input::Tick`] is next due; `None` if only an input can change anything.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        [self.queue.next_wakeup(), self.books.next_expiry()].into_iter().flatten().min()
+        [self.queue.next_wakeup(), self.books.next_expiry(), self.next_deadline()].into_iter().flatten().min()
     }
 
     /// Whether [`Scheduler::run_once`] would take a decision.
@@ -331,15 +327,14 @@ impl Scheduler {
     }
 
     fn apply_related(&mut self, object: Related, now: Timestamp) {
-        let event = match self.state.apply_related(object.clone()) {
-            None => ClusterEvent::RelatedAdded(object),
-            Some(before) if before == object => return,
-            Some(before) => ClusterEvent::RelatedChanged { before, object },
-        };
-        self.tell_queue(&event, now);
+        let object = self.assumed_volumes.as_it_counts(object);
+        self.recheck_preparations |= !self.preparing.is_empty();
+        self.count_related(object, now);
     }
 
     fn delete_related(&mut self, kind: RelatedKind, key: &RelatedKey, now: Timestamp) {
+        self.assumed_volumes.gone(kind, key);
+        self.recheck_preparations |= !self.preparing.is_empty();
         if let Some(gone) = self.state.remove_related(kind, key) {
             self.tell_queue(&ClusterEvent::RelatedRemoved(gone), now);
         }
@@ -463,6 +458,7 @@ impl Scheduler {
     /// The pod no longer waits for us, whoever placed or ended it. A binding under way is answered later, to nobody.
     fn forget_pending(&mut self, uid: &PodUid) {
         self.pending.remove(uid);
+        self.recheck_preparations |= self.preparing.contains(uid);
         self.state.withdraw(uid);
         self.queue.delete(uid);
     }
@@ -477,56 +473,6 @@ impl Scheduler {
         if let Some(node) = change.enter {
             self.state.place(pod.clone(), &node);
             self.tell_queue(&ClusterEvent::PodPlaced(pod.clone()), now);
-        }
-    }
-
-    fn assume(
-        &mut self,
-        pod: &Arc<Pod>,
-        node: &NodeName,
-        decision: &Arc<Decision>,
-        attempts: u32,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Ok(change) = self.books.assume(&pod.uid, node) else {
-            // It is on a node already, by the API server's word.
-            self.queue.done(&pod.uid);
-            return;
-        };
-        self.counters.placed += 1;
-        if let Some(node) = change.enter {
-            self.state.place(pod.clone(), &node);
-        }
-        self.binding.insert(pod.uid.clone(), Binding { pod: pod.clone(), node: node.clone() });
-        effects.push(Effect::Bind { pod: pod.clone(), node: node.clone(), decision: decision.clone(), attempts });
-    }
-
-    fn bind_result(&mut self, uid: &PodUid, result: BindResult, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(binding) = self.binding.remove(uid) else { return };
-        let (message, refused) = match result {
-            BindResult::Bound => {
-                // An error means that the pod is gone meanwhile, which the books know.
-                let _ = self.books.bound(uid, now);
-                self.queue.done(uid);
-                return;
-            }
-            BindResult::Refused(message) => (message, true),
-            BindResult::Unavailable(message) => (message, false),
-        };
-        self.counters.errors += 1;
-        if let Ok(change) = self.books.forget(uid) {
-            self.follow(&binding.pod, change, now);
-        }
-        // If the pod is bound or gone, the watch has said so or will; until then it is tried again behind its backoff.
-        let Some(pod) = self.pending.get(uid).cloned() else { return };
-        if self.queue.get(uid).is_none() {
-            // It went and came back while it was being bound.
-            self.queue.add(uid, pod.spec.priority, now, &Hints::of(&self.pending, &self.profiles));
-        } else if refused {
-            self.queue.reject(uid, PluginSet::EMPTY, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
-        } else {
-            let message = format!("binding to node {} failed: {message}", binding.node);
-            self.set_aside(&pod, PluginSet::EMPTY, "SchedulerError", message, None, now, effects);
         }
     }
 

@@ -87,6 +87,22 @@ impl RelatedObjects {
         of_kind!(self.get(RelatedKind::PersistentVolume, "", name)?, PersistentVolume)
     }
 
+    /// The claim of this namespace and name, shared.
+    pub(crate) fn shared_claim(&self, namespace: &str, name: &str) -> Option<&Arc<PersistentVolumeClaim>> {
+        match self.get(RelatedKind::PersistentVolumeClaim, namespace, name)? {
+            Related::PersistentVolumeClaim(claim) => Some(claim),
+            _ => None,
+        }
+    }
+
+    /// The volume of this name, shared.
+    pub(crate) fn shared_volume(&self, name: &str) -> Option<&Arc<PersistentVolume>> {
+        match self.get(RelatedKind::PersistentVolume, "", name)? {
+            Related::PersistentVolume(volume) => Some(volume),
+            _ => None,
+        }
+    }
+
     /// The storage class of this name.
     #[must_use]
     pub fn storage_class(&self, name: &str) -> Option<&StorageClass> {

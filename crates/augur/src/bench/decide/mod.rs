@@ -123,7 +123,7 @@ impl Run {
                     self.step(Input::EvictionResult { uid: victim.uid.clone(), result: Ok(()) });
                     self.step(Input::PodDeleted(victim.uid.clone()));
                 }
-                Effect::Unschedulable { .. } => {}
+                Effect::Unschedulable { .. } | Effect::Prepare { .. } | Effect::Abandoned { .. } => {}
             }
         }
         if made_room {

@@ -70,7 +70,7 @@ async fn a_pod_goes_where_its_volume_can_be_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_whose_volume_would_have_to_be_bound_first_is_refused_until_it_is() {
+async fn a_pod_is_bound_once_its_volume_is() {
     let cluster = Cluster::new();
     zone(&cluster, "n1", "a");
     zone(&cluster, "n2", "b");
@@ -79,9 +79,10 @@ async fn a_pod_whose_volume_would_have_to_be_bound_first_is_refused_until_it_is(
     claim(&cluster, "data");
     cluster.pod_with("web", "1", &with_claim("data"));
     let engine = cluster.engine();
-    let expected = "0/2 nodes are available: the pod needs what Augur does not implement: volumes on first use for \
-                    persistentvolumeclaim \"data\".";
-    until("the pod is refused", || cluster.scheduled("web")["message"] == expected).await;
+    let disk = || cluster.local.get("persistentvolumes", "", "disk").unwrap();
+    until("the volume has its claim", || disk()["spec"]["claimRef"]["name"] == "data").await;
+    assert_eq!(disk()["metadata"]["annotations"]["pv.kubernetes.io/bound-by-controller"], "yes");
+    assert_eq!(cluster.node_of("web"), None, "the claim is not bound");
     bind(&cluster, "data", "disk");
     until("the pod is bound", || cluster.node_of("web").as_deref() == Some("n2")).await;
     engine.shutdown().await;
