@@ -132,6 +132,11 @@ impl Forest {
         }
     }
 
+    /// The trees as they were before packing, in breadth-first order.
+    pub(crate) fn to_trees(&self) -> impl Iterator<Item = Vec<TreeNode>> {
+        self.lanes().map(|(group, lane)| self.groups[group].unpack(lane))
+    }
+
     /// Each lane that holds a tree: the group and the lane, in the order of the trees.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = (usize, usize)> {
         self.groups.iter().enumerate().flat_map(|(g, group)| (0..group.trees).map(move |lane| (g, lane)))

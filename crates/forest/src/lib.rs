@@ -4,20 +4,35 @@
 //! arguments: no clock, no files, and no randomness but that of the seed.
 
 mod bins;
+mod bootstrap;
+mod calibrate;
+mod conformal;
 mod error;
+mod file;
 mod forest;
 mod metrics;
 mod predict;
 mod random;
+mod refresh;
+mod shap;
 pub mod synthetic;
 mod train;
 mod tree;
 
 pub use bins::{BinnedRows, Bins, Feature, MAX_BINS, MAX_SLOTS, Slot};
+pub use bootstrap::clustered_interval;
+pub use calibrate::Calibrator;
+pub use conformal::{AdaptiveAlpha, Conformal};
 pub use error::ForestError;
+pub use file::Model;
 pub use forest::{Forest, Output, logistic};
-pub use metrics::auc;
+pub use metrics::{
+    RELIABILITY_BINS, Ranking, ReliabilityBin, auc, average_precision, brier, expected_calibration_error, log_loss,
+    reliability,
+};
 pub use predict::Path;
 pub use random::Random;
+pub use refresh::Support;
+pub use shap::{Contrast, MAX_CONTRAST};
 pub use train::{ForestParams, Monotone, Objective, OutOfBag};
 pub use tree::TreeNode;

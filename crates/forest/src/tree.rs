@@ -33,6 +33,8 @@ impl TreeNode {
     }
 }
 
+/// The bounds of a value that may be any number.
+const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 /// Trees in a group.
 pub(crate) const LANES: usize = 8;
 /// The top levels that are walked without fetching from memory by index.
@@ -90,9 +92,11 @@ pub(crate) struct Group {
     pub words: Vec<Word>,
     /// Values of leaves, by index of the node.
     pub values: Vec<f32>,
+    /// Weights of leaves, by index of the node.
     pub covers: Vec<f32>,
+    /// Gains of splits, by index of the node.
     pub gains: Vec<f32>,
-    /// Bounds of values, by index of the node; empty when nothing is constrained.
+    /// Bounds of leaves' values, by index of the node; empty when nothing is constrained.
     pub bounds: Vec<(f32, f32)>,
 }
 
@@ -178,10 +182,11 @@ impl Group {
             } else {
                 Word::split(node.slot, node.threshold, (base + node.left as usize) as u16)
             });
-            self.values.push(if node.left == 0 { node.value } else { 0.0 });
-            self.covers.push(node.cover);
-            self.gains.push(node.gain);
-            self.bounds.push((node.lower, node.upper));
+            let leaf = node.left == 0;
+            self.values.push(if leaf { node.value } else { 0.0 });
+            self.covers.push(if leaf { node.cover } else { 0.0 });
+            self.gains.push(if leaf { 0.0 } else { node.gain });
+            self.bounds.push(if leaf { (node.lower, node.upper) } else { FREE });
         }
     }
 
@@ -193,12 +198,12 @@ impl Group {
             self.values.push(0.0);
             self.covers.push(0.0);
             self.gains.push(0.0);
-            self.bounds.push((f32::NEG_INFINITY, f32::INFINITY));
+            self.bounds.push(FREE);
             for lane in self.trees..LANES {
                 self.roots[lane] = empty;
             }
         }
-        if self.bounds.iter().all(|(lower, upper)| *lower == f32::NEG_INFINITY && *upper == f32::INFINITY) {
+        if self.bounds.iter().all(|bounds| *bounds == FREE) {
             self.bounds = Vec::new();
         }
         for lane in 0..LANES {
@@ -227,6 +232,29 @@ impl Group {
             }
         }
         self.depth = depths.into_iter().max().unwrap_or(0);
+    }
+
+    /// The nodes of one lane, as [`TreeNode`]s with children counted from its root.
+    pub fn unpack(&self, lane: usize) -> Vec<TreeNode> {
+        let start = usize::from(self.roots[lane]);
+        let mut nodes = Vec::new();
+        // As many nodes as the children of those so far.
+        let mut end = start + 1;
+        while start + nodes.len() < end {
+            let index = start + nodes.len();
+            let word = self.word(index);
+            let mut node = TreeNode::leaf(self.values[index], self.covers[index]);
+            if word.is_leaf() {
+                (node.lower, node.upper) = self.bounds.get(index).copied().unwrap_or(FREE);
+            } else {
+                (node.slot, node.threshold) = (word.slot() as u8, word.threshold());
+                node.left = (word.left() - start) as u32;
+                node.gain = self.gains[index];
+                end += 2;
+            }
+            nodes.push(node);
+        }
+        nodes
     }
 
     /// A node; a leaf for an index that does not exist.
