@@ -226,12 +226,8 @@ async fn events_tell_of_decisions_and_outcomes() {
         ready: true,
         restarts: 1,
         terminated: Some(Termination { reason: "OOMKilled".into(), exit_code: 137 }),
-        reason: None,
-        waiting: None,
-        disruption: None,
-        terminating: false,
-        gone: false,
         at: now(),
+        ..PodObservation::default()
     });
     let mut stream = response.into_body().into_data_stream();
     let mut seen = String::new();
@@ -254,14 +250,8 @@ async fn workloads_and_decisions_come_from_history() {
         node: Some("n1".into()),
         phase: PodPhase::Running,
         ready: true,
-        restarts: 0,
-        terminated: None,
-        reason: None,
-        waiting: None,
-        disruption: None,
-        terminating: false,
-        gone: false,
         at: now(),
+        ..PodObservation::default()
     });
     let (_, list) = get(&f.scheduler, "/api/v1/decisions?pod=default/a&node=n1&since=2026-01-06T11:00:00Z").await;
     let found = &list["decisions"][0];

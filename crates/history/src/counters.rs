@@ -23,9 +23,13 @@ pub(crate) struct Bucket {
     pub watched_ms: u32,
     /// Time for which the node was Ready.
     pub ready_ms: u32,
+    /// Times that a running pod ceased to be Ready.
+    pub unready: u32,
 }
 
-const FIELDS: usize = 9;
+const FIELDS: usize = 10;
+/// Fields of the first version of the file, the first ones of those above.
+const FIELDS_V1: usize = 9;
 
 impl Bucket {
     fn fields(&self) -> [u32; FIELDS] {
@@ -39,6 +43,7 @@ impl Bucket {
             self.evicted,
             self.watched_ms,
             self.ready_ms,
+            self.unready,
         ]
     }
 
@@ -51,15 +56,15 @@ impl Bucket {
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != FIELDS * 4 {
+        if bytes.len() != FIELDS * 4 && bytes.len() != FIELDS_V1 * 4 {
             return None;
         }
         let mut fields = [0u32; FIELDS];
         for (field, chunk) in fields.iter_mut().zip(bytes.chunks_exact(4)) {
             *field = u32::from_le_bytes(chunk.try_into().ok()?);
         }
-        let [started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms] = fields;
-        Some(Self { started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms })
+        let [started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms, unready] = fields;
+        Some(Self { started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms, unready })
     }
 }
 
@@ -75,6 +80,7 @@ pub(crate) struct Sums {
     pub evicted: u64,
     pub watched_ms: u64,
     pub ready_ms: u64,
+    pub unready: u64,
 }
 
 impl Sums {
@@ -88,18 +94,7 @@ impl Sums {
         self.evicted += u64::from(b.evicted);
         self.watched_ms += u64::from(b.watched_ms);
         self.ready_ms += u64::from(b.ready_ms);
-    }
-
-    pub fn merge(&mut self, o: &Sums) {
-        self.started += o.started;
-        self.troubled += o.troubled;
-        self.failed += o.failed;
-        self.restarted += o.restarted;
-        self.restarts += o.restarts;
-        self.oom += o.oom;
-        self.evicted += o.evicted;
-        self.watched_ms += o.watched_ms;
-        self.ready_ms += o.ready_ms;
+        self.unready += u64::from(b.unready);
     }
 }
 

@@ -161,8 +161,7 @@ impl History {
     /// When the directory cannot be made, or the file is held by another process, torn, or not ours; the message names it.
     pub fn open(options: &HistoryOptions) -> Result<Self, HistoryError> {
         let store = Arc::new(Store::open(&options.dir)?);
-        let window_ms = i64::try_from(options.window.as_millis()).unwrap_or(i64::MAX / 2);
-        let mut keeper = Keeper::load(&store, window_ms, options.byte_budget)?;
+        let mut keeper = Keeper::load(&store, options.window, options.byte_budget)?;
         let shown = Arc::new(Shown::default());
         let newest = store.decisions(&DecisionFilter { limit: 1, ..DecisionFilter::default() })?;
         shown.last_id.store(newest.first().map_or(0, |(record, _)| record.id.0), Ordering::Relaxed);
@@ -385,9 +384,9 @@ fn show_counts(keeper: &Keeper, shown: &Shown) {
         feedback: keeper.totals.feedback,
         contradicting: keeper.totals.contradicting,
     });
-    lock(&shown.status).untracked_pods = keeper.untracked;
-    shown.pods.store(keeper.pods_followed() as u64, Ordering::Relaxed);
-    shown.nodes.store(keeper.node_count() as u64, Ordering::Relaxed);
+    lock(&shown.status).untracked_pods = keeper.memory.untracked_pods();
+    shown.pods.store(keeper.memory.pods_followed() as u64, Ordering::Relaxed);
+    shown.nodes.store(keeper.memory.node_count() as u64, Ordering::Relaxed);
 }
 
 /// The writing thread.
@@ -437,7 +436,7 @@ impl Writer {
                 self.commit(waiting);
                 committed = Instant::now();
             }
-            if self.keeper.rates_stale && rated.elapsed() >= RATES_EVERY {
+            if self.keeper.memory.rates_stale && rated.elapsed() >= RATES_EVERY {
                 show(&mut self.keeper, &self.shown);
                 rated = Instant::now();
             }

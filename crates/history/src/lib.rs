@@ -3,21 +3,24 @@
 //!
 //! One thread owns the writing side ([`History::open`] starts it). Everybody else holds a [`HistoryHandle`]: recording never
 //! blocks (a full channel drops and counts), feedback is acknowledged only after it is on disk, reading goes to snapshots.
+//! [`memory::Memory`] is the same knowledge as plain data, without thread and file, for whoever brings a clock of his own.
 //! [`rates`] holds the written definitions of `failure_rate`, `restart_rate` and `stability_score`.
 
 mod counters;
 mod feedback;
 mod handle;
 mod keeper;
+pub mod memory;
+mod migrate;
 mod performance;
 pub mod rates;
 mod store;
-mod track;
 mod types;
 
 pub use handle::{FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, Summary};
+pub use memory::{Changes, Memory, Placement};
 pub use performance::{DayCounts, Performance};
-pub use rates::{NodeRates, Rate, Rates, WorkloadRates};
+pub use rates::{NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};
 pub use types::{
     Agreement, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback, FeedbackReceipt,

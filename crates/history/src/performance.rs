@@ -13,6 +13,9 @@ pub struct DayCounts {
     pub unschedulable: u64,
     /// Dry runs answered.
     pub dry_runs: u64,
+    /// Placements of other schedulers seen.
+    #[serde(default)]
+    pub observed: u64,
     /// Predictions with a verdict, from the cluster or else from feedback.
     pub judged: u64,
     /// Those that went well.
@@ -68,6 +71,7 @@ impl DayCounts {
         self.placements += o.placements;
         self.unschedulable += o.unschedulable;
         self.dry_runs += o.dry_runs;
+        self.observed += o.observed;
         self.judged += o.judged;
         self.successful += o.successful;
         self.from_feedback += o.from_feedback;

@@ -1,46 +1,81 @@
 //! The written definitions of the rates and scores, and how they are shrunk.
 //!
-//! All are probabilities over the window (168 h), for a pod placed on the node or belonging to the workload:
+//! All are probabilities for a pod placed on the node or belonging to the workload, from counts whose weight halves every 48 h:
 //!
-//! * `failure_rate`: that it gets into trouble, which is: a container restarted after an error or OOM, the pod failed, or evicted.
+//! * `failure_rate`: that it gets into trouble, which is: a container restarted after an error or OOM, not Ready in time, failed,
+//!   refused or evicted by the kubelet, lost with its node.
 //! * `restart_rate`: that at least one of its containers is restarted, for whatever reason.
-//! * `oom_rate`: OOM kills for each pod; `eviction_rate`: evictions for each pod. Both as counted, and at most 1.
-//! * `stability_score` of a node: `(1 - failure_rate) · ready_share`, where `ready_share` is the share of the watched time for
-//!   which the node was Ready. 1 is a node on which nothing ever went wrong.
+//! * `oom_rate`: that at least one of its containers is killed for memory. `eviction_rate`: that the kubelet evicts it.
+//! * `stability_score` of a node: `(1 - failure_rate) · ready_share`, where `ready_share` is the share of the watched time of
+//!   the window (168 h) for which the node was Ready. 1 is a node on which nothing ever went wrong.
 //!
-//! `n` is the number of pods seen there within the window, those that came before it and are still there included. A rate of
-//! `x` in `n` is shrunk to the cluster's rate `p`: `(x + k·p) / (n + k)`. `p` is the cluster's with half a pod added on either
-//! side; `k` comes from the spread between nodes (or workloads) by the method of moments, bounded to 4..400, and is 20 while
-//! fewer than three of them have pods. Nothing seen (`n = 0`) is `None`, never the cluster's rate in disguise.
+//! **Shrinkage.** A rate of `x` in `n` (both decayed) is shrunk to the rate `p` of the level above it: `(x + k·p) / (n + k)`.
+//! The levels are pod template (revision) → workload → namespace → cluster, and node → node class → cluster; the cluster's rate
+//! has half a pod added on either side. `k` comes from the spread between the members of a level around the rates above them,
+//! by the method of moments for the beta-binomial, bounded to 4..400; it is 20 while fewer than three members have pods. The
+//! interval is Wilson's score interval (90 %) of the shrunk rate with `n + k` trials. Nothing seen (`n = 0`) is `None`, never the
+//! rate above in disguise. In its namespace and in the cluster a workload counts as at most [`WORKLOAD_PODS`] pods, so that one
+//! that never starts does not speak for all others. A pod counts as one trial however often it fails, and each further day that it runs makes it one again.
+//!
+//! **Whose fault.** Trouble that is found to be the workload's own (see `memory/recent.rs`) is not counted against the node.
+//! Of the rest, what an application may bring upon itself counts against the node by the part that the workload's record on
+//! *other* nodes does not explain: `1 - rate elsewhere`. And no workload counts on a node as more than [`CELL_PODS`] pods,
+//! so that a pod that fails again and again in one place cannot quarantine a node on which others do well, while a node on
+//! which several workloads fail stands out as soon as they do.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::counters::Sums;
 use crate::types::WorkloadKey;
+
+/// One workload counts on one node as at most so many pods.
+pub const CELL_PODS: f64 = 2.0;
+/// One workload counts in its namespace and in the cluster as at most so many pods.
+pub const WORKLOAD_PODS: f64 = 20.0;
 
 /// A shrunk probability with what it rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {
     /// The estimate, 0..1.
     pub value: f64,
-    /// Lower end of the 90 % interval (normal approximation of the beta posterior).
+    /// Lower end of the 90 % interval.
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Pods seen.
+    /// Pods seen within the window.
     pub n: u64,
+    /// Pods that it rests on, after decay (and, for a node, after the bound for each workload).
+    pub n_eff: f64,
+}
+
+/// The four rates of one thing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct RateSet {
+    /// Probability of trouble.
+    pub failure: Option<Rate>,
+    /// Probability of a restart.
+    pub restart: Option<Rate>,
+    /// Probability of an OOM kill.
+    pub oom: Option<Rate>,
+    /// Probability of an eviction.
+    pub eviction: Option<Rate>,
 }
 
 /// What is known of a node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct NodeRates {
+    /// Its class; empty when not known.
+    pub class: Arc<str>,
     /// Probability of trouble; see the module.
     pub failure_rate: Option<Rate>,
     /// Probability of a restart; see the module.
     pub restart_rate: Option<Rate>,
+    /// Probability of an OOM kill; see the module.
+    pub oom_rate: Option<Rate>,
+    /// Probability of an eviction; see the module.
+    pub eviction_rate: Option<Rate>,
     /// `(1 - failure_rate) · ready_share`.
     pub stability_score: Option<f64>,
     /// Share of the watched time for which the node was Ready.
@@ -72,22 +107,41 @@ pub struct NodeRates {
 }
 
 /// What is known of a workload.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct WorkloadRates {
     /// Probability of trouble.
     pub failure_rate: Option<Rate>,
     /// Probability of a restart.
     pub restart_rate: Option<Rate>,
-    /// OOM kills for each pod, at most 1.
-    pub oom_rate: Option<f64>,
-    /// Evictions for each pod, at most 1.
-    pub eviction_rate: Option<f64>,
+    /// Probability of an OOM kill.
+    pub oom_rate: Option<Rate>,
+    /// Probability of an eviction.
+    pub eviction_rate: Option<Rate>,
     /// Pods seen.
     pub n: u64,
     /// Container restarts.
     pub restarts: u64,
-    /// Whose counts weigh most in the rates: `workload`, or `cluster` while fewer pods were seen than the prior is worth.
+    /// OOM kills.
+    pub oom_kills: u64,
+    /// Evictions.
+    pub evictions: u64,
+    /// Times that a running pod ceased to be Ready.
+    pub unready: u64,
+    /// 95th percentile of the latest starts, from placing to Ready, in milliseconds.
+    pub start_p95_ms: Option<i64>,
+    /// Whose counts weigh most in the rates: `workload`, `namespace` or `cluster`.
     pub backoff_level: &'static str,
+    /// By revision of its pod template, oldest first; only when more than one is known.
+    pub templates: Vec<(Arc<str>, RateSet)>,
+}
+
+/// What a pod about to be placed is expected to do, from the nearest level that has seen its like.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PodRates {
+    /// The rates.
+    pub rates: RateSet,
+    /// The level they come from: `template`, `workload`, `namespace` or `cluster`.
+    pub level: &'static str,
 }
 
 /// A consistent picture of all rates.
@@ -95,98 +149,100 @@ pub struct WorkloadRates {
 pub struct Rates {
     /// By node name.
     pub nodes: HashMap<Arc<str>, NodeRates>,
+    /// By class of nodes.
+    pub classes: HashMap<Arc<str>, RateSet>,
     /// By workload.
     pub workloads: HashMap<WorkloadKey, WorkloadRates>,
+    /// By namespace.
+    pub namespaces: HashMap<Arc<str>, RateSet>,
+    /// Of the cluster as a whole, all trouble included.
+    pub cluster: RateSet,
     /// The cluster's probability of trouble, and the pods it rests on.
     pub cluster_failure_rate: Option<f64>,
     /// Pods seen in the cluster.
     pub pods: u64,
 }
 
-/// What a group of nodes or workloads says about each of its members.
+impl Rates {
+    /// The rates of a pod of this workload and revision; `None` when no pod has ever been seen.
+    pub fn of_pod(&self, workload: &WorkloadKey, revision: &str) -> Option<PodRates> {
+        let known = |rates: RateSet, level| rates.failure.map(|_| PodRates { rates, level });
+        let of_workload = self.workloads.get(workload);
+        let template = of_workload.and_then(|w| w.templates.iter().find(|(name, _)| **name == *revision));
+        template
+            .and_then(|(_, rates)| known(*rates, "template"))
+            .or_else(|| {
+                let w = of_workload?;
+                let rates = RateSet {
+                    failure: w.failure_rate,
+                    restart: w.restart_rate,
+                    oom: w.oom_rate,
+                    eviction: w.eviction_rate,
+                };
+                known(rates, "workload")
+            })
+            .or_else(|| known(*self.namespaces.get(&workload.namespace)?, "namespace"))
+            .or_else(|| known(self.cluster, "cluster"))
+    }
+}
+
+/// What a level says about a member of the level below.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Prior {
     pub p: f64,
     pub k: f64,
 }
 
-const K_DEFAULT: f64 = 20.0;
+pub(crate) const K_DEFAULT: f64 = 20.0;
 const K_MIN: f64 = 4.0;
 const K_MAX: f64 = 400.0;
+/// Below so many decayed pods a member has none.
+pub(crate) const NO_PODS: f64 = 1e-3;
+
+/// The rate of a whole, from which everything below is shrunk.
+pub(crate) fn root(events: f64, pods: f64) -> f64 {
+    (events.min(pods) + 0.5) / (pods + 1.0)
+}
+
+/// The strength of the prior for a level: from triples (events, pods, rate of the level above).
+pub(crate) fn strength(members: impl Iterator<Item = (f64, f64, f64)>) -> f64 {
+    // Spread of the members' rates, weighted by pods, beyond what chance alone gives.
+    let (mut groups, mut pods, mut spread, mut chance, mut variance) = (0u32, 0.0, 0.0, 0.0, 0.0);
+    for (x, n, p) in members.filter(|&(_, n, _)| n > NO_PODS) {
+        groups += 1;
+        pods += n;
+        spread += n * (x.min(n) / n - p).powi(2);
+        chance += p * (1.0 - p);
+        variance += n * p * (1.0 - p);
+    }
+    if groups < 3 {
+        return K_DEFAULT;
+    }
+    let between = (spread - chance) / pods;
+    let k = if between > 0.0 { variance / pods / between - 1.0 } else { K_MAX };
+    k.clamp(K_MIN, K_MAX)
+}
 
 impl Prior {
-    /// From pairs (events, pods).
-    pub fn fit(members: impl Iterator<Item = (u64, u64)> + Clone) -> Self {
-        let (events, pods) = members.clone().fold((0, 0), |(x, n), (a, b)| (x + a, n + b));
-        let p = (events as f64 + 0.5) / (pods as f64 + 1.0);
-        // Spread of the members' rates, weighted by pods, beyond what chance alone gives.
-        let (mut groups, mut spread, mut chance) = (0u32, 0.0, 0.0);
-        for (x, n) in members.filter(|&(_, n)| n > 0) {
-            let n = n as f64;
-            groups += 1;
-            spread += n * (x as f64 / n - p).powi(2);
-            chance += p * (1.0 - p);
-        }
-        if groups < 3 {
-            return Self { p, k: K_DEFAULT };
-        }
-        let between = (spread - chance) / pods as f64;
-        let k = if between > 0.0 { p * (1.0 - p) / between - 1.0 } else { K_MAX };
-        Self { p, k: k.clamp(K_MIN, K_MAX) }
-    }
-
-    pub fn shrink(&self, x: u64, n: u64) -> Option<Rate> {
-        if n == 0 {
+    /// A rate of `x` in `n` pods shrunk to this prior; `seen` pods have been seen altogether. `None` without any.
+    pub fn shrink(&self, x: f64, n: f64, seen: u64) -> Option<Rate> {
+        if n <= NO_PODS {
             return None;
         }
-        let weight = n as f64 + self.k;
-        // A pod that came before the window can get into trouble within it twice (two nodes); never above 1.
-        let value = ((x.min(n) as f64 + self.k * self.p) / weight).clamp(0.0, 1.0);
-        let half = 1.645 * (value * (1.0 - value) / (weight + 1.0)).sqrt();
-        Some(Rate { value, low: (value - half).max(0.0), high: (value + half).min(1.0), n })
+        let weight = n + self.k;
+        let value = ((x.clamp(0.0, n) + self.k * self.p) / weight).clamp(0.0, 1.0);
+        let (low, high) = wilson(value, weight);
+        Some(Rate { value, low, high, n: seen, n_eff: n })
     }
 }
 
-pub(crate) fn node_rates(
-    sums: &Sums,
-    recent: &Sums,
-    failure: Prior,
-    restart: Prior,
-    cpu: &Usage,
-    memory: &Usage,
-) -> NodeRates {
-    let failure_rate = failure.shrink(sums.troubled, sums.started);
-    let ready_share = (sums.watched_ms > 0).then(|| sums.ready_ms as f64 / sums.watched_ms as f64);
-    NodeRates {
-        failure_rate,
-        restart_rate: restart.shrink(sums.restarted, sums.started),
-        stability_score: failure_rate.zip(ready_share).map(|(rate, ready)| (1.0 - rate.value) * ready),
-        ready_share,
-        pods: sums.started,
-        failed_pods: sums.failed,
-        recent_failed_pods: recent.failed,
-        restarts: sums.restarts,
-        oom_kills: sums.oom,
-        evictions: sums.evicted,
-        average_restarts: (sums.started > 0).then(|| sums.restarts as f64 / sums.started as f64),
-        mean_cpu: cpu.mean(),
-        mean_memory: memory.mean(),
-        peak_cpu: cpu.peak(),
-        peak_memory: memory.peak(),
-    }
-}
-
-pub(crate) fn workload_rates(sums: &Sums, failure: Prior, restart: Prior) -> WorkloadRates {
-    let share = |x: u64| (sums.started > 0).then(|| (x as f64 / sums.started as f64).min(1.0));
-    WorkloadRates {
-        failure_rate: failure.shrink(sums.troubled, sums.started),
-        restart_rate: restart.shrink(sums.restarted, sums.started),
-        oom_rate: share(sums.oom),
-        eviction_rate: share(sums.evicted),
-        n: sums.started,
-        restarts: sums.restarts,
-        backoff_level: if sums.started as f64 >= failure.k { "workload" } else { "cluster" },
-    }
+/// Wilson's score interval of 90 % for a rate in so many trials.
+fn wilson(rate: f64, trials: f64) -> (f64, f64) {
+    const Z: f64 = 1.645;
+    let z2 = Z * Z / trials;
+    let centre = (rate + z2 / 2.0) / (1.0 + z2);
+    let half = Z / (1.0 + z2) * (rate * (1.0 - rate) / trials + z2 / (4.0 * trials)).sqrt();
+    ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
 /// Exponentially decayed mean and variance of a node's usage; half of the weight lies in the last day of samples.
@@ -230,29 +286,46 @@ impl Usage {
 mod tests {
     use super::*;
 
+    fn flat(members: &[(f64, f64)]) -> Prior {
+        let (x, n) = members.iter().fold((0.0, 0.0), |(x, n), (a, b)| (x + a, n + b));
+        let p = root(x, n);
+        Prior { p, k: strength(members.iter().map(|&(x, n)| (x, n, p))) }
+    }
+
     #[test]
     fn nothing_seen_is_not_known() {
-        let prior = Prior::fit([(0, 0)].into_iter());
-        assert_eq!(prior.shrink(0, 0), None);
+        assert_eq!(flat(&[(0.0, 0.0)]).shrink(0.0, 0.0, 0), None);
     }
 
     #[test]
     fn a_bad_node_among_good_ones_stands_out_and_a_single_pod_does_not_condemn() {
-        let nodes = [(40u64, 100u64), (2, 100), (1, 100), (3, 100), (1, 1)];
-        let prior = Prior::fit(nodes.into_iter());
-        let bad = prior.shrink(40, 100).unwrap();
-        let good = prior.shrink(2, 100).unwrap();
-        let single = prior.shrink(1, 1).unwrap();
+        let prior = flat(&[(40.0, 100.0), (2.0, 100.0), (1.0, 100.0), (3.0, 100.0), (1.0, 1.0)]);
+        let bad = prior.shrink(40.0, 100.0, 100).unwrap();
+        let good = prior.shrink(2.0, 100.0, 100).unwrap();
+        let single = prior.shrink(1.0, 1.0, 1).unwrap();
         assert!(bad.value > 0.3 && good.value < 0.08, "{bad:?} {good:?}");
         assert!(single.value < bad.value, "one failure in one pod must weigh less than 40 in 100: {single:?}");
-        assert!(single.low < single.value && single.value < single.high);
+        for rate in [bad, good, single] {
+            assert!(rate.low < rate.value && rate.value < rate.high, "{rate:?}");
+        }
     }
 
     #[test]
     fn equal_nodes_are_shrunk_hard() {
-        let prior = Prior::fit([(5, 100), (5, 100), (5, 100), (5, 100)].into_iter());
+        let prior = flat(&[(5.0, 100.0), (5.0, 100.0), (5.0, 100.0), (5.0, 100.0)]);
         assert_eq!(prior.k, K_MAX);
-        assert!((prior.shrink(5, 100).unwrap().value - 0.05).abs() < 0.005);
+        assert!((prior.shrink(5.0, 100.0, 100).unwrap().value - 0.05).abs() < 0.005);
+    }
+
+    #[test]
+    fn the_interval_covers_what_it_should() {
+        // Its ends are where the rate lies 1.645 standard errors of the end from it.
+        let (low, high) = wilson(0.05, 100.0);
+        for end in [low, high] {
+            let errors = (0.05 - end).abs() / (end * (1.0 - end) / 100.0).sqrt();
+            assert!((errors - 1.645).abs() < 1e-6, "{low} {high}");
+        }
+        assert!(wilson(0.0, 10.0).1 > 0.1, "no failure in ten pods proves little");
     }
 
     #[test]

@@ -15,8 +15,11 @@ use crate::types::{DecisionFilter, DecisionId, DecisionRecord, FeedbackRecord, O
 
 /// Name of the file within the data directory.
 pub const STORE_FILE: &str = "history.redb";
-/// Version of the tables; a file of another version is refused.
-pub const SCHEMA_VERSION: u64 = 1;
+/// Version of the tables. A file of an earlier version is brought up to it when it is opened, a later one is refused.
+///
+/// 1: decisions, outcomes with one horizon, feedback, hourly counts. 2: decayed counts by node and workload, a second horizon,
+/// series of usage.
+pub const SCHEMA_VERSION: u64 = 2;
 
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(crate) const DECISIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("decisions");
@@ -32,6 +35,10 @@ pub(crate) const NODE_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefiniti
 /// `namespace/kind/name` and the hour.
 pub(crate) const WORKLOAD_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("workload_hours");
 pub(crate) const USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("node_usage");
+/// Decayed counts of a workload on a node: node and `namespace/kind/name`.
+pub(crate) const NODE_CELLS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("node_cells");
+/// Decayed counts of a workload and its revisions.
+pub(crate) const WORKLOAD_TALLIES: TableDefinition<&str, &[u8]> = TableDefinition::new("workload_tallies");
 /// Pods that are being followed, by uid.
 pub(crate) const PODS: TableDefinition<&str, &[u8]> = TableDefinition::new("pods");
 pub(crate) const DAYS: TableDefinition<u32, &[u8]> = TableDefinition::new("days");
@@ -118,6 +125,7 @@ impl Store {
         match version {
             Some(SCHEMA_VERSION) => {}
             None if !existing => store.create()?,
+            Some(1) => crate::migrate::from_1(&store)?,
             Some(other) => return Err(foreign(format!("schema version {other}, this program knows {SCHEMA_VERSION}"))),
             None => return Err(foreign("it holds no schema version".to_owned())),
         }
@@ -139,6 +147,8 @@ impl Store {
             tx.open_table(PODS)?;
             tx.open_table(DAYS)?;
             tx.open_table(EXAMPLES)?;
+            tx.open_table(NODE_CELLS)?;
+            tx.open_table(WORKLOAD_TALLIES)?;
             Ok(())
         })
     }

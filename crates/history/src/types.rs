@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for DecisionId {
 }
 
 /// Which pod.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodKey {
     /// Namespace.
     pub namespace: Arc<str>,
@@ -95,7 +95,7 @@ pub struct PodKey {
 }
 
 /// The workload a pod belongs to: the top of its owner chain, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkloadKey {
     /// Namespace.
     pub namespace: Arc<str>,
@@ -113,6 +113,9 @@ pub enum DecisionKind {
     Scheduling,
     /// A dry run for a client.
     Prediction,
+    /// Another scheduler placed the pod; the record tells how the placement looked from here. Its `propensity` is that
+    /// scheduler's and not known (0).
+    Observed,
 }
 
 /// One plugin's part of a node's score.
@@ -185,9 +188,10 @@ pub struct DecisionRecord {
 }
 
 /// `status.phase` of a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PodPhase {
     /// Not all containers have started.
+    #[default]
     Pending,
     /// Started.
     Running,
@@ -209,12 +213,14 @@ pub struct Termination {
 }
 
 /// What a watch shows of a pod at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PodObservation {
     /// The pod.
     pub pod: PodKey,
     /// What it belongs to.
     pub workload: WorkloadKey,
+    /// The revision of the workload's pod template (`pod-template-hash`, `controller-revision-hash`); empty when not known.
+    pub revision: Arc<str>,
     /// Where it runs; observations of unplaced pods are ignored.
     pub node: Option<Arc<str>>,
     /// Phase.
@@ -240,10 +246,12 @@ pub struct PodObservation {
 }
 
 /// What is seen of a node at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NodeObservation {
     /// The node.
     pub name: Arc<str>,
+    /// Its class, `node.kubernetes.io/instance-type` say: nodes of one class tell about each other. Empty when not known.
+    pub class: Arc<str>,
     /// Whether its `Ready` condition is true.
     pub ready: bool,
     /// CPU in use as a fraction of allocatable; `None` without a fresh sample.
@@ -276,6 +284,10 @@ pub enum Cause {
     NodeFailure,
     /// The binding was refused.
     BindFailed,
+    /// The kubelet refused the pod (`OutOfcpu`, `NodeAffinity`, `UnexpectedAdmissionError`, …).
+    Rejected,
+    /// A volume could not be mounted in time.
+    VolumeMount,
 }
 
 /// How far a placement has come, as far as has been seen.
@@ -298,10 +310,11 @@ pub enum OutcomeState {
 
 /// What a placement is for training: given once, when the horizon has passed since the decision, so that quick failures do
 /// not come earlier into the data than slow successes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeLabel {
     /// The horizon has not passed.
+    #[default]
     Immature,
     /// Survived the horizon, or ended with 0.
     Good,
@@ -315,8 +328,8 @@ pub enum OutcomeLabel {
     Censored,
 }
 
-/// What became of a decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a decision, at two horizons: one hour ([`Outcome::label`]) and a day ([`Outcome::day_label`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The decision.
     pub decision_id: DecisionId,
@@ -334,6 +347,20 @@ pub struct Outcome {
     pub at: UnixMillis,
     /// When the label is or was given.
     pub matures_at: UnixMillis,
+    /// What it is for training with the horizon of 24 h; given when these have passed, never before.
+    #[serde(default)]
+    pub day_label: OutcomeLabel,
+    /// When trouble came first.
+    #[serde(default)]
+    pub trouble_at: Option<UnixMillis>,
+    /// The weight that makes up for censored placements: one over the probability (Kaplan–Meier, over the placements judged
+    /// before) of not being deleted before this one's fate showed. 1 until the label is given.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl Outcome {

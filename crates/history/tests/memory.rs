@@ -129,7 +129,7 @@ fn rates_when(h: &HistoryHandle, wanted: impl Fn(&Rates) -> bool) -> std::sync::
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    panic!("the rates never came: {:?}", h.rates().nodes);
+    panic!("the rates never came: {:?}", h.rates().nodes.get("n1"));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_bad_node_stands_out_and_a_bad_workload_stains_no_node() {
     }
     let rates = rates_when(&h, |r| r.nodes.get("n5").is_some_and(|n| n.oom_kills == 10));
     let failure = |rates: &Rates, node: &str| rates.nodes[node].failure_rate.unwrap().value;
-    assert!(failure(&rates, "n5") > 0.3 && failure(&rates, "n0") < 0.1, "{rates:?}");
+    assert!(failure(&rates, "n5") > 0.3 && failure(&rates, "n0") < 0.1, "{:?}", rates.nodes);
 
     // One workload that crashes on every node.
     let before = failure(&rates, "n4");
@@ -183,11 +183,12 @@ fn a_bad_node_stands_out_and_a_bad_workload_stains_no_node() {
         }
     }
     let rates = rates_when(&h, |r| r.workloads.get(&workload("poison")).is_some_and(|w| w.n == 100));
-    assert!(rates.workloads[&workload("poison")].failure_rate.unwrap().value > 0.9, "{rates:?}");
-    // The first nodes are blamed until their pods are judged; the others never.
-    assert!(failure(&rates, "n0") > before && failure(&rates, "n4") < failure(&rates, "n0"), "{rates:?}");
+    assert!(rates.workloads[&workload("poison")].failure_rate.unwrap().value > 0.9);
+    let unstained = |rates: &Rates| (0..5).all(|n| failure(rates, &format!("n{n}")) < before + 0.02);
+    assert!(unstained(&rates), "{:?}", rates.nodes);
+    assert!(failure(&rates, "n5") > 0.25, "and a bad node stays one: {:?}", rates.nodes["n5"]);
     h.tick(at(HOUR + 10_000));
-    rates_when(&h, |r| (0..5).all(|n| failure(r, &format!("n{n}")) <= before));
+    rates_when(&h, |r| unstained(r) && (0..5).all(|n| r.nodes[&*format!("n{n}")].oom_kills == 20));
 }
 
 #[test]
@@ -200,8 +201,8 @@ fn usage_gives_a_mean_and_a_peak_after_ten_samples_and_readiness_counts_time() {
         ready: i < 5,
         cpu: Some(0.5),
         memory: (i != 3).then_some(0.25),
-        gone: false,
         at: at(i * 30_000),
+        ..NodeObservation::default()
     };
     for i in 0..10 {
         h.observe_node(sample(i));
@@ -282,14 +283,7 @@ fn a_full_queue_drops_and_counts_and_refuses_feedback() {
     entered.recv().unwrap();
     // The writing thread stands still inside the subscriber.
     let mut accepted = 0;
-    while h.observe_node(NodeObservation {
-        name: "n1".into(),
-        ready: true,
-        cpu: None,
-        memory: None,
-        gone: false,
-        at: at(1),
-    }) {
+    while h.observe_node(NodeObservation { name: "n1".into(), ready: true, at: at(1), ..NodeObservation::default() }) {
         accepted += 1;
         assert!(accepted < 1_000_000, "the queue must be bounded");
     }

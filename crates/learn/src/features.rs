@@ -257,21 +257,11 @@ mod tests {
     #[test]
     fn history_counts_in_fractions_and_features_in_percent() {
         let rates = NodeRates {
-            failure_rate: None,
-            restart_rate: None,
             stability_score: Some(0.9),
-            ready_share: None,
             pods: 1,
-            failed_pods: 0,
-            recent_failed_pods: 0,
-            restarts: 0,
-            oom_kills: 0,
-            evictions: 0,
-            average_restarts: None,
             mean_cpu: Some(0.25),
             mean_memory: Some(0.5),
-            peak_cpu: None,
-            peak_memory: None,
+            ..NodeRates::default()
         };
         let pod = PodFacts { cpu_request: 1.0, memory_request: 1.0 };
         let node =

@@ -116,6 +116,12 @@ pub struct OutcomeView {
     /// When the label is or was given.
     #[schema(value_type = String, format = DateTime)]
     pub matures_at: Timestamp,
+    /// What it is for training with the horizon of 24 h.
+    #[schema(value_type = String)]
+    pub day_label: augur_history::OutcomeLabel,
+    /// When trouble came first.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub trouble_at: Option<Timestamp>,
 }
 
 impl From<&Outcome> for OutcomeView {
@@ -129,6 +135,8 @@ impl From<&Outcome> for OutcomeView {
             ready_at: o.ready_at.map(timestamp),
             at: timestamp(o.at),
             matures_at: timestamp(o.matures_at),
+            day_label: o.day_label,
+            trouble_at: o.trouble_at.map(timestamp),
         }
     }
 }
@@ -145,7 +153,10 @@ impl DecisionView {
             (Some(_), ..) => None,
             (None, DecisionKind::Prediction, _) => Some("a dry run binds nothing"),
             (None, DecisionKind::Scheduling, None) => Some("no node fitted"),
-            (None, DecisionKind::Scheduling, Some(_)) => Some("nothing has been seen of the pod since"),
+            (None, DecisionKind::Observed, None) => Some("it names no node"),
+            (None, DecisionKind::Scheduling | DecisionKind::Observed, Some(_)) => {
+                Some("nothing has been seen of the pod since")
+            }
         };
         Self {
             decision_id: r.id,
@@ -153,6 +164,7 @@ impl DecisionView {
             kind: match r.kind {
                 DecisionKind::Scheduling => "scheduling",
                 DecisionKind::Prediction => "prediction",
+                DecisionKind::Observed => "observed",
             },
             pod_name: r.pod.name.to_string(),
             pod_namespace: r.pod.namespace.to_string(),
@@ -209,10 +221,10 @@ pub struct WorkloadView {
     pub restart_rate: Option<RateView>,
     /// Probability that a pod of it gets into trouble.
     pub failure_rate: Option<RateView>,
-    /// OOM kills for each pod, at most 1, as counted.
-    pub oom_rate: Option<f64>,
-    /// Evictions for each pod, at most 1, as counted.
-    pub eviction_rate: Option<f64>,
+    /// Probability that a container of a pod of it is killed for memory.
+    pub oom_rate: Option<RateView>,
+    /// Probability that the kubelet evicts a pod of it.
+    pub eviction_rate: Option<RateView>,
     /// Usage of its pods by percentile; `null` until usage is kept by workload.
     #[schema(value_type = Option<Object>)]
     pub usage_percentiles: Option<BTreeMap<String, f64>>,
@@ -222,7 +234,7 @@ pub struct WorkloadView {
     pub n: u64,
     /// Container restarts.
     pub restarts: u64,
-    /// Whose counts weigh most in the rates: `workload` or `cluster`.
+    /// Whose counts weigh most in the rates: `workload`, `namespace` or `cluster`.
     pub backoff_level: &'static str,
 }
 
@@ -235,8 +247,8 @@ impl WorkloadView {
             name: key.name.to_string(),
             restart_rate: r.restart_rate.map(RateView::from),
             failure_rate: r.failure_rate.map(RateView::from),
-            oom_rate: r.oom_rate.map(round),
-            eviction_rate: r.eviction_rate.map(round),
+            oom_rate: r.oom_rate.map(RateView::from),
+            eviction_rate: r.eviction_rate.map(RateView::from),
             usage_percentiles: None,
             usage_percentiles_reason: Some("usage is kept by node, not yet by workload"),
             n: r.n,

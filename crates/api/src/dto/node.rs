@@ -142,6 +142,10 @@ pub struct NodeHistory {
     pub failure_rate: Option<RateView>,
     /// Probability that a pod placed there is restarted.
     pub restart_rate: Option<RateView>,
+    /// Probability that a container of a pod on it is killed for memory.
+    pub oom_rate: Option<RateView>,
+    /// Probability that the kubelet evicts a pod on it.
+    pub eviction_rate: Option<RateView>,
     /// `(1 - failure_rate) x ready_share`.
     pub stability_score: Option<f64>,
     /// Share of the watched time for which the node was Ready.
@@ -175,6 +179,8 @@ impl From<&NodeRates> for NodeHistory {
         Self {
             failure_rate: r.failure_rate.map(RateView::from),
             restart_rate: r.restart_rate.map(RateView::from),
+            oom_rate: r.oom_rate.map(RateView::from),
+            eviction_rate: r.eviction_rate.map(RateView::from),
             stability_score: r.stability_score.map(round),
             ready_share: r.ready_share.map(round),
             pods: r.pods,

@@ -18,6 +18,10 @@ pub fn observation(pod: &wire::Pod<'_>, gone: bool, at: UnixMillis) -> PodObserv
             uid: pod.metadata.uid.as_str().into(),
         },
         workload: WorkloadKey { namespace, kind: kind.into(), name: owner.into() },
+        revision: ["pod-template-hash", "controller-revision-hash"]
+            .iter()
+            .find_map(|label| pod.metadata.labels.get(*label))
+            .map_or_else(Arc::default, |hash| hash.as_str().into()),
         node: some(&pod.spec.node_name),
         phase: match status.phase.as_str() {
             "" | "Pending" => PodPhase::Pending,

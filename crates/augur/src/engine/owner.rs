@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use augur_api::{AttemptResult, NodeCondition, PendingPods, SchedulerMetrics};
 use augur_clock::Clock;
 use augur_core::cycle::{Algorithm, Decision};
-use augur_core::object::{NodeName, Pod, PodUid};
+use augur_core::object::{Node, NodeName, Pod, PodUid};
 use augur_core::predictor::{Fallback, Predictor};
 use augur_core::scheduler::{BindResult, Effect, Input, Scheduler};
 use augur_core::state::{ClusterSummary, NodeSignals};
@@ -584,7 +584,8 @@ impl Owner {
 
     fn observe_node(&self, name: &NodeName, ready: bool, shares: Option<Shares>, gone: bool, at: UnixMillis) {
         let (cpu, memory) = shares.map_or((None, None), |shares| (shares.cpu, shares.memory));
-        self.history.observe_node(NodeObservation { name: name.clone(), ready, cpu, memory, gone, at });
+        let class = self.scheduler.state().node(name).map_or_else(Arc::default, |view| class(view.node()));
+        self.history.observe_node(NodeObservation { name: name.clone(), class, ready, cpu, memory, gone, at });
     }
 
     /// Takes in what the Metrics API brought, and renews the signals of all nodes.
@@ -691,6 +692,11 @@ impl Owner {
     }
 }
 
+/// The class of a node: its machine type; empty when it has none.
+fn class(node: &Node) -> Arc<str> {
+    node.labels.get("node.kubernetes.io/instance-type").map_or_else(Arc::default, |value| value.into())
+}
+
 /// What is known of a pod that vanished unseen.
 fn bare_observation(pod: &Pod) -> PodObservation {
     let (kind, name) = match &pod.workload {
@@ -702,14 +708,8 @@ fn bare_observation(pod: &Pod) -> PodObservation {
         workload: WorkloadKey { namespace: pod.namespace.clone(), kind, name },
         node: pod.node.clone(),
         phase: PodPhase::Unknown,
-        ready: false,
-        restarts: 0,
-        terminated: None,
-        reason: None,
-        waiting: None,
-        disruption: None,
         terminating: true,
         gone: true,
-        at: UnixMillis(0),
+        ..PodObservation::default()
     }
 }

@@ -78,7 +78,7 @@ impl Keeper {
     fn put_counters(&mut self, tx: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
         let mut pods = tx.open_table(store::PODS)?;
         for uid in &pending.pods {
-            match self.pods.get(uid) {
+            match self.memory.pods.get(uid).or_else(|| pending.closed.get(uid)) {
                 Some(pod) => pods.insert(&**uid, encode(pod)?.as_slice())?,
                 None => pods.remove(&**uid)?,
             };
@@ -100,7 +100,7 @@ impl Keeper {
         }
         let mut usage = tx.open_table(store::USAGE)?;
         for name in &pending.nodes {
-            let Some(memory) = self.nodes.get_mut(name) else {
+            let Some(memory) = self.memory.nodes.get_mut(name) else {
                 usage.remove(&**name)?;
                 continue;
             };
@@ -108,15 +108,28 @@ impl Keeper {
                 node_hours.insert((&**name, hour), bucket.to_bytes().as_slice())?;
             }
             if std::mem::take(&mut memory.usage_dirty) {
-                usage.insert(&**name, encode(&(memory.cpu, memory.memory))?.as_slice())?;
+                usage.insert(&**name, encode(&(memory.cpu, memory.memory, &memory.class))?.as_slice())?;
             }
         }
+        let mut tallies = tx.open_table(store::WORKLOAD_TALLIES)?;
         for key in &pending.workloads {
-            let Some(memory) = self.workloads.get_mut(key) else { continue };
             let name = workload_name(key);
+            match self.memory.tallies_of(key) {
+                Some(known) => tallies.insert(name.as_str(), encode(&known)?.as_slice())?,
+                None => tallies.remove(name.as_str())?,
+            };
+            let Some(memory) = self.memory.workloads.get_mut(key) else { continue };
             for (hour, bucket) in memory.series.take_dirty() {
                 workload_hours.insert((name.as_str(), hour), bucket.to_bytes().as_slice())?;
             }
+        }
+        let mut cells = tx.open_table(store::NODE_CELLS)?;
+        for (node, workload) in &pending.cells {
+            let name = workload_name(workload);
+            match self.memory.cell_of(node, workload) {
+                Some(cell) => cells.insert((&**node, name.as_str()), cell.to_bytes().as_slice())?,
+                None => cells.remove((&**node, name.as_str()))?,
+            };
         }
         Ok(())
     }
@@ -124,11 +137,11 @@ impl Keeper {
     /// Forgets decisions, feedback and examples that left the window, and the oldest decisions above the byte budget.
     fn retain(&mut self, tx: &WriteTransaction) -> Result<(), redb::Error> {
         let over = self.totals.decision_bytes > self.byte_budget;
-        if !over && self.now.0 - self.retained_at < 60_000 {
+        if !over && self.memory.now().0 - self.retained_at < 60_000 {
             return Ok(());
         }
-        self.retained_at = self.now.0;
-        let oldest = UnixMillis(self.now.0 - self.window_ms);
+        self.retained_at = self.memory.now().0;
+        let oldest = UnixMillis(self.memory.now().0 - self.memory.window_ms());
         let first = DecisionId::first_at(oldest).0;
         let mut decisions = tx.open_table(store::DECISIONS)?;
         let mut by_pod = tx.open_table(store::BY_POD)?;

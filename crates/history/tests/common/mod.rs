@@ -66,14 +66,8 @@ pub fn observation(pod_name: &str, node: &str, when: UnixMillis) -> PodObservati
         node: Some(node.into()),
         phase: PodPhase::Running,
         ready: true,
-        restarts: 0,
-        terminated: None,
-        reason: None,
-        waiting: None,
-        disruption: None,
-        terminating: false,
-        gone: false,
         at: when,
+        ..PodObservation::default()
     }
 }
 

@@ -1,0 +1,61 @@
+//! Brings files of earlier schema versions up to the present one, each step in one transaction: a crash leaves the old file or
+//! the new one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::ReadableTable as _;
+
+use crate::counters::Bucket;
+use crate::memory::tally::{Tally, weight};
+use crate::rates::Usage;
+use crate::store::{self, HistoryError, Store, encode};
+use crate::types::HOUR_MS;
+
+/// From version 1: the decayed counts of workloads are made from the hourly ones. Those of nodes start anew, because version 1
+/// does not tell which workloads its counts came from.
+pub(crate) fn from_1(store: &Store) -> Result<(), HistoryError> {
+    store.write("bringing the file up to version 2", |tx| {
+        tx.open_table(store::NODE_CELLS)?;
+        let mut tallies: BTreeMap<String, Vec<(u32, Bucket)>> = BTreeMap::new();
+        for row in tx.open_table(store::WORKLOAD_HOURS)?.iter()? {
+            let (key, value) = row?;
+            let (workload, hour) = key.value();
+            if let Some(bucket) = Bucket::from_bytes(value.value()) {
+                tallies.entry(workload.to_owned()).or_default().push((hour, bucket));
+            }
+        }
+        let newest = tallies.values().flatten().map(|(hour, _)| *hour).max().unwrap_or(0);
+        let mut table = tx.open_table(store::WORKLOAD_TALLIES)?;
+        for (workload, hours) in tallies {
+            let mut sum = Tally { at: i64::from(newest) * HOUR_MS, ..Tally::default() };
+            for (hour, bucket) in hours {
+                let one = Tally {
+                    at: 0,
+                    pods: bucket.started.into(),
+                    failures: bucket.troubled.saturating_sub(bucket.evicted).into(),
+                    node_failures: bucket.evicted.into(),
+                    restarted: bucket.restarted.into(),
+                    oom: bucket.oom.min(bucket.restarted).into(),
+                    evicted: bucket.evicted.into(),
+                };
+                sum.add(&one.scaled(weight(i64::from(newest - hour) * HOUR_MS)));
+            }
+            let none: Vec<(Arc<str>, Tally)> = Vec::new();
+            table.insert(workload.as_str(), encode(&(sum, none))?.as_slice())?;
+        }
+        let mut usage = tx.open_table(store::USAGE)?;
+        let mut known: Vec<(String, (Usage, Usage))> = Vec::new();
+        for row in usage.iter()? {
+            let (key, value) = row?;
+            if let Ok(pair) = serde_json::from_slice(value.value()) {
+                known.push((key.value().to_owned(), pair));
+            }
+        }
+        for (node, (cpu, memory)) in known {
+            usage.insert(node.as_str(), encode(&(cpu, memory, ""))?.as_slice())?;
+        }
+        tx.open_table(store::META)?.insert("schema_version", store::SCHEMA_VERSION)?;
+        Ok(())
+    })
+}
