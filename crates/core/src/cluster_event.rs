@@ -36,3 +36,43 @@ pub enum ClusterEvent {
     /// The waiting pod itself wants something else now.
     PodChanged,
 }
+
+impl ClusterEvent {
+    /// What kube-scheduler calls it in its metrics. Of a change it tells more there: what changed.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            ClusterEvent::NodeAdded(_) => "NodeAdd",
+            ClusterEvent::NodeChanged { .. } => "NodeUpdate",
+            ClusterEvent::PodPlaced(_) => "AssignedPodAdd",
+            ClusterEvent::PodRemoved(_) => "AssignedPodDelete",
+            ClusterEvent::PodChanged => "UnschedulablePodUpdate",
+            ClusterEvent::RelatedAdded(object) => labels(object.kind())[0],
+            ClusterEvent::RelatedChanged { object, .. } => labels(object.kind())[1],
+            ClusterEvent::RelatedRemoved(object) => labels(object.kind())[2],
+            ClusterEvent::RelatedListed(kind) => labels(*kind)[0],
+        }
+    }
+}
+
+/// What the addition, the change and the end of an object of the kind are called.
+fn labels(kind: RelatedKind) -> [&'static str; 3] {
+    macro_rules! of {
+        ($resource:literal) => {
+            [concat!($resource, "Add"), concat!($resource, "Update"), concat!($resource, "Delete")]
+        };
+    }
+    match kind {
+        RelatedKind::PersistentVolumeClaim => of!("PersistentVolumeClaim"),
+        RelatedKind::PersistentVolume => of!("PersistentVolume"),
+        RelatedKind::StorageClass => of!("storage.k8s.io/StorageClass"),
+        RelatedKind::CsiNode => of!("storage.k8s.io/CSINode"),
+        RelatedKind::CsiDriver => of!("storage.k8s.io/CSIDriver"),
+        RelatedKind::CsiStorageCapacity => of!("storage.k8s.io/CSIStorageCapacity"),
+        RelatedKind::VolumeAttachment => of!("storage.k8s.io/VolumeAttachment"),
+        RelatedKind::Service => of!("Service"),
+        RelatedKind::ReplicationController => of!("ReplicationController"),
+        RelatedKind::ReplicaSet => of!("apps/ReplicaSet"),
+        RelatedKind::StatefulSet => of!("apps/StatefulSet"),
+    }
+}

@@ -24,4 +24,6 @@ pub trait Advisor<E> {
     fn interested(&self, event: &E) -> PluginSet;
     /// Whether the event may make `plugin` accept the pod that it rejected (the plugin's queueing hint).
     fn may_help(&self, pod: &PodUid, plugin: PluginId, event: &E) -> bool;
+    /// What kube-scheduler calls such an event in its metrics.
+    fn label(&self, event: &E) -> &'static str;
 }

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 pub type PodUid = Arc<str>;
 
 /// Where a pod of the queue is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// Ready to be tried.
     Active,

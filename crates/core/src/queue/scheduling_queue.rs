@@ -38,6 +38,12 @@ impl Default for QueueConfig {
     }
 }
 
+/// What kube-scheduler calls the arrival of a pod.
+const POD_ADDED: &str = "UnschedulablePodAdd";
+
+/// What it calls the return of a pod from an attempt.
+const ATTEMPT_FAILED: &str = "ScheduleAttemptFailure";
+
 /// How many pods wait, by place. Pods in flight do not wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PendingCounts {
@@ -101,6 +107,7 @@ pub struct SchedulingQueue<E> {
     in_flight: InFlight<E>,
     next_sequence: u64,
     last_flush: Option<Timestamp>,
+    incoming: BTreeMap<(&'static str, Place), u64>,
 }
 
 impl<E: Clone> SchedulingQueue<E> {
@@ -119,6 +126,7 @@ impl<E: Clone> SchedulingQueue<E> {
             in_flight: InFlight::new(),
             next_sequence: 0,
             last_flush: None,
+            incoming: BTreeMap::new(),
         }
     }
 
@@ -129,7 +137,7 @@ impl<E: Clone> SchedulingQueue<E> {
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.activate_or_gate(QueuedPod::new(uid.clone(), priority, now, sequence), now, advisor);
+        self.activate_or_gate(QueuedPod::new(uid.clone(), priority, now, sequence), POD_ADDED, now, advisor);
     }
 
     /// The pod changed in ways told by `events`. Its place in the order follows its priority; if it waits, the
@@ -163,12 +171,12 @@ impl<E: Clone> SchedulingQueue<E> {
             Place::Unschedulable | Place::Gated => {
                 self.unlink(&pod);
                 pod.priority = priority;
-                let hint = events
+                let (hint, why) = events
                     .into_iter()
-                    .map(|event| Self::hint(&pod, &event, advisor))
-                    .find(|hint| *hint != Hint::Skip)
-                    .unwrap_or(Hint::Skip);
-                self.requeue(pod, hint, now, advisor);
+                    .map(|event| (Self::hint(&pod, &event, advisor), advisor.label(&event)))
+                    .find(|(hint, _)| *hint != Hint::Skip)
+                    .unwrap_or((Hint::Skip, ""));
+                self.requeue(pod, hint, why, now, advisor);
             }
         }
     }
@@ -186,7 +194,11 @@ impl<E: Clone> SchedulingQueue<E> {
     pub fn pop(&mut self) -> Option<QueuedPod> {
         let uid = match self.active.pop_first() {
             Some((_, uid)) => uid,
-            None => self.backoff.pop_first()?.1,
+            None => {
+                let uid = self.backoff.pop_first()?.1;
+                *self.incoming.entry(("PopFromBackoffQ", Place::Active)).or_default() += 1;
+                uid
+            }
         };
         let pod = self.pods.get_mut(&uid)?;
         pod.place = Place::InFlight;
@@ -228,7 +240,7 @@ impl<E: Clone> SchedulingQueue<E> {
             self.in_flight.events_since(uid).map(|event| Self::hint(&pod, event, advisor)).fold(Hint::Skip, Hint::or)
         };
         self.in_flight.end(uid);
-        self.requeue(pod, hint, now, advisor);
+        self.requeue(pod, hint, ATTEMPT_FAILED, now, advisor);
     }
 
     /// Takes back a pod that had left the queue as placed, after its binding failed: an error, tried again after its
@@ -243,7 +255,7 @@ impl<E: Clone> SchedulingQueue<E> {
         pod.timestamp = now;
         pod.flushed = false;
         pod.errors_in_a_row += 1;
-        self.requeue(pod, Hint::AfterBackoff, now, advisor);
+        self.requeue(pod, Hint::AfterBackoff, ATTEMPT_FAILED, now, advisor);
     }
 
     /// Something happened in the cluster: moves the waiting pods that it may help, and no others. `only` narrows
@@ -273,7 +285,7 @@ impl<E: Clone> SchedulingQueue<E> {
             .filter(|(_, hint)| *hint != Hint::Skip)
             .collect();
         for (uid, hint) in helped {
-            self.release(&uid, hint, now, advisor);
+            self.release(&uid, hint, advisor.label(event), now, advisor);
         }
     }
 
@@ -281,7 +293,7 @@ impl<E: Clone> SchedulingQueue<E> {
     pub fn activate(&mut self, uid: &PodUid, now: Timestamp, advisor: &impl Advisor<E>) {
         match self.pods.get(uid).map(|pod| pod.place) {
             Some(Place::Backoff | Place::ErrorBackoff | Place::Unschedulable | Place::Gated) => {
-                self.release(uid, Hint::Immediately, now, advisor);
+                self.release(uid, Hint::Immediately, "ForceActivate", now, advisor);
             }
             Some(Place::Active | Place::InFlight) | None => {}
         }
@@ -305,7 +317,7 @@ impl<E: Clone> SchedulingQueue<E> {
             if let Some(pod) = self.pods.get_mut(&uid) {
                 pod.flushed = true;
             }
-            self.release(&uid, Hint::AfterBackoff, now, advisor);
+            self.release(&uid, Hint::AfterBackoff, "UnschedulableTimeout", now, advisor);
         }
     }
 
@@ -337,6 +349,12 @@ impl<E: Clone> SchedulingQueue<E> {
         }
     }
 
+    /// How many pods came to a place, by what brought them there, in kube-scheduler's words; since the start.
+    #[must_use]
+    pub fn incoming(&self) -> &BTreeMap<(&'static str, Place), u64> {
+        &self.incoming
+    }
+
     /// The pod, if it is in the queue.
     #[must_use]
     pub fn get(&self, uid: &PodUid) -> Option<&QueuedPod> {
@@ -359,6 +377,7 @@ impl<E: Clone> SchedulingQueue<E> {
                             pod.place = Place::Active;
                             pod.first_ready.get_or_insert(now);
                             self.active.insert(active_key(pod), uid);
+                            *self.incoming.entry(("BackoffComplete", Place::Active)).or_default() += 1;
                         }
                     }
                     _ => break,
@@ -382,51 +401,68 @@ impl<E: Clone> SchedulingQueue<E> {
         hint
     }
 
-    fn release(&mut self, uid: &PodUid, hint: Hint, now: Timestamp, advisor: &impl Advisor<E>) {
+    fn release(&mut self, uid: &PodUid, hint: Hint, why: &'static str, now: Timestamp, advisor: &impl Advisor<E>) {
         if let Some(pod) = self.pods.remove(uid) {
             self.unlink(&pod);
-            self.requeue(pod, hint, now, advisor);
+            self.requeue(pod, hint, why, now, advisor);
         }
     }
 
     /// Puts a pod that is nowhere to where the hint sends it.
-    fn requeue(&mut self, mut pod: QueuedPod, hint: Hint, now: Timestamp, advisor: &impl Advisor<E>) {
+    fn requeue(
+        &mut self,
+        mut pod: QueuedPod,
+        hint: Hint,
+        why: &'static str,
+        now: Timestamp,
+        advisor: &impl Advisor<E>,
+    ) {
         match hint {
             Hint::Skip => {
                 let place = if pod.gated_by.is_some() { Place::Gated } else { Place::Unschedulable };
-                self.link(pod, place);
+                // A pod that stays where it was does not come in.
+                if why == ATTEMPT_FAILED {
+                    self.enter(pod, place, why);
+                } else {
+                    self.link(pod, place);
+                }
             }
             Hint::AfterBackoff => match self.backoff_end(&pod) {
                 Some(until) if until >= align(now) => match advisor.gate(&pod.uid) {
-                    Some(gate) => self.gate(pod, gate),
+                    Some(gate) => self.gate(pod, gate, why),
                     None => {
                         pod.gated_by = None;
                         pod.backoff_until = until;
                         let place = if pod.rejectors().is_empty() { Place::ErrorBackoff } else { Place::Backoff };
-                        self.link(pod, place);
+                        self.enter(pod, place, why);
                     }
                 },
-                _ => self.activate_or_gate(pod, now, advisor),
+                _ => self.activate_or_gate(pod, why, now, advisor),
             },
-            Hint::Immediately => self.activate_or_gate(pod, now, advisor),
+            Hint::Immediately => self.activate_or_gate(pod, why, now, advisor),
         }
     }
 
-    fn activate_or_gate(&mut self, mut pod: QueuedPod, now: Timestamp, advisor: &impl Advisor<E>) {
+    fn activate_or_gate(&mut self, mut pod: QueuedPod, why: &'static str, now: Timestamp, advisor: &impl Advisor<E>) {
         match advisor.gate(&pod.uid) {
-            Some(gate) => self.gate(pod, gate),
+            Some(gate) => self.gate(pod, gate, why),
             None => {
                 pod.gated_by = None;
                 pod.first_ready.get_or_insert(now);
-                self.link(pod, Place::Active);
+                self.enter(pod, Place::Active, why);
             }
         }
     }
 
-    fn gate(&mut self, mut pod: QueuedPod, gate: PluginId) {
-        pod.gated_by = Some(gate);
+    fn gate(&mut self, mut pod: QueuedPod, gate: PluginId, why: &'static str) {
+        // One that was gated all along does not come in.
+        let already = pod.gated_by.replace(gate).is_some();
         pod.rejected_by.insert(gate);
-        self.link(pod, Place::Gated);
+        if already {
+            self.link(pod, Place::Gated);
+        } else {
+            self.enter(pod, Place::Gated, why);
+        }
     }
 
     /// The end of the pod's backoff, aligned down to its window; nothing for a pod that never failed.
@@ -439,6 +475,12 @@ impl<E: Clone> SchedulingQueue<E> {
         let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
         let backoff = self.config.initial_backoff.saturating_mul(factor).min(self.config.max_backoff);
         Some(align(pod.timestamp + backoff))
+    }
+
+    /// Enters the pod and counts that it came there.
+    fn enter(&mut self, pod: QueuedPod, place: Place, why: &'static str) {
+        *self.incoming.entry((why, place)).or_default() += 1;
+        self.link(pod, place);
     }
 
     /// Enters the pod, which is in no structure, at a place.

@@ -24,6 +24,9 @@ impl Advisor<PluginSet> for Told {
     fn may_help(&self, _: &PodUid, plugin: PluginId, event: &PluginSet) -> bool {
         event.contains(plugin)
     }
+    fn label(&self, _: &PluginSet) -> &'static str {
+        "Told"
+    }
 }
 
 const FIT: PluginSet = PluginSet::of(&[PluginId::NodeResourcesFit]);

@@ -81,4 +81,8 @@ impl Advisor<ClusterEvent> for Hints<'_> {
             },
         }
     }
+
+    fn label(&self, event: &ClusterEvent) -> &'static str {
+        event.label()
+    }
 }
