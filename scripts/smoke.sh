@@ -13,6 +13,14 @@ for _ in $(seq 150); do
   sleep 0.2
 done
 scripts/test_system.sh http://127.0.0.1:18080 http://127.0.0.1:15000
+if [ -n "${AUGUR_PROMTOOL:-}" ]; then
+  for url in http://127.0.0.1:18080/metrics http://127.0.0.1:15000/metrics; do
+    curl -sS "$url" | "$AUGUR_PROMTOOL" check metrics
+    echo "promtool check metrics: $url passes"
+  done
+else
+  echo "SKIPPED: promtool check metrics (AUGUR_PROMTOOL is not set)"
+fi
 if [ -n "${AUGUR_KUBECTL:-}" ]; then
   scripts/demo.sh http://127.0.0.1:18080 http://127.0.0.1:15000 "$data/kubeconfig"
 fi

@@ -98,8 +98,12 @@ pub struct Health {
     pub model: Check,
     /// Leader election.
     pub leader: Check,
-    /// Whether the first lists have been taken in and decisions are being made.
+    /// Whether the first lists have been taken in, so that decisions can be made; also true of a standby.
     pub ready: bool,
+    /// Whether the scheduler thread runs; if not, only a restart helps.
+    pub alive: bool,
+    /// Whether this replica decides.
+    pub leads: bool,
 }
 
 /// A node as the scheduler sees it.

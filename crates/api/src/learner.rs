@@ -8,7 +8,7 @@ use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, Missing, NodeFacts, Po
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use crate::dto::{
 use crate::error::{ApiError, ErrorBody};
 use crate::openapi;
 use crate::predict::PredictBody;
-use crate::prometheus::{CONTENT_TYPE, Gauges, HttpMetrics, encode};
+use crate::prometheus::{self, Gauges, HttpMetrics};
 use crate::scheduler::{cluster_metrics, history_check, history_gauges};
 use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
@@ -158,7 +158,7 @@ pub(crate) async fn performance(State(service): Shared) -> Result<Response, ApiE
 
 /// Metrics in Prometheus' text format; the cluster's as JSON, as on the scheduler service, for `Accept: application/json`.
 #[utoipa::path(get, path = "/metrics", tag = "metrics",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+    responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if accept.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == "application/json")) {
@@ -170,9 +170,7 @@ pub(crate) async fn metrics(State(service): Shared, headers: HeaderMap) -> Resul
     gauges.add("augur_examples_kept", "Labelled examples kept for training", Some(summary.examples as f64));
     gauges.add("augur_outcomes_kept", "Outcomes kept", Some(summary.outcomes as f64));
     gauges.add("augur_history_file_bytes", "Size of the history file", Some(summary.file_bytes as f64));
-    let text = encode(None, &service.http, &gauges)
-        .map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()))?;
-    Ok(([("content-type", CONTENT_TYPE)], text).into_response())
+    prometheus::answer(&headers, None, &service.http, &gauges)
 }
 
 /// A feature of the schema.

@@ -12,6 +12,7 @@ mod extender;
 mod learner;
 mod openapi;
 mod predict;
+mod process;
 mod prometheus;
 mod scheduler;
 mod service;

@@ -15,7 +15,7 @@ use crate::{extender, learner, scheduler};
         scheduler::health,
         scheduler::livez,
         scheduler::readyz,
-        scheduler::prometheus,
+        scheduler::prometheus_text,
         scheduler::metrics,
         scheduler::nodes,
         scheduler::node,

@@ -1,12 +1,15 @@
-//! Metrics in Prometheus' (OpenMetrics) text format.
+//! Metrics in OpenMetrics' or Prometheus' own text format.
 //!
 //! [`SchedulerMetrics`] is what the engine counts: under kube-scheduler's stable names where the same thing is measured, so
 //! that existing dashboards work, and under `augur_` otherwise. [`HttpMetrics`] is what a service counts of its own requests.
 //! What can be read at any time (nodes, history) is turned into gauges when it is asked for, see [`Gauges`].
 
-use std::sync::atomic::AtomicU64;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -15,8 +18,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// Content type of the text format.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::error::ApiError;
+
+/// Content type of the OpenMetrics format.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Content type of Prometheus' own, older format, which is what tools expect that do not ask for a format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How an attempt at a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -46,8 +53,26 @@ struct QueueLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IncomingLabels {
-    event: String,
+    event: &'static str,
     queue: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PointLabels {
+    extension_point: &'static str,
+    status: &'static str,
+    profile: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: &'static str,
+    profile: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    r#type: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +107,12 @@ pub struct SchedulerMetrics {
     attempts: Family<AttemptLabels, Counter>,
     attempt_duration: Histograms<AttemptLabels>,
     algorithm_duration: Histogram,
+    decision_duration: Histogram,
+    points: Histograms<PointLabels>,
+    preemption_attempts: Counter,
+    preemption_victims: Histogram,
+    unschedulable: Family<PluginLabels, Gauge>,
+    cache_size: Family<CacheLabels, Gauge>,
     pending: Family<QueueLabels, Gauge>,
     pod_attempts: Histogram,
     sli: Histograms<SliLabels>,
@@ -92,6 +123,11 @@ pub struct SchedulerMetrics {
 /// kube-scheduler's buckets of an attempt: 1 ms to 16 s.
 fn attempt_buckets() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// kube-scheduler's buckets of an extension point: 0.1 ms to 0.2 s.
+fn point_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 12))
 }
 
 /// kube-scheduler's buckets of the time to schedule a pod: 10 ms to 5,243 s.
@@ -111,8 +147,14 @@ impl SchedulerMetrics {
         let mut registry = Registry::default();
         let attempts = Family::default();
         let attempt_duration = Histograms::new_with_constructor(attempt_buckets as fn() -> Histogram);
+        let algorithm_duration = attempt_buckets();
         // Finer than kube-scheduler's, whose first bucket ends at 1 ms.
-        let algorithm_duration = Histogram::new(exponential_buckets(0.000_01, 2.0, 20));
+        let decision_duration = Histogram::new(exponential_buckets(0.000_01, 2.0, 20));
+        let points = Histograms::new_with_constructor(point_buckets as fn() -> Histogram);
+        let preemption_attempts = Counter::default();
+        let preemption_victims = Histogram::new(exponential_buckets(1.0, 2.0, 7));
+        let unschedulable = Family::default();
+        let cache_size = Family::default();
         let pending = Family::default();
         let pod_attempts = Histogram::new(exponential_buckets(1.0, 2.0, 5));
         let sli = Histograms::new_with_constructor(sli_buckets as fn() -> Histogram);
@@ -134,13 +176,29 @@ impl SchedulerMetrics {
             sli.clone(),
         );
         k.register("queue_incoming_pods", "Pods added to a queue, by event and queue", incoming.clone());
+        k.register(
+            "framework_extension_point_duration_seconds",
+            "Time at an extension point; those within a decision are worked off as one and not told apart",
+            points.clone(),
+        );
+        k.register("preemption_attempts", "Attempts to make room by preemption", preemption_attempts.clone());
+        k.register("preemption_victims", "Pods evicted in a preemption", preemption_victims.clone());
+        k.register("unschedulable_pods", "Pods that wait, by the plugins that rejected them", unschedulable.clone());
+        k.register("cache_size", "Nodes, pods and assumed pods in the scheduler's state", cache_size.clone());
         let ours = registry.sub_registry_with_prefix("augur");
+        ours.register("decision_duration_seconds", "Time of a decision alone", decision_duration.clone());
         ours.register("decisions", "Decisions, by algorithm and reason for doing without a model", decisions.clone());
         Self {
             registry,
             attempts,
             attempt_duration,
             algorithm_duration,
+            decision_duration,
+            points,
+            preemption_attempts,
+            preemption_victims,
+            unschedulable,
+            cache_size,
             pending,
             pod_attempts,
             sli,
@@ -159,6 +217,7 @@ impl SchedulerMetrics {
     /// A decision was taken in the given time. `fallback_reason`: why no model had a say, empty when one had.
     pub fn decided(&self, algorithm: crate::dto::Algorithm, fallback_reason: &str, took: Duration) {
         self.algorithm_duration.observe(took.as_secs_f64());
+        self.decision_duration.observe(took.as_secs_f64());
         let labels = DecisionLabels { algorithm: algorithm.as_str(), fallback_reason: fallback_reason.to_owned() };
         self.decisions.get_or_create(&labels).inc();
     }
@@ -171,9 +230,40 @@ impl SchedulerMetrics {
         self.sli.get_or_create(&SliLabels { attempts }).observe(waited.as_secs_f64());
     }
 
-    /// A pod came into `queue` (`active`, `backoff`, `unschedulable`, `gated`) because of `event`.
-    pub fn incoming(&self, event: &str, queue: &'static str) {
-        self.incoming.get_or_create(&IncomingLabels { event: event.to_owned(), queue }).inc();
+    /// So many pods in all came into `queue` (`active`, `backoff`, `unschedulable`, `gated`) because of `event`.
+    pub fn incoming(&self, event: &'static str, queue: &'static str, total: u64) {
+        self.incoming.get_or_create(&IncomingLabels { event, queue }).inner().store(total, Ordering::Relaxed);
+    }
+
+    /// A binding ended after this time.
+    pub fn binding(&self, bound: bool, profile: &str, took: Duration) {
+        let status = if bound { "Success" } else { "Error" };
+        let labels = PointLabels { extension_point: "Bind", status, profile: profile.to_owned() };
+        self.points.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// It was tried to make room for a pod, at the price of so many others.
+    pub fn preemption(&self, victims: usize) {
+        self.preemption_attempts.inc();
+        if victims > 0 {
+            self.preemption_victims.observe(victims as f64);
+        }
+    }
+
+    /// How many pods of which profile wait because of which plugin.
+    pub fn unschedulable(&self, waiting: impl IntoIterator<Item = ((&'static str, String), usize)>) {
+        self.unschedulable.clear();
+        for ((plugin, profile), count) in waiting {
+            let gauge = self.unschedulable.get_or_create_owned(&PluginLabels { plugin, profile });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// What the scheduler's state holds.
+    pub fn cached(&self, nodes: usize, pods: usize, assumed: usize) {
+        for (kind, count) in [("nodes", nodes), ("pods", pods), ("assumed_pods", assumed)] {
+            self.cache_size.get_or_create(&CacheLabels { r#type: kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// How many pods wait.
@@ -237,6 +327,20 @@ impl Gauges {
         }
     }
 
+    /// Adds a number with a label.
+    pub fn add_labelled(&mut self, name: &str, help: &str, label: (&'static str, &'static str), value: f64) {
+        let gauge = Family::<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>::default();
+        gauge.get_or_create(&[label]).set(value);
+        self.0.register(name, help, gauge);
+    }
+
+    /// Adds a number that only grows and need not be whole.
+    pub fn add_seconds(&mut self, name: &str, help: &str, value: f64) {
+        let counter = Counter::<f64, AtomicU64>::default();
+        counter.inc_by(value);
+        self.0.register(name, help, counter);
+    }
+
     /// Adds a number that only grows.
     pub fn add_counter(&mut self, name: &str, help: &str, value: u64) {
         let counter: Counter = Counter::default();
@@ -245,8 +349,47 @@ impl Gauges {
     }
 }
 
-/// Writes everything in the text format.
-pub(crate) fn encode(
+/// Everything, in the format that the client accepts.
+pub(crate) fn answer(
+    headers: &HeaderMap,
+    scheduler: Option<&SchedulerMetrics>,
+    http: &HttpMetrics,
+    gauges: &Gauges,
+) -> Result<Response, ApiError> {
+    let text = encode(scheduler, http, gauges)
+        .map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()))?;
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (content_type, text) = match accept.into_iter().any(|accept| accept.contains("application/openmetrics-text")) {
+        true => (OPENMETRICS, text),
+        false => (TEXT, plain(&text)),
+    };
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
+
+/// The same in Prometheus' own format: there a counter's description bears the full name of its only series, and nothing marks
+/// the end.
+fn plain(openmetrics: &str) -> String {
+    let of_counter = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+    let counters: HashSet<String> = openmetrics.lines().filter_map(of_counter).collect();
+    let mut text = String::with_capacity(openmetrics.len() + 8 * counters.len());
+    for line in openmetrics.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let described = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        match described.and_then(|described| described.split_once(' ')) {
+            Some((name, rest)) if counters.contains(name) => {
+                text.push_str(&line[.."# HELP ".len()]);
+                text.push_str(name);
+                text.push_str("_total ");
+                text.push_str(rest);
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Writes everything in the OpenMetrics format.
+fn encode(
     scheduler: Option<&SchedulerMetrics>,
     http: &HttpMetrics,
     gauges: &Gauges,
@@ -271,7 +414,11 @@ mod tests {
         m.attempt(AttemptResult::scheduled, "default-scheduler", Duration::from_millis(3));
         m.decided(crate::dto::Algorithm::EnhancedScoring, "not_trained", Duration::from_micros(80));
         m.scheduled(20, Duration::from_secs(1));
-        m.incoming("PodAdd", "active");
+        m.incoming("UnschedulablePodAdd", "active", 3);
+        m.binding(true, "default-scheduler", Duration::from_millis(2));
+        m.preemption(2);
+        m.unschedulable([(("NodeResourcesFit", "default-scheduler".to_owned()), 4)]);
+        m.cached(3, 2, 1);
         m.pending(PendingPods { active: 2, ..PendingPods::default() });
         let http = HttpMetrics::new("scheduler");
         http.request("GET", "/api/v1/nodes/{name}", 200, Duration::from_millis(1));
@@ -284,7 +431,12 @@ mod tests {
             r#"scheduler_scheduling_attempt_duration_seconds_count{result="scheduled",profile="default-scheduler"} 1"#,
             r#"scheduler_pending_pods{queue="active"} 2"#,
             r#"scheduler_pod_scheduling_sli_duration_seconds_count{attempts="16+"} 1"#,
-            r#"scheduler_queue_incoming_pods_total{event="PodAdd",queue="active"} 1"#,
+            r#"scheduler_queue_incoming_pods_total{event="UnschedulablePodAdd",queue="active"} 3"#,
+            r#"scheduler_framework_extension_point_duration_seconds_count{extension_point="Bind",status="Success",profile="default-scheduler"} 1"#,
+            "scheduler_preemption_attempts_total 1",
+            r#"scheduler_preemption_victims_bucket{le="2.0"} 1"#,
+            r#"scheduler_unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 4"#,
+            r#"scheduler_cache_size{type="assumed_pods"} 1"#,
             r#"augur_decisions_total{algorithm="enhanced_scoring",fallback_reason="not_trained"} 1"#,
             "augur_nodes 3.0",
         ] {
@@ -292,5 +444,13 @@ mod tests {
         }
         assert!(!text.contains("augur_unknown"));
         assert!(text.ends_with("# EOF\n"));
+        assert!(text.contains("# TYPE augur_decisions counter\n"));
+        let plain = plain(&text);
+        assert!(plain.contains("# TYPE augur_decisions_total counter\n") && !plain.contains("# EOF"));
+        assert!(
+            plain.contains("# HELP augur_decisions_total Decisions, by")
+                && plain.contains("# TYPE augur_nodes gauge\n")
+        );
+        assert_eq!(plain.lines().count() + 1, text.lines().count());
     }
 }

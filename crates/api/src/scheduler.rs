@@ -6,8 +6,8 @@ use std::sync::Arc;
 use augur_history::{DecisionFilter, DecisionKind, UnixMillis, WorkloadKey};
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,7 +20,7 @@ use crate::dto::{
 use crate::error::{ApiError, ErrorBody};
 use crate::explain::Explanation;
 use crate::predict::PredictBody;
-use crate::prometheus::{CONTENT_TYPE, Gauges, HttpMetrics, encode};
+use crate::prometheus::{self, Gauges, HttpMetrics};
 use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
@@ -35,8 +35,9 @@ pub fn router(parts: Services) -> Router {
         .route("/openapi.json", get(openapi::scheduler))
         .route("/health", get(health))
         .route("/livez", get(livez))
+        .route("/healthz", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(prometheus))
+        .route("/metrics", get(prometheus_text))
         .route("/api/v1/metrics", get(metrics))
         .route("/api/v1/nodes", get(nodes))
         .route("/api/v1/nodes/{name}", get(node))
@@ -121,24 +122,41 @@ pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError>
     answer(code, &body, 1_024)
 }
 
-/// Whether the process answers.
-#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = String)))]
-pub(crate) async fn livez() -> &'static str {
-    "ok"
-}
-
-/// Whether the cluster has been read and pods are being scheduled.
-#[utoipa::path(get, path = "/readyz", tag = "health",
+/// Whether the process works; if not, only a restart helps.
+#[utoipa::path(get, path = "/livez", tag = "health", params(("verbose" = Option<String>, Query)),
     responses((status = 200, body = String), (status = 503, body = ErrorBody)))]
-pub(crate) async fn readyz(State(service): Shared) -> Result<&'static str, ApiError> {
+pub(crate) async fn livez(State(service): Shared, uri: Uri) -> Result<String, ApiError> {
     let health = service.backend.health();
-    if health.ready { Ok("ok") } else { Err(ApiError::unavailable("not_ready", health.kubernetes.message)) }
+    told("livez", &uri, &[("ping", true), ("scheduler-thread", health.alive)], &health.kubernetes.message)
 }
 
-/// Metrics in Prometheus' text format.
+/// Whether the cluster has been read, so that pods are being scheduled, or would be if this replica led.
+#[utoipa::path(get, path = "/readyz", tag = "health", params(("verbose" = Option<String>, Query)),
+    responses((status = 200, body = String), (status = 503, body = ErrorBody)))]
+pub(crate) async fn readyz(State(service): Shared, uri: Uri) -> Result<String, ApiError> {
+    let health = service.backend.health();
+    let checks = [("ping", true), ("scheduler-thread", health.alive), ("informer-sync", health.ready)];
+    told("readyz", &uri, &checks, &health.kubernetes.message)
+}
+
+/// The answer in the manner of Kubernetes' components: `ok`, a line a check with `?verbose`, or what failed and why.
+fn told(name: &str, uri: &Uri, checks: &[(&str, bool)], why: &str) -> Result<String, ApiError> {
+    let failed: Vec<&str> = checks.iter().filter(|(_, ok)| !ok).map(|(check, _)| *check).collect();
+    if !failed.is_empty() {
+        let message = format!("{name} check failed: {}: {why}", failed.join(", "));
+        return Err(ApiError::unavailable("not_ready", message));
+    }
+    if uri.query().is_none_or(|query| !query.split('&').any(|key| key == "verbose" || key.starts_with("verbose="))) {
+        return Ok("ok".to_owned());
+    }
+    let lines: String = checks.iter().map(|(check, _)| format!("[+]{check} ok\n")).collect();
+    Ok(format!("{lines}{name} check passed\n"))
+}
+
+/// Metrics in Prometheus' text format, or in OpenMetrics' if asked for.
 #[utoipa::path(get, path = "/metrics", tag = "metrics",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub(crate) async fn prometheus(State(service): Shared) -> Result<Response, ApiError> {
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn prometheus_text(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut gauges = Gauges::default();
     // Before the cluster is known its gauges are absent, as they should be; all other metrics are there.
     if let Ok(nodes) = service.backend.nodes(false).await {
@@ -149,15 +167,17 @@ pub(crate) async fn prometheus(State(service): Shared) -> Result<Response, ApiEr
         gauges.add("augur_cluster_memory_usage_percent", "Mean memory use of the nodes", cluster.avg_memory_usage);
         gauges.add("augur_cluster_health_score", "Share of nodes Ready and under no pressure", cluster.health_score);
     }
+    let leads = service.backend.health().leads;
+    let master = "Whether this replica leads";
+    gauges.add_labelled("leader_election_master_status", master, ("name", "augur"), f64::from(u8::from(leads)));
+    crate::process::gauges(&mut gauges);
     gauges.add(
         "augur_model_in_use",
         "Whether a model has a say",
         Some(f64::from(u8::from(service.backend.model().model_id.is_some()))),
     );
     history_gauges(&service, &mut gauges);
-    let text = encode(Some(&service.metrics), &service.http, &gauges)
-        .map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()))?;
-    Ok(([("content-type", CONTENT_TYPE)], text).into_response())
+    prometheus::answer(&headers, Some(&service.metrics), &service.http, &gauges)
 }
 
 /// What both services tell of history.

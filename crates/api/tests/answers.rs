@@ -138,7 +138,12 @@ async fn cluster_metrics_are_json_on_one_service_and_by_accept_on_the_other() {
     assert!(n1["predicted_peak_cpu"].is_null() && n1["predicted_peak_reason"].is_string());
     for (router, metric) in [(&f.scheduler, "augur_nodes_ready 2"), (&f.learner, "augur_examples_kept 0")] {
         let (status, text) = text(call(router, common::request("GET", "/metrics", "")).await).await;
-        assert!(status == 200 && text.contains(metric) && text.ends_with("# EOF\n"), "{text}");
+        assert!(status == 200 && text.contains(metric) && !text.contains("# EOF"), "{text}");
+        let mut asked = common::request("GET", "/metrics", "");
+        asked.headers_mut().insert("accept", "application/openmetrics-text;version=1.0.0".parse().unwrap());
+        let answer = call(router, asked).await;
+        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+        assert!(common::text(answer).await.1.ends_with("# EOF\n"));
     }
     let (_, nodes) = get(&f.scheduler, "/api/v1/nodes").await;
     has(&nodes["nodes"][0], "name allocatable requested used pods conditions history");

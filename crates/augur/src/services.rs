@@ -117,6 +117,8 @@ impl SchedulerBackend for Backend {
             model,
             leader: self.leader(),
             ready: status.ready && !status.stopped,
+            alive: !status.stopped,
+            leads: self.engine.leadership().leads(),
         }
     }
 

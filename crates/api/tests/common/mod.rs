@@ -82,6 +82,8 @@ impl SchedulerBackend for Fake {
             model: ok(),
             leader: ok(),
             ready: self.kubernetes != CheckStatus::Unhealthy,
+            alive: true,
+            leads: true,
         }
     }
 

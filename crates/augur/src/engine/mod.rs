@@ -3,6 +3,7 @@
 //! [`Engine::start`] runs the watches as tasks and the scheduler on a thread of its own; [`EngineHandle`] asks it. The thread's
 //! loop is in [`owner`].
 
+mod counts;
 mod latency;
 mod observe;
 mod outbound;

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use super::counts::tried_to_make_room;
 use super::latency::Latencies;
 use super::outbound::{BINDINGS_IN_FLIGHT, Back, EVICTIONS_IN_FLIGHT, Outbound, Told};
 use super::record::{Recorder, Surroundings};
@@ -123,7 +124,7 @@ pub struct Owner {
     pub(super) recorder: Recorder,
     pub(super) notes: HashMap<NodeName, NodeNote>,
     pub(super) summary: ClusterSummary,
-    counters: Arc<SchedulerMetrics>,
+    pub(super) counters: Arc<SchedulerMetrics>,
     fence: Fence,
     waiting: HashMap<PodUid, Waiting>,
     in_flight: HashMap<PodUid, InFlight>,
@@ -143,6 +144,7 @@ pub struct Owner {
     metrics: MetricsStatus,
     published: Option<Instant>,
     ticked: Option<Timestamp>,
+    pub(super) seconds: u32,
 }
 
 /// What the thread starts with.
@@ -190,6 +192,7 @@ impl Owner {
             metrics: MetricsStatus::default(),
             published: None,
             ticked: None,
+            seconds: 0,
         }
     }
 
@@ -343,6 +346,7 @@ impl Owner {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, took: Duration) {
+        let victims = effects.iter().filter(|effect| matches!(effect, Effect::Evict { .. })).count();
         for effect in effects {
             match effect {
                 Effect::Prepare { pod, node, decision, attempts } => {
@@ -376,6 +380,9 @@ impl Owner {
                     match reason {
                         "Unschedulable" => {
                             self.attempts.unschedulable += 1;
+                            if decision.as_ref().is_some_and(|decision| tried_to_make_room(decision)) {
+                                self.counters.preemption(victims);
+                            }
                             self.counters.attempt(AttemptResult::unschedulable, profile, took);
                         }
                         "SchedulerError" => {
@@ -460,6 +467,7 @@ impl Owner {
                 self.asking -= usize::from(binding.asking);
                 let waiting = self.waiting.remove(&uid);
                 let (profile, took) = (&binding.pod.spec.scheduler_name, binding.began.elapsed());
+                self.counters.binding(result == BindResult::Bound, profile, took);
                 match &result {
                     BindResult::Bound => {
                         self.bound += 1;
@@ -642,6 +650,7 @@ impl Owner {
         }
         if second {
             self.ticked = Some(now);
+            self.count_queue();
             self.history.tick(self.millis());
         }
     }

@@ -247,6 +247,18 @@ impl Scheduler {
         self.queue.pending()
     }
 
+    /// The queue.
+    #[must_use]
+    pub fn queue(&self) -> &SchedulingQueue<ClusterEvent> {
+        &self.queue
+    }
+
+    /// A pod that is not known to be on a node.
+    #[must_use]
+    pub fn pending(&self, uid: &PodUid) -> Option<&Arc<Pod>> {
+        self.pending.get(uid)
+    }
+
     /// Bindings under way.
     #[must_use]
     pub fn binding(&self) -> usize {
