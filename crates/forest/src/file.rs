@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::bins::{Bins, Feature};
+use crate::bins::{BinnedRows, Bins, Feature};
 use crate::calibrate::Calibrator;
 use crate::error::ForestError;
-use crate::forest::{Forest, Output};
+use crate::forest::{Forest, Output, logistic};
 use crate::tree::TreeNode;
 
 /// The first bytes of every model file.
@@ -21,6 +21,24 @@ const HASH: usize = 32;
 /// Magic, version, length and hash of names.
 const HEADER: usize = 8 + 4 + 8 + HASH;
 
+/// A second forest whose log-odds are mixed in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blended {
+    /// Its trees, over the same codes.
+    pub forest: Forest,
+    /// Its share in the mixed log-odds, between 0 and 1.
+    pub share: f32,
+}
+
+/// The probability whose log-odds are the mean of those of two, the second by its share. Both are held 1e-4 away from 0 and 1.
+pub(crate) fn mix(first: f32, second: f32, share: f32) -> f32 {
+    let odds = |p: f32| {
+        let p = p.clamp(1e-4, 1.0 - 1e-4);
+        (p / (1.0 - p)).ln()
+    };
+    logistic(odds(first) * (1.0 - share) + odds(second) * share)
+}
+
 /// A forest with all that predicting from numbers needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -28,6 +46,8 @@ pub struct Model {
     pub bins: Bins,
     /// The trees.
     pub forest: Forest,
+    /// A second forest that is mixed in, for probabilities only.
+    pub blended: Option<Blended>,
     /// What corrects the forest's predictions.
     pub calibrator: Calibrator,
     /// Notes, as window, seed, metrics, and the model this one came from.
@@ -40,7 +60,20 @@ impl Model {
     /// # Errors
     /// When the columns do not fit the model.
     pub fn predict(&self, columns: &[&[f32]]) -> Result<Vec<f32>, ForestError> {
-        let mut out = self.forest.predict(&self.bins.encode(columns)?)?;
+        self.predict_rows(&self.bins.encode(columns)?)
+    }
+
+    /// Calibrated predictions of rows of codes.
+    ///
+    /// # Errors
+    /// When the rows are of another schema.
+    pub fn predict_rows(&self, rows: &BinnedRows) -> Result<Vec<f32>, ForestError> {
+        let mut out = self.forest.predict(rows)?;
+        if let Some(blended) = &self.blended {
+            for (first, second) in out.iter_mut().zip(blended.forest.predict(rows)?) {
+                *first = mix(*first, second, blended.share);
+            }
+        }
         self.calibrator.apply_to(&mut out);
         Ok(out)
     }
@@ -91,6 +124,11 @@ impl Model {
         }
         put_calibrator(&mut out, &self.calibrator);
         put_forest(&mut out, &self.forest);
+        out.push(u8::from(self.blended.is_some()));
+        if let Some(blended) = &self.blended {
+            out.extend_from_slice(&blended.share.to_le_bytes());
+            put_forest(&mut out, &blended.forest);
+        }
         let length = (out.len() + HASH) as u64;
         out[12..20].copy_from_slice(&length.to_le_bytes());
         let hash = Sha256::digest(&out);
@@ -135,11 +173,21 @@ impl Model {
         }
         let bins = Bins::from_features(features)?;
         let calibrator = calibrator(&mut reader)?;
-        let forest = forest(&mut reader, &bins)?;
+        let first = forest(&mut reader, &bins)?;
+        let blended = match reader.u8()? {
+            0 => None,
+            _ => {
+                let share = reader.f32()?;
+                if !(0.0..=1.0).contains(&share) {
+                    return wrong(format!("the share of its second forest is {share}"));
+                }
+                Some(Blended { share, forest: forest(&mut reader, &bins)? })
+            }
+        };
         if reader.at != content.len() {
             return wrong(format!("{} bytes are left over at its end", content.len() - reader.at));
         }
-        Ok(Self { bins, forest, calibrator, metadata })
+        Ok(Self { bins, forest: first, blended, calibrator, metadata })
     }
 }
 

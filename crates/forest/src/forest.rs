@@ -116,7 +116,12 @@ impl Forest {
 
     fn predict_codes(&self, path: Path, codes: &[u8], out: &mut [f32]) {
         predict::sums(&self.groups, codes, self.stride, path, out);
-        let mean = 1.0 / self.trees().max(1) as f32;
+        self.finish(out, self.trees());
+    }
+
+    /// Makes sums over so many trees predictions.
+    pub(crate) fn finish(&self, out: &mut [f32], trees: usize) {
+        let mean = 1.0 / trees.max(1) as f32;
         match self.output {
             Output::Mean => out.iter_mut().for_each(|v| *v *= mean),
             Output::Sum(start) => out.iter_mut().for_each(|v| *v += start),

@@ -14,6 +14,7 @@ mod metrics;
 mod predict;
 mod random;
 mod refresh;
+mod select;
 mod shap;
 pub mod synthetic;
 mod train;
@@ -24,7 +25,7 @@ pub use bootstrap::clustered_interval;
 pub use calibrate::Calibrator;
 pub use conformal::{AdaptiveAlpha, Conformal};
 pub use error::ForestError;
-pub use file::Model;
+pub use file::{Blended, Model};
 pub use forest::{Forest, Output, logistic};
 pub use metrics::{
     RELIABILITY_BINS, Ranking, ReliabilityBin, auc, average_precision, brier, expected_calibration_error, log_loss,
@@ -33,6 +34,7 @@ pub use metrics::{
 pub use predict::Path;
 pub use random::Random;
 pub use refresh::Support;
+pub use select::{Candidate, SelectParams, Selection, select};
 pub use shap::{Contrast, MAX_CONTRAST};
-pub use train::{ForestParams, Monotone, Objective, OutOfBag};
+pub use train::{BoostParams, ForestParams, Monotone, Objective, OutOfBag};
 pub use tree::TreeNode;

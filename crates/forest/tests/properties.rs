@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use augur_forest::synthetic::Synthetic;
 use augur_forest::{
-    BinnedRows, Bins, Calibrator, Contrast, Forest, ForestError, ForestParams, Model, Monotone, Objective, Path, Random,
+    BinnedRows, Bins, Blended, BoostParams, Calibrator, Contrast, Forest, ForestError, ForestParams, Model, Monotone,
+    Objective, Path, Random,
 };
 use proptest::prelude::*;
 
@@ -126,6 +127,7 @@ proptest! {
         let read = Model::from_bytes(&bytes).unwrap();
         prop_assert_eq!(&read.to_bytes(), &bytes);
         prop_assert_eq!(read.forest, model.forest);
+        prop_assert_eq!(read.blended, model.blended);
         prop_assert_eq!(read.calibrator, model.calibrator);
         prop_assert_eq!(read.metadata, model.metadata);
     }
@@ -152,7 +154,10 @@ fn small_model(seed: u64, constrained: bool, kind: usize) -> Model {
         _ => Calibrator::isotonic(&predictions, &labels, &[]).unwrap(),
     };
     let metadata = BTreeMap::from([("seed".to_owned(), seed.to_string())]);
-    Model { bins, forest, calibrator, metadata }
+    let boosted = BoostParams { rounds: 3, max_depth: 2, min_rows: 5, seed, ..BoostParams::default() };
+    let blended = (kind == 1)
+        .then(|| Blended { forest: Forest::boost(&bins, &rows, &labels, &weights, &boosted).unwrap(), share: 0.25 });
+    Model { bins, forest, blended, calibrator, metadata }
 }
 
 #[test]

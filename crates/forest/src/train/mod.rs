@@ -3,6 +3,7 @@
 //! Each tree has a random stream of its own, drawn from the seed and its number, and writes only its own result; threads take
 //! whole trees. So the forest is the same to the last byte however many threads there are.
 
+mod boost;
 pub(crate) mod grow;
 mod sample;
 mod split;
@@ -15,8 +16,10 @@ use crate::error::ForestError;
 use crate::forest::{Forest, Output};
 use crate::random::Random;
 use crate::tree::TreeNode;
+pub use boost::BoostParams;
 use grow::{Shape, Workspace, columns, grow};
 pub use sample::OutOfBag;
+pub(crate) use sample::check_rows;
 use sample::{Sampler, Target};
 
 /// What is learned.

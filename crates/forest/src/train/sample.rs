@@ -9,7 +9,7 @@ use crate::train::{ForestParams, Objective, in_parallel};
 use crate::tree::TreeNode;
 
 /// The greatest sum of packed weights or products.
-const SUM: f64 = ((1u32 << 31) - 1) as f64;
+pub(crate) const SUM: f64 = ((1u32 << 31) - 1) as f64;
 /// Rows that one thread predicts at a time.
 const CHUNK: usize = 4_096;
 
@@ -28,35 +28,13 @@ pub(crate) struct Target {
 
 impl Target {
     pub fn new(rows: usize, labels: &[f32], weights: &[f32], params: &ForestParams) -> Result<Self, ForestError> {
-        if rows == 0 {
-            return Err(ForestError::Data("there are no rows to train on".to_owned()));
-        }
-        if labels.len() != rows {
-            return Err(ForestError::shape("labels", rows, labels.len()));
-        }
-        if !weights.is_empty() && weights.len() != rows {
-            return Err(ForestError::shape("weights", rows, weights.len()));
-        }
         let binary = params.objective == Objective::Classification;
-        check_labels(labels, binary)?;
-        if let Some(row) = weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
-            let found = weights[row].to_string();
-            return Err(ForestError::Value { row, what: "weight", found, expected: "0 or more and finite" });
-        }
+        check_rows(rows, labels, weights, binary)?;
         let weigh = |row: usize| {
             let class = if binary { params.class_weights[usize::from(labels[row] == 1.0)] } else { 1.0 };
             weights.get(row).map_or(1.0, |w| f64::from(*w)) * class
         };
         let positive: Vec<usize> = (0..rows).filter(|row| weigh(*row) > 0.0).collect();
-        if positive.is_empty() {
-            return Err(ForestError::Data("no row has a positive weight".to_owned()));
-        }
-        if binary && positive.iter().all(|row| labels[*row] == labels[positive[0]]) {
-            let class = labels[positive[0]];
-            return Err(ForestError::Data(format!(
-                "all rows to train on have the label {class}; both 0 and 1 are needed"
-            )));
-        }
         let total: f64 = positive.iter().map(|row| weigh(*row)).sum();
         let same = positive.iter().all(|row| weigh(*row) == weigh(0)) && positive.len() == rows;
         // Equal weights count as 1, which keeps every sum exact. Otherwise twice the expected sum of a draw, and twenty times the
@@ -142,7 +120,7 @@ impl Target {
 }
 
 /// The leaf that a row comes to in a tree that is not packed yet.
-fn leaf_of(nodes: &[TreeNode], row: &[u8]) -> usize {
+pub(crate) fn leaf_of(nodes: &[TreeNode], row: &[u8]) -> usize {
     let mut at = 0;
     while nodes[at].left != 0 {
         at = nodes[at].left as usize + usize::from(row[usize::from(nodes[at].slot)] > nodes[at].threshold);
@@ -150,17 +128,35 @@ fn leaf_of(nodes: &[TreeNode], row: &[u8]) -> usize {
     at
 }
 
-fn check_labels(labels: &[f32], binary: bool) -> Result<(), ForestError> {
-    let good = |label: f32| if binary { label == 0.0 || label == 1.0 } else { label.is_finite() };
-    match labels.iter().position(|l| !good(*l)) {
-        Some(row) => Err(ForestError::Value {
-            row,
-            what: "label",
-            found: labels[row].to_string(),
-            expected: if binary { "0 or 1" } else { "finite" },
-        }),
-        None => Ok(()),
+/// Refuses labels and weights that cannot be learned from.
+pub(crate) fn check_rows(rows: usize, labels: &[f32], weights: &[f32], binary: bool) -> Result<(), ForestError> {
+    if rows == 0 {
+        return Err(ForestError::Data("there are no rows to train on".to_owned()));
     }
+    if labels.len() != rows {
+        return Err(ForestError::shape("labels", rows, labels.len()));
+    }
+    if !weights.is_empty() && weights.len() != rows {
+        return Err(ForestError::shape("weights", rows, weights.len()));
+    }
+    let good = |label: f32| if binary { label == 0.0 || label == 1.0 } else { label.is_finite() };
+    if let Some(row) = labels.iter().position(|l| !good(*l)) {
+        let expected = if binary { "0 or 1" } else { "finite" };
+        return Err(ForestError::Value { row, what: "label", found: labels[row].to_string(), expected });
+    }
+    if let Some(row) = weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
+        let found = weights[row].to_string();
+        return Err(ForestError::Value { row, what: "weight", found, expected: "0 or more and finite" });
+    }
+    let mut counted = (0..rows).filter(|row| weights.get(*row).is_none_or(|w| *w > 0.0));
+    let Some(first) = counted.next() else {
+        return Err(ForestError::Data("no row has a positive weight".to_owned()));
+    };
+    if binary && counted.all(|row| labels[row] == labels[first]) {
+        let class = labels[first];
+        return Err(ForestError::Data(format!("all rows to train on have the label {class}; both 0 and 1 are needed")));
+    }
+    Ok(())
 }
 
 /// How many rows a tree draws.
