@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::cluster::BenchClusterArgs;
 use crate::election::ElectionArgs;
 
 /// A Kubernetes scheduler that learns from what became of the pods it placed.
@@ -233,6 +234,8 @@ pub struct ConformanceArgs {
 pub enum BenchCommand {
     /// Pods created over HTTP while watchers follow: rate, latency, memory.
     Apiserver(BenchApiserverArgs),
+    /// A scheduler process against an API server: rate, latency, CPU, memory.
+    Cluster(BenchClusterArgs),
     /// The decision loop alone, on one core: rate, latency, memory.
     Decide(BenchDecideArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.

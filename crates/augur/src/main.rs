@@ -51,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,
+            Command::Bench(BenchCommand::Cluster(args)) => bench::cluster::run(&args).await,
             Command::Bench(BenchCommand::Decide(args)) => bench::decide::run(&args),
             Command::Bench(BenchCommand::Predict(args)) => bench::predict::run(&args).await,
             Command::Conformance(args) => return commands::conformance::run(&args),

@@ -1,6 +1,7 @@
 //! Measurements that a user can repeat: `augur bench …`. Each prints a table for people and one JSON line last.
 
 pub mod apiserver;
+pub mod cluster;
 pub mod decide;
 pub mod http1;
 pub mod predict;

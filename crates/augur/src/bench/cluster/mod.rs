@@ -1,0 +1,334 @@
+//! `augur bench cluster`: a scheduler as a process of its own against an API server: pods/s, latency, CPU and memory of the process,
+//! and the rate of a bare loop of bindings on the same server. Start at [`run`].
+//!
+//! Any scheduler can be measured (`--scheduler-cmd`), so that two can be compared with the same objects on the same machine.
+
+mod client;
+mod objects;
+mod subject;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use http::Method;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::sample::{Sample, ms};
+use crate::output;
+use client::{Watcher, bind, call, each};
+use objects::{MARK, NAMESPACE, Owner, node, pod};
+use subject::Subject;
+
+/// Requests of the measurement under way at once while it sets up and cleans away.
+const WIDTH: usize = 32;
+/// Bindings under way at once in the bare loop, as many as Augur has.
+const BINDINGS: usize = 128;
+/// Without a binding for so long, the scheduler under test is taken for stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Arguments of `augur bench cluster`.
+#[derive(Debug, Args)]
+pub struct BenchClusterArgs {
+    /// The cluster; without it an embedded API server is started for the measurement.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Nodes to create.
+    #[arg(long, default_value_t = 5_000)]
+    pub nodes: usize,
+    /// Pods that are on the nodes before the scheduler starts.
+    #[arg(long, default_value_t = 0)]
+    pub existing: usize,
+    /// Pods to be scheduled.
+    #[arg(long, default_value_t = 10_000)]
+    pub pods: usize,
+    /// What the pods ask for.
+    #[arg(long, value_enum, default_value_t = Workload::Basic)]
+    pub workload: Workload,
+    /// Connections that create pods.
+    #[arg(long, default_value_t = 8)]
+    pub clients: usize,
+    /// The scheduler to measure, run by `sh` with KUBECONFIG set; without it, this program.
+    #[arg(long, value_name = "COMMAND")]
+    pub scheduler_cmd: Option<String>,
+    /// The name of that scheduler in the pods.
+    #[arg(long, default_value = "augur")]
+    pub scheduler_name: String,
+    /// Measures also on a cluster that has other nodes.
+    #[arg(long)]
+    pub beside_other_nodes: bool,
+    /// Leaves nodes and pods there.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// What the pods of `augur bench cluster` ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// CPU and memory.
+    Basic,
+    /// To be spread over zones, as a must.
+    Spread,
+    /// The zone of their like.
+    Affinity,
+    /// Nodes without their like.
+    AntiAffinity,
+}
+
+/// Runs the measurement and prints it.
+///
+/// # Errors
+/// When the cluster has other nodes, refuses a request, or the scheduler does not bind.
+pub async fn run(args: &BenchClusterArgs) -> anyhow::Result<()> {
+    if args.workload == Workload::AntiAffinity && args.pods + 1 > args.nodes {
+        bail!("--workload anti-affinity places one pod a node: --pods {} needs --nodes {}", args.pods, args.pods + 1);
+    }
+    let folder = std::env::temp_dir().join(format!("augur-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let measured = measure(args, &folder).await;
+    if measured.is_ok() {
+        // What is left of it hurts nobody.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    measured.with_context(|| format!("the logs of the scheduler are in {}", folder.display()))
+}
+
+async fn measure(args: &BenchClusterArgs, folder: &Path) -> anyhow::Result<()> {
+    let (_server, kubeconfig) = match &args.kubeconfig {
+        Some(file) => (None, file.clone()),
+        None => {
+            let (server, kubeconfig) = api_server(folder).await?;
+            (Some(server), kubeconfig)
+        }
+    };
+    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(30)).await?;
+    check_nodes(&client, args.beside_other_nodes).await?;
+    let figures = figures(args, folder, &kubeconfig, &client).await;
+    if !args.keep && args.kubeconfig.is_some() {
+        clean(&client).await?;
+    }
+    report(args, &figures?)
+}
+
+/// An API server of our own, ready to answer.
+async fn api_server(folder: &Path) -> anyhow::Result<(Subject, PathBuf)> {
+    // A free port: taken and given back just before it is used.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let access =
+        crate::kubeconfig::Access { server: format!("http://127.0.0.1:{port}"), token: None, certificate: None };
+    let kubeconfig = crate::kubeconfig::write(folder, &access)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["apiserver", "--port", &port.to_string()]);
+    let mut server = Subject::start(&mut command, &folder.join("apiserver.log"))?;
+    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(5)).await?;
+    let began = Instant::now();
+    while call(&client, Method::GET, "/readyz", "", &Value::Null).await.is_err() {
+        if let Some(status) = server.ended()? {
+            bail!("the API server ended with {status}");
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("the API server does not answer");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok((server, kubeconfig))
+}
+
+/// Refuses a cluster whose nodes are not ours.
+async fn check_nodes(client: &Client, beside: bool) -> anyhow::Result<()> {
+    let path = format!("/api/v1/nodes?limit=1&labelSelector=%21{}", MARK.replace('/', "%2F"));
+    let list: Value = serde_json::from_str(&call(client, Method::GET, &path, "", &Value::Null).await?)?;
+    let other = list["items"][0]["metadata"]["name"].as_str();
+    match other {
+        Some(name) if !beside => bail!(
+            "the cluster has nodes of its own, {name} among them; this measurement creates nodes and pods, so point it at an \
+             empty API server, or say --beside-other-nodes"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What was measured.
+struct Figures {
+    list: Duration,
+    cold_start: Duration,
+    pods_per_s: f64,
+    bare_per_s: f64,
+    latency: [Duration; 2],
+    cpu_ms_per_pod: f64,
+    peak_mib: f64,
+}
+
+async fn figures(
+    args: &BenchClusterArgs,
+    folder: &Path,
+    kubeconfig: &Path,
+    client: &Client,
+) -> anyhow::Result<Figures> {
+    create_nodes(client, args.nodes).await?;
+    let pods_path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let create = |name: String, owner: Owner<'_>| {
+        let (body, path) = (pod(&name, args.workload, &owner), pods_path.clone());
+        async move { call(client, Method::POST, &path, "application/json", &body).await.map(drop) }
+    };
+    each(args.existing, WIDTH, |index| create(format!("bench-before-{index}"), Owner::Node(index % args.nodes)))
+        .await?;
+
+    let began = Instant::now();
+    for path in ["/api/v1/nodes", "/api/v1/pods"] {
+        call(client, Method::GET, path, "", &Value::Null).await?;
+    }
+    let list = began.elapsed();
+
+    let mut watcher = Watcher::start(client);
+    watcher.until(args.existing, PATIENCE, "the pods that are there").await?;
+    create("bench-first".to_owned(), Owner::Scheduler(&args.scheduler_name)).await?;
+    let started = Instant::now();
+    let mut subject = Subject::start(&mut scheduler(args, folder, kubeconfig)?, &folder.join("scheduler.log"))?;
+    let first = watcher.until(args.existing + 1, PATIENCE, "the first pod to be bound");
+    tokio::select! {
+        bound = first => bound?,
+        ended = ended(&mut subject) => return Err(ended),
+    }
+    let cold_start = watcher.bound("bench-first").map_or(Duration::ZERO, |at| at - started);
+
+    let (cpu_before, bound_before) = (subject.cpu_time(), watcher.count());
+    let created: Mutex<HashMap<usize, Instant>> = Mutex::new(HashMap::with_capacity(args.pods));
+    let began = Instant::now();
+    let creating = each(args.pods, args.clients, |index| {
+        let create = create(format!("bench-{index}"), Owner::Scheduler(&args.scheduler_name));
+        let created = &created;
+        async move {
+            create.await?;
+            created.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, Instant::now());
+            Ok(())
+        }
+    });
+    let all = async {
+        creating.await?;
+        watcher.until(bound_before + args.pods, PATIENCE, "the pods to be bound").await
+    };
+    tokio::select! {
+        bound = all => bound?,
+        ended = ended(&mut subject) => return Err(ended),
+    }
+    let cpu = subject.cpu_time().saturating_sub(cpu_before);
+    let peak = subject.peak_bytes();
+    let (mut latency, mut last) = (Sample::default(), began);
+    for (index, created) in created.into_inner().unwrap_or_default() {
+        if let Some(bound) = watcher.bound(&format!("bench-{index}")) {
+            latency.add(bound.saturating_duration_since(created));
+            last = last.max(bound);
+        }
+    }
+    drop(subject);
+
+    // The same without a scheduler: each pod is created, and bound by whoever created it.
+    let bare = Instant::now();
+    let made = each(args.pods, BINDINGS, |index| {
+        let name = format!("bench-bare-{index}");
+        let create = create(name.clone(), Owner::Scheduler("nobody"));
+        async move {
+            create.await?;
+            bind(client, &name, &format!("bench-node-{}", index % args.nodes)).await
+        }
+    });
+    made.await?;
+    let pods = args.pods.max(1) as f64;
+    Ok(Figures {
+        list,
+        cold_start,
+        pods_per_s: pods / (last - began).as_secs_f64().max(1e-9),
+        bare_per_s: pods / bare.elapsed().as_secs_f64().max(1e-9),
+        latency: latency.percentiles([0.5, 0.99]),
+        cpu_ms_per_pod: cpu.as_secs_f64() * 1e3 / pods,
+        peak_mib: peak as f64 / f64::from(1 << 20),
+    })
+}
+
+/// Completes with an error when the process has ended.
+async fn ended(subject: &mut Subject) -> anyhow::Error {
+    loop {
+        match subject.ended() {
+            Ok(None) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Ok(Some(status)) => return anyhow::anyhow!("the scheduler under test ended with {status}"),
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn create_nodes(client: &Client, nodes: usize) -> anyhow::Result<()> {
+    each(nodes, WIDTH, |index| async move {
+        call(client, Method::POST, "/api/v1/nodes", "application/json", &node(index)).await?;
+        // Admission taints a new node until a controller, which need not run here, finds it ready.
+        let path = format!("/api/v1/nodes/bench-node-{index}");
+        let ready = json!({ "spec": { "taints": null } });
+        call(client, Method::PATCH, &path, "application/merge-patch+json", &ready).await.map(drop)
+    })
+    .await
+}
+
+fn scheduler(args: &BenchClusterArgs, folder: &Path, kubeconfig: &Path) -> anyhow::Result<Command> {
+    if let Some(line) = &args.scheduler_cmd {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("KUBECONFIG", kubeconfig);
+        return Ok(command);
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("scheduler").arg("--kubeconfig").arg(kubeconfig);
+    command.arg("--data-dir").arg(folder.join("data"));
+    command.args(["--scheduler-name", &args.scheduler_name, "--host", "127.0.0.1", "--port", "0"]);
+    Ok(command)
+}
+
+/// Deletes what was created.
+async fn clean(client: &Client) -> anyhow::Result<()> {
+    let marked = format!("labelSelector={}", MARK.replace('/', "%2F"));
+    for path in [
+        format!("/api/v1/namespaces/{NAMESPACE}/pods?{marked}&gracePeriodSeconds=0"),
+        format!("/api/v1/nodes?{marked}"),
+    ] {
+        call(client, Method::DELETE, &path, "", &Value::Null).await?;
+    }
+    Ok(())
+}
+
+fn report(args: &BenchClusterArgs, figures: &Figures) -> anyhow::Result<()> {
+    let Figures { list, cold_start, pods_per_s, bare_per_s, latency: [p50, p99], cpu_ms_per_pod, peak_mib } = figures;
+    let beyond = cold_start.saturating_sub(*list);
+    let share = pods_per_s / bare_per_s * 100.0;
+    let what = args.scheduler_cmd.as_deref().unwrap_or("augur scheduler");
+    let workload = args.workload.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    output::line(&format!(
+        "{} pods ({workload}) on {} nodes with {} pods there before, by: {what}\n\
+         bound             {pods_per_s:.0}/s   (creation to binding p50 {}, p99 {})\n\
+         bare bindings     {bare_per_s:.0}/s   ({share:.0} % of that reached)\n\
+         CPU of a pod      {cpu_ms_per_pod:.3} ms\n\
+         peak memory       {peak_mib:.0} MiB\n\
+         start to binding  {:.2} s, {:.2} s beyond the {:.2} s of listing nodes and pods",
+        args.pods,
+        args.nodes,
+        args.existing,
+        ms(*p50),
+        ms(*p99),
+        cold_start.as_secs_f64(),
+        beyond.as_secs_f64(),
+        list.as_secs_f64(),
+    ))?;
+    output::line(
+        &json!({
+            "scheduler": what, "workload": workload, "nodes": args.nodes, "existing": args.existing, "pods": args.pods,
+            "pods_per_s": pods_per_s, "bare_bindings_per_s": bare_per_s, "p50_ms": p50.as_secs_f64() * 1e3,
+            "p99_ms": p99.as_secs_f64() * 1e3, "cpu_ms_per_pod": cpu_ms_per_pod, "peak_rss_mib": peak_mib,
+            "cold_start_s": cold_start.as_secs_f64(), "list_s": list.as_secs_f64(),
+            "cold_start_beyond_list_s": beyond.as_secs_f64(),
+        })
+        .to_string(),
+    )?;
+    Ok(())
+}
