@@ -30,6 +30,9 @@ impl SchedulerBackend for Canned {
         let answer = self.0.clone();
         async move { Ok(answer) }.boxed()
     }
+    fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, augur_learn::FeatureVector)>> {
+        self.1.features(query)
+    }
     fn model(&self) -> ModelStatus {
         self.1.model()
     }

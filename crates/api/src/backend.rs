@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use augur_learn::FeatureVector;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,6 +29,9 @@ pub trait SchedulerBackend: Send + Sync + 'static {
     /// Decides for a pod without binding it. Errors: 404 `pod_not_found`; 422 naming the field of the pod that cannot be
     /// understood; 503 while the cluster is not yet known.
     fn predict(&self, query: PodQuery) -> Answer<Prediction>;
+
+    /// The named features of a pod on every node, sorted by name; errors as [`SchedulerBackend::predict`].
+    fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>>;
 
     /// The model in use. Cheap.
     fn model(&self) -> ModelStatus;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use augur_history::{Example, OutcomeLabel};
-use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, Missing, NodeFacts, PodFacts, SCHEMA, feature_vector};
+use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, Missing, SCHEMA};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::backend::CheckStatus;
 use crate::dto::{
     Features, Feedback, FeedbackAnswer, FeedbackList, FeedbackView, Performance, Prediction,
-    performance as performance_of, summary, timestamp,
+    performance as performance_of, timestamp,
 };
 use crate::error::{ApiError, ErrorBody};
 use crate::openapi;
@@ -459,34 +459,14 @@ pub(crate) struct NodeFeatures {
     responses((status = 200, body = FeatureTable), (status = 422, body = ErrorBody)))]
 pub(crate) async fn data_features(State(service): Shared, request: Request) -> Result<Response, ApiError> {
     let query = body::<PredictBody>(request, BODY_LIMIT).await?.query(false, false)?;
-    // The engine reads the pod; what it decides is left aside.
-    let prediction = service.predict(query).await?;
-    let mut nodes = service.backend.nodes(false).await?;
-    nodes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let needs = prediction.ai_features.pod_requirements;
-    let pod = PodFacts { cpu_request: needs.cpu_request, memory_request: needs.memory_request };
-    let cluster = summary(&nodes, service.thresholds).facts();
-    let rates = service.history.rates();
-    let rows = nodes
-        .iter()
-        .map(|node| {
-            let facts = NodeFacts {
-                cpu_usage: node.cpu_percent(),
-                memory_usage: node.memory_percent(),
-                ready: node.ready,
-                taints: node.taints.len(),
-                rates: rates.nodes.get(&node.name),
-            };
-            NodeFeatures { node_name: node.name.to_string(), features: Features(feature_vector(pod, &facts, &cluster)) }
-        })
+    let (pod_name, pod_namespace) = (query.name.clone(), query.namespace.clone());
+    let rows = service.backend.features(query).await?;
+    let nodes = rows
+        .into_iter()
+        .map(|(name, values)| NodeFeatures { node_name: name.to_string(), features: Features(values) })
         .collect();
-    let table = FeatureTable {
-        pod_name: prediction.pod_name,
-        pod_namespace: prediction.pod_namespace,
-        schema: SCHEMA,
-        nodes: rows,
-    };
-    json(&table, 512 * table.nodes.len() + 256)
+    let table = FeatureTable { pod_name, pod_namespace, schema: SCHEMA, nodes };
+    json(&table, 1_024 * table.nodes.len() + 256)
 }
 
 /// Body of `POST /examples`.

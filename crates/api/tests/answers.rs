@@ -35,7 +35,7 @@ async fn a_prediction_has_the_names_of_the_contract_on_both_services() {
             &p["ai_features"]["cluster_state"],
             "total_nodes ready_nodes avg_cpu_usage avg_memory_usage health_score resource_pressure",
         );
-        assert_eq!(p["ai_features"]["features"].as_object().unwrap().len(), 13);
+        assert_eq!(p["ai_features"]["features"].as_object().unwrap().len(), augur_learn::FEATURE_COUNT);
         for node in p["node_predictions"].as_array().unwrap() {
             has(
                 node,
@@ -281,7 +281,7 @@ async fn workloads_and_decisions_come_from_history() {
 async fn examples_are_kept_once() {
     let f = fixture();
     let example = json!({"decision_id": "0000000000000001", "at": 1, "node": "n1", "label": "good", "propensity": 1.0,
-        "features": vec![Some(1.0); 13]});
+        "features": vec![Some(1.0); augur_learn::FEATURE_COUNT]});
     for _ in 0..2 {
         let (status, answer) = post(&f.learner, "/examples", json!({"examples": [example]})).await;
         assert_eq!((status, &answer["accepted"], &answer["total_examples"]), (200, &json!(1), &json!(1)), "{answer}");

@@ -104,7 +104,7 @@ async fn what_needs_a_model_says_so() {
     }
     let (_, info) = get(&f.learner, "/model/info").await;
     assert_eq!((&info["is_trained"], &info["trained_at"]), (&json!(false), &json!(null)));
-    assert_eq!(info["feature_names"].as_array().unwrap().len(), 13);
+    assert_eq!(info["feature_names"].as_array().unwrap().len(), augur_learn::FEATURE_COUNT);
     let (_, status) = get(&f.scheduler, "/api/v1/model/status").await;
     assert_eq!((&status["model_id"], &status["fallback_reason"]), (&json!(null), &json!("not_trained")));
 }

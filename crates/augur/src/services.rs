@@ -14,7 +14,7 @@ use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
 use augur_kube::{Leadership, convert, wire};
-use augur_learn::PodFacts;
+use augur_learn::{FeatureVector, PodFacts};
 use futures::FutureExt;
 
 use crate::engine::{DryRun, EngineHandle, EngineStatus, NodeSnapshot, QueryError, Recorder, Shared};
@@ -132,25 +132,23 @@ impl SchedulerBackend for Backend {
     }
 
     fn predict(&self, query: PodQuery) -> Answer<Prediction> {
-        let pod = match &query.source {
-            PodSource::Cluster => Ok(None),
-            PodSource::Spec(json) => read_spec(&query, json.get()).map(Some),
-            PodSource::Pod(json) => read_pod(json.get()).map(Some),
-        };
-        let pod = match pod {
-            Ok(pod) => pod,
-            Err(error) => return futures::future::ready(Err(error)).boxed(),
-        };
         let (engine, thresholds) = (self.engine.clone(), self.thresholds);
         async move {
-            let pod = match pod {
-                Some(pod) => Arc::new(pod),
-                None => unbound(existing(&engine, &query).await?),
-            };
+            let pod = asked_for(&engine, &query).await?;
             let record = query.record;
             let dry_run = engine.query(move |view| view.is_ready().then(|| view.dry_run(pod, thresholds, record)));
             let dry_run = dry_run.await.map_err(unavailable)?.ok_or_else(not_ready)?;
             Ok(prediction(query, dry_run))
+        }
+        .boxed()
+    }
+
+    fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>> {
+        let engine = self.engine.clone();
+        async move {
+            let pod = asked_for(&engine, &query).await?;
+            let rows = engine.query(move |view| view.is_ready().then(|| view.features(&pod)));
+            rows.await.map_err(unavailable)?.ok_or_else(not_ready)
         }
         .boxed()
     }
@@ -166,6 +164,15 @@ impl SchedulerBackend for Backend {
             last_swap: None,
             fallback_reason: fallback.map(|fallback| fallback.to_string()),
         }
+    }
+}
+
+/// The pod that a query speaks of, as if it had not been placed yet.
+async fn asked_for(engine: &EngineHandle, query: &PodQuery) -> Result<Arc<Pod>, ApiError> {
+    match &query.source {
+        PodSource::Cluster => Ok(unbound(existing(engine, query).await?)),
+        PodSource::Spec(json) => read_spec(query, json.get()).map(Arc::new),
+        PodSource::Pod(json) => read_pod(json.get()).map(Arc::new),
     }
 }
 
@@ -288,7 +295,7 @@ fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
             }
         })
         .collect();
-    let requests = PodFacts::of(&pod);
+    let requests = PodFacts::of(&pod, None);
     Prediction {
         pod_name: query.name,
         pod_namespace: query.namespace,

@@ -459,6 +459,37 @@ pub struct Example {
     pub propensity: f64,
     /// The named features, in the order of the feature schema.
     pub features: Vec<Option<f64>>,
+    /// The model that had a say.
+    #[serde(default)]
+    pub model_id: Option<Arc<str>>,
+    /// What it said: the probability that the pod goes bad there.
+    #[serde(default)]
+    pub p_bad: Option<f64>,
+    /// Whether the pod was kept from every model by lot.
+    #[serde(default)]
+    pub holdback: bool,
+    /// When trouble was first seen, or else the end, or else the maturity of the label; what is known of its time at risk.
+    #[serde(default)]
+    pub until: Option<UnixMillis>,
+    /// The node that would have been next.
+    #[serde(default)]
+    pub alternative: Option<Alternative>,
+    /// What a client says became of it, where the cluster itself showed nothing. Untrusted.
+    #[serde(default)]
+    pub feedback: Option<bool>,
+}
+
+/// The runner-up of a decision, by which another policy is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The node.
+    pub node: Arc<str>,
+    /// By how many points the chosen node's total was larger, what the model gave left out.
+    pub margin: f64,
+    /// Points that a model moves a total by for each unit of log-odds at full confidence.
+    pub weight: f64,
+    /// The named features of the pod there.
+    pub features: Vec<Option<f64>>,
 }
 
 /// Which decisions to list.

@@ -12,6 +12,7 @@ use augur_api::dto::*;
 use augur_api::*;
 use augur_clock::Clock;
 use augur_history::*;
+use augur_learn::{FEATURE_COUNT, FeatureVector};
 use axum::Router;
 use axum::body::Body;
 use futures::FutureExt as _;
@@ -66,7 +67,7 @@ pub fn decision(history: &HistoryHandle, pod: &str, node: Option<&str>) -> Decis
         feasible: if node.is_some() { 2 } else { 0 },
         scores: if node.is_some() { scores } else { Vec::new() },
         rejections: [("Insufficient cpu".into(), 2), ("node(s) were unschedulable".into(), 1)].into(),
-        features: vec![Some(0.5); 13],
+        features: vec![Some(0.5); FEATURE_COUNT],
         latency_us: 40,
         attempts: 1,
     }
@@ -121,6 +122,16 @@ impl SchedulerBackend for Fake {
             self.history.record_decision(record);
         }
         async move { Ok(prediction(&query, decision_id, 2)) }.boxed()
+    }
+
+    fn features(&self, _query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>> {
+        let row = |usage| {
+            let mut row = [None; FEATURE_COUNT];
+            (row[0], row[2]) = (Some(0.5), usage);
+            row
+        };
+        let rows = vec![("n1".into(), row(Some(25.0))), ("n2".into(), row(None))];
+        async move { Ok(rows) }.boxed()
     }
 
     fn model(&self) -> ModelStatus {
@@ -185,7 +196,7 @@ pub fn prediction(query: &PodQuery, decision_id: Option<DecisionId>, nodes: usiz
         ai_features: AiFeatures {
             pod_requirements: PodRequirements { cpu_request: 0.5, memory_request: 256.0 },
             cluster_state: summary.build(),
-            features: Features([Some(0.5); 13]),
+            features: Features([Some(0.5); FEATURE_COUNT]),
         },
         node_predictions,
     }

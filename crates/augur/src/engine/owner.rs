@@ -433,7 +433,8 @@ impl Owner {
         let at = self.millis();
         let id = self.history.next_id(at);
         let rates = self.history.rates();
-        let around = Surroundings { state: self.scheduler.state(), summary: self.summary, rates: &rates };
+        let (state, now) = (self.scheduler.state(), core_time(self.clock.now()));
+        let around = Surroundings { state, summary: self.summary, rates: &rates, now };
         let record = self.recorder.record((id, at, DecisionKind::Scheduling), pod, decision, took, &around);
         // What is dropped, history counts and its health tells.
         self.history.record_decision(record);

@@ -8,10 +8,11 @@ use augur_core::cycle::{Decision, NodeReport, Outcome};
 use augur_core::object::Pod;
 use augur_core::plugins::PluginId;
 use augur_core::state::{ClusterState, ClusterSummary};
+use augur_core::time::Timestamp;
 use augur_history::{
     DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, Rates, UnixMillis, WorkloadKey,
 };
-use augur_learn::{FeatureVector, NodeFacts, PodFacts, feature_vector};
+use augur_learn::{FeatureVector, features_of};
 
 /// What surrounds a decision.
 pub struct Surroundings<'a> {
@@ -21,6 +22,8 @@ pub struct Surroundings<'a> {
     pub summary: ClusterSummary,
     /// What history knows.
     pub rates: &'a Rates,
+    /// When the decision was taken.
+    pub now: Timestamp,
 }
 
 /// Makes records; holds the names that all of them share.
@@ -99,21 +102,10 @@ impl Recorder {
     }
 }
 
-/// Where the features of a node stand in the schema.
-const OF_THE_NODE: std::ops::Range<usize> = 2..9;
-
 /// The named features of the pod on a node, as they were known at the decision; those of the node are missing without one.
 pub fn features(pod: &Pod, node: Option<&str>, around: &Surroundings<'_>) -> FeatureVector {
     let view = node.and_then(|name| around.state.node(name));
-    let facts = match view {
-        Some(view) => NodeFacts::of(view, around.rates.nodes.get(view.name())),
-        None => NodeFacts { cpu_usage: None, memory_usage: None, ready: false, taints: 0, rates: None },
-    };
-    let mut features = feature_vector(PodFacts::of(pod), &facts, &around.summary.into());
-    if view.is_none() {
-        features[OF_THE_NODE].fill(None);
-    }
-    features
+    features_of(pod, view, around.summary, around.rates, around.now)
 }
 
 /// Why nodes were rejected, with the number of nodes for each reason.
@@ -128,18 +120,4 @@ fn rejections(decision: &Decision) -> BTreeMap<Arc<str>, u32> {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use augur_learn::FEATURE_NAMES;
-
-    use super::*;
-
-    #[test]
-    fn features_of_the_node_stand_together() {
-        let of_the_node = |name: &&str| !name.starts_with("pod_") && !name.starts_with("cluster_");
-        let expected: Vec<&str> = FEATURE_NAMES.into_iter().filter(of_the_node).collect();
-        assert_eq!(FEATURE_NAMES[OF_THE_NODE], expected);
-    }
 }
