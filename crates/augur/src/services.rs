@@ -295,7 +295,7 @@ fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
             }
         })
         .collect();
-    let requests = PodFacts::of(&pod, None);
+    let requests = PodFacts::of(&pod, &rates, None);
     Prediction {
         pod_name: query.name,
         pod_namespace: query.namespace,

@@ -14,6 +14,7 @@ use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::{History, HistoryOptions};
 use augur_kube::LeaseConfig;
+use augur_learn::PastSlot;
 use axum::Router;
 use kube::Client;
 use tokio::net::TcpListener;
@@ -83,6 +84,7 @@ impl System {
             profiles: options.scheduler_names.iter().map(|name| profile(name, &config.scheduler)).collect(),
             seed: options.seed,
             history: history.handle(),
+            past: PastSlot::default(),
             predictor: Arc::new(NoModel::default()),
             metrics_interval: config.metrics.collection_interval.0,
             metrics_timeout: config.metrics.api_timeout.0,

@@ -20,6 +20,8 @@ pub enum Fallback {
     SchemaMismatch,
     /// Features that the model needs are missing; which.
     MissingFeatures(Arc<str>),
+    /// The pod was kept from the model by lot, so that what the model does can be told from what would have happened anyway.
+    Holdback,
     /// Switched off: by configuration, or its weight is 0.
     Disabled,
     /// There was nothing to compare: fewer than two nodes were feasible.
@@ -38,6 +40,7 @@ impl Fallback {
             Fallback::Stale => "stale",
             Fallback::SchemaMismatch => "schema_mismatch",
             Fallback::MissingFeatures(_) => "missing_features",
+            Fallback::Holdback => "holdback",
             Fallback::Disabled => "disabled",
             Fallback::NothingToCompare => "nothing_to_compare",
             Fallback::Failed(_) => "failed",
@@ -92,6 +95,11 @@ pub trait Predictor {
 
     /// The model's id, for the record.
     fn model_id(&self) -> Option<Arc<str>>;
+
+    /// The id of the model that answers for this pod, where not all pods have the same.
+    fn model_for(&self, _pod: &Pod) -> Option<Arc<str>> {
+        self.model_id()
+    }
 }
 
 /// No model: every decision is the deterministic one, for the given reason.

@@ -20,7 +20,7 @@ mod types;
 pub use handle::{FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, Summary};
 pub use memory::{Changes, Memory, Placement};
 pub use performance::{DayCounts, Performance};
-pub use rates::{NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
+pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};
 pub use types::{
     Agreement, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback, FeedbackReceipt,

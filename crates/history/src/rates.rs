@@ -63,6 +63,15 @@ pub struct RateSet {
     pub eviction: Option<Rate>,
 }
 
+/// Pods that came to a node and trouble that it is blamed for, decayed; since the start of the process only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Lately {
+    /// Pods.
+    pub pods: f64,
+    /// Pods in trouble.
+    pub trouble: f64,
+}
+
 /// What is known of a node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct NodeRates {
@@ -87,6 +96,10 @@ pub struct NodeRates {
     /// How many failed or were evicted in this clock hour and the one before, so in the last one to two hours: what tells
     /// of the node's present state, and recovers with it.
     pub recent_failed_pods: u64,
+    /// How it has done lately, with a half-life of half an hour.
+    pub hour: Lately,
+    /// The same with a half-life of twelve hours.
+    pub day: Lately,
     /// Container restarts.
     pub restarts: u64,
     /// OOM kills.

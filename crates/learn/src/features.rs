@@ -4,10 +4,14 @@
 //! a pod on a node from facts known at the moment of the decision and from nothing later. A fact that is not known is NaN in
 //! a [`FeatureRow`] and `None` in a [`FeatureVector`], never a number that looks like one.
 
+use std::sync::Arc;
+
 use augur_core::object::{Node, Pod};
 use augur_core::state::{ClusterSummary, NodeView};
 use augur_core::time::Timestamp;
-use augur_history::{NodeRates, Rates, WorkloadKey, WorkloadRates};
+use augur_history::{Lately, NodeRates, Rates, WorkloadKey};
+
+use crate::lifetime::Lifetimes;
 
 /// Version of the feature schema: the number of features and their order.
 pub const SCHEMA: &str = "augur-features/2";
@@ -151,22 +155,15 @@ const TABLE: [Row; FEATURE_COUNT] = [
         "Expected peak of the node's CPU use with the pod on it: the node's peak and the peak of the pod's workload (its \
          request while that is not known), as a part of allocatable CPU; missing before ten samples of the node.",
     ),
-    (
-        "node_peak_memory_after",
-        "percent",
-        HISTORY,
-        Missing::Null,
-        1,
-        "The same for memory.",
-    ),
+    ("node_peak_memory_after", "percent", HISTORY, Missing::Null, 1, "The same for memory."),
     (
         "node_bad_rate_recent",
         "0..1",
         HISTORY,
         Missing::Null,
         1,
-        "Share of the pods placed on the node within the last hour or so that got into trouble, shrunk to the node's \
-         rate over a day; missing until a pod has been seen on the node.",
+        "Share of the pods that came to the node lately (half-life 30 minutes) and got into trouble that it is blamed for, \
+         shrunk to its rate over a day; missing until a pod has been seen on the node.",
     ),
     (
         "node_bad_rate_day",
@@ -174,19 +171,26 @@ const TABLE: [Row; FEATURE_COUNT] = [
         HISTORY,
         Missing::Null,
         1,
-        "The same over 24 hours, shrunk to the cluster's rate.",
+        "The same with a half-life of 12 hours, shrunk to the cluster's rate.",
     ),
-    ("node_placements_day", "pods", HISTORY, Missing::Null, 0, "Pods that the rate over 24 hours rests on."),
+    ("node_placements_day", "pods", HISTORY, Missing::Null, 0, "Pods that the rate over a day rests on, decayed."),
     (
         "workload_bad_rate",
         "0..1",
         HISTORY,
         Missing::Null,
         1,
-        "Share of the pods of the pod's workload that got into trouble over seven days, shrunk to the cluster's rate; \
-         missing until a pod of it has been seen.",
+        "Share of the pods of the pod's workload that got into trouble over seven days, shrunk to the namespace's and the \
+         cluster's rate; missing until any pod has been seen.",
     ),
-    ("workload_placements", "pods", HISTORY, Missing::Never, 0, "Pods of the workload that history has seen; 0 for a new one."),
+    (
+        "workload_placements",
+        "pods",
+        HISTORY,
+        Missing::Never,
+        0,
+        "Pods of the workload that history has seen; 0 for a new one.",
+    ),
     (
         "image_present",
         "0..1",
@@ -217,8 +221,7 @@ const TABLE: [Row; FEATURE_COUNT] = [
 
 /// The schema, in the order of every feature row.
 pub const FEATURES: [Feature; FEATURE_COUNT] = {
-    let nothing =
-        Feature { name: "", meaning: "", unit: "", source: "", missing: Missing::Never, monotone: 0 };
+    let nothing = Feature { name: "", meaning: "", unit: "", source: "", missing: Missing::Never, monotone: 0 };
     let mut features = [nothing; FEATURE_COUNT];
     let mut i = 0;
     while i < FEATURE_COUNT {
@@ -254,29 +257,30 @@ pub fn row_of(values: &[Option<f64>]) -> Option<FeatureRow> {
 
 /// What a decision knows of the pod.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PodFacts<'a> {
+pub struct PodFacts {
     /// CPU that it requests, in cores.
     pub cpu_request: f64,
     /// Memory that it requests, in MiB.
     pub memory_request: f64,
-    /// Its namespace, and what it belongs to.
-    pub pod: Option<&'a Pod>,
-    /// What history says of its workload.
-    pub workload: Option<&'a WorkloadRates>,
+    /// The rate at which its workload, or what it backs off to, gets into trouble.
+    pub bad_rate: Option<f64>,
+    /// Pods of its workload that history has seen.
+    pub placements: u64,
     /// Its expected lifetime in minutes.
     pub lifetime: Option<f64>,
 }
 
-impl<'a> PodFacts<'a> {
+impl PodFacts {
     /// Of a pod that is to be placed, with what history says of its workload.
-    pub fn of(pod: &'a Pod, workload: Option<&'a WorkloadRates>) -> Self {
+    pub fn of(pod: &Pod, rates: &Rates, lifetime: Option<f64>) -> Self {
         let granted = &pod.requests().granted;
+        let key = workload_key(pod);
         Self {
             cpu_request: granted.cpu.get() as f64 / 1000.0,
             memory_request: granted.memory.get() as f64 / MIB,
-            pod: Some(pod),
-            workload,
-            lifetime: None,
+            bad_rate: rates.of_pod(&key, "").and_then(|known| known.rates.failure).map(|rate| rate.value),
+            placements: rates.workloads.get(&key).map_or(0, |workload| workload.n),
+            lifetime,
         }
     }
 }
@@ -329,19 +333,30 @@ pub struct NodePast {
     pub placements_day: Option<f64>,
 }
 
-impl From<&NodeRates> for NodePast {
-    fn from(rates: &NodeRates) -> Self {
+impl NodePast {
+    /// From history, where a pod of the cluster gets into trouble with probability `cluster`.
+    pub fn of(rates: &NodeRates, cluster: f64) -> Self {
+        let day = (rates.pods > 0).then(|| shrunk(rates.day, cluster, DAY_PRIOR));
         Self {
             stability_score: rates.stability_score,
             mean_cpu: percent(rates.mean_cpu),
             mean_memory: percent(rates.mean_memory),
             peak_cpu: percent(rates.peak_cpu),
             peak_memory: percent(rates.peak_memory),
-            bad_rate_recent: rates.failure_rate.map(|rate| rate.value),
-            bad_rate_day: rates.failure_rate.map(|rate| rate.value),
-            placements_day: rates.failure_rate.map(|rate| rate.n as f64),
+            bad_rate_recent: day.map(|day| shrunk(rates.hour, day, HOUR_PRIOR)),
+            bad_rate_day: day,
+            placements_day: day.map(|_| rates.day.pods),
         }
     }
+}
+
+/// Pods that the cluster's rate counts as in a node's rate over a day.
+const DAY_PRIOR: f64 = 10.0;
+/// Pods that a node's rate over a day counts as in its recent rate.
+const HOUR_PRIOR: f64 = 5.0;
+
+fn shrunk(lately: Lately, prior: f64, weight: f64) -> f64 {
+    ((lately.trouble.min(lately.pods) + weight * prior) / (lately.pods + weight)).clamp(0.0, 1.0)
 }
 
 const MIB: f64 = 1_048_576.0;
@@ -351,7 +366,7 @@ const RECENT_START: std::time::Duration = std::time::Duration::from_secs(300);
 impl NodeFacts {
     /// Of a node in the cluster state, and what history says of it. A pod of the given uid is left out, so that the facts are
     /// those from before it was placed.
-    pub fn of(node: NodeView<'_>, rates: Option<&NodeRates>, now: Timestamp, without: Option<&Pod>) -> Self {
+    pub fn of(node: NodeView<'_>, rates: &Rates, now: Timestamp, without: Option<&Pod>) -> Self {
         let signals = node.signals();
         let used = node.used();
         let present = without.filter(|pod| node.pods().iter().any(|there| there.uid == pod.uid));
@@ -371,9 +386,15 @@ impl NodeFacts {
             memory_requested: (used.requested_memory.get() - memory) as f64 / MIB,
             pods: node.pods().len() - usize::from(present.is_some()),
             starts_5m: node.pods().iter().filter(|pod| recent(pod)).count(),
-            past: rates.map(NodePast::from).unwrap_or_default(),
+            past: past_of(node.name(), rates),
         }
     }
+}
+
+/// What history says of the node of this name.
+pub fn past_of(node: &str, rates: &Rates) -> NodePast {
+    let cluster = rates.cluster.failure.map_or(0.0, |rate| rate.value);
+    rates.nodes.get(node).map(|known| NodePast::of(known, cluster)).unwrap_or_default()
 }
 
 /// What a decision knows of a pod and a node together.
@@ -438,15 +459,8 @@ fn percent(share: Option<f64>) -> Option<f64> {
     share.map(|share| share * 100.0)
 }
 
-/// Where the features that depend on the node alone stand, as against those of pod, cluster and pair.
-pub(crate) const OF_THE_NODE: [usize; 14] = [2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 20, 21, 22, 27];
-/// Where the features of pod and cluster stand: the same for every node of a decision.
-pub(crate) const OF_THE_DECISION: [usize; 9] = [0, 1, 9, 10, 11, 12, 23, 24, 28];
-/// Where those that need pod and node stand.
-pub(crate) const OF_THE_PAIR: [usize; 6] = [13, 14, 18, 19, 25, 26];
-
 /// The features of a pod on a node.
-pub fn feature_vector(pod: &PodFacts<'_>, node: &NodeFacts, pair: &PairFacts, cluster: &ClusterFacts) -> FeatureVector {
+pub fn feature_vector(pod: &PodFacts, node: &NodeFacts, pair: &PairFacts, cluster: &ClusterFacts) -> FeatureVector {
     let mut row = [None; FEATURE_COUNT];
     decision_part(pod, cluster, &mut row);
     node_part(node, &mut row);
@@ -455,15 +469,15 @@ pub fn feature_vector(pod: &PodFacts<'_>, node: &NodeFacts, pair: &PairFacts, cl
 }
 
 /// Fills in what is the same for every node.
-pub(crate) fn decision_part(pod: &PodFacts<'_>, cluster: &ClusterFacts, row: &mut FeatureVector) {
+pub(crate) fn decision_part(pod: &PodFacts, cluster: &ClusterFacts, row: &mut FeatureVector) {
     row[0] = Some(pod.cpu_request);
     row[1] = Some(pod.memory_request);
     row[9] = Some(cluster.total_nodes as f64);
     row[10] = Some(cluster.ready_nodes as f64);
     row[11] = cluster.avg_cpu_usage;
     row[12] = cluster.avg_memory_usage;
-    row[23] = pod.workload.and_then(|workload| workload.failure_rate).map(|rate| rate.value);
-    row[24] = Some(pod.workload.map_or(0.0, |workload| workload.n as f64));
+    row[23] = pod.bad_rate;
+    row[24] = Some(pod.placements as f64);
     row[28] = pod.lifetime;
 }
 
@@ -486,7 +500,7 @@ pub(crate) fn node_part(node: &NodeFacts, row: &mut FeatureVector) {
 }
 
 /// Fills in what needs both.
-pub(crate) fn pair_part(pod: &PodFacts<'_>, node: &NodeFacts, pair: &PairFacts, row: &mut FeatureVector) {
+pub(crate) fn pair_part(pod: &PodFacts, node: &NodeFacts, pair: &PairFacts, row: &mut FeatureVector) {
     let part = |amount: f64, of: f64| (of > 0.0).then(|| 100.0 * amount / of);
     row[13] = part(node.cpu_requested + pod.cpu_request, node.cpu_capacity);
     row[14] = part(node.memory_requested + pod.memory_request, node.memory_capacity);
@@ -495,6 +509,22 @@ pub(crate) fn pair_part(pod: &PodFacts<'_>, node: &NodeFacts, pair: &PairFacts, 
     row[19] = after(node.past.peak_memory, part(pod.memory_request, node.memory_capacity));
     row[25] = pair.image_present;
     row[26] = Some(pair.replicas as f64);
+}
+
+/// What is known of the past at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// Rates of nodes and workloads.
+    pub rates: Arc<Rates>,
+    /// How long pods live.
+    pub lifetimes: Arc<Lifetimes>,
+}
+
+impl Past {
+    /// The expected lifetime of a pod in minutes.
+    pub fn lifetime(&self, pod: &Pod) -> Option<f64> {
+        self.lifetimes.expected_minutes(&workload_key(pod), 0.0).map(|(minutes, _)| minutes)
+    }
 }
 
 /// The workload that history knows the pod under.
@@ -512,14 +542,15 @@ pub fn features_of(
     pod: &Pod,
     node: Option<NodeView<'_>>,
     cluster: ClusterSummary,
-    rates: &Rates,
+    past: &Past,
     now: Timestamp,
 ) -> FeatureVector {
-    let pod_facts = PodFacts::of(pod, rates.workloads.get(&workload_key(pod)));
+    let rates = &past.rates;
+    let pod_facts = PodFacts::of(pod, rates, past.lifetime(pod));
     let mut row = [None; FEATURE_COUNT];
     decision_part(&pod_facts, &cluster.into(), &mut row);
     if let Some(view) = node {
-        let facts = NodeFacts::of(view, rates.nodes.get(view.name()), now, Some(pod));
+        let facts = NodeFacts::of(view, rates, now, Some(pod));
         node_part(&facts, &mut row);
         pair_part(&pod_facts, &facts, &PairFacts::of(pod, view), &mut row);
     }
@@ -558,8 +589,15 @@ mod tests {
             placements_day: None,
         },
     };
-    const POD: PodFacts<'_> =
-        PodFacts { cpu_request: 1.0, memory_request: 512.0, pod: None, workload: None, lifetime: None };
+    const POD: PodFacts =
+        PodFacts { cpu_request: 1.0, memory_request: 512.0, bad_rate: None, placements: 0, lifetime: None };
+
+    /// Where the features that depend on the node alone stand, as against those of pod, cluster and pair.
+    const OF_THE_NODE: [usize; 14] = [2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 20, 21, 22, 27];
+    /// Where the features of pod and cluster stand: the same for every node of a decision.
+    const OF_THE_DECISION: [usize; 9] = [0, 1, 9, 10, 11, 12, 23, 24, 28];
+    /// Where those that need pod and node stand.
+    const OF_THE_PAIR: [usize; 6] = [13, 14, 18, 19, 25, 26];
 
     fn at(row: &FeatureVector, name: &str) -> Option<f64> {
         row[FEATURE_NAMES.iter().position(|known| *known == name).unwrap()]
@@ -603,7 +641,7 @@ mod tests {
         pod.workload = workload;
         let other = Pod { uid: "v".into(), started: Some(Timestamp::from_secs(10)), ..pod.clone() };
         state.place(other.into(), &"n1".into());
-        let rates = Rates::default();
+        let rates = Past::default();
         let now = Timestamp::from_secs(60);
         let of = |state: &ClusterState, name| features_of(&pod, state.node(name), state.summary(), &rates, now);
         let before = [of(&state, "n1"), of(&state, "n2")];

@@ -131,7 +131,8 @@ impl Lifetimes {
         ];
         let (mut left, mut sum, mut given, mut heaviest) = (1.0, 0.0, 0.0, (0.0, Level::Cluster));
         for (curve, level) in levels {
-            let Some((curve, expected)) = curve.and_then(|curve| Some((curve, curve.expected(uptime.max(0.0))?))) else {
+            let Some((curve, expected)) = curve.and_then(|curve| Some((curve, curve.expected(uptime.max(0.0))?)))
+            else {
                 continue;
             };
             let share = match level {

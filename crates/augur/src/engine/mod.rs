@@ -32,6 +32,7 @@ use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
 use augur_kube::{Fence, Leadership, LeaseConfig, Source, Writer, reflect};
+use augur_learn::PastSlot;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::runtime::Handle;
@@ -70,6 +71,8 @@ pub struct EngineOptions {
     pub seed: u64,
     /// The memory.
     pub history: HistoryHandle,
+    /// What decisions and the predictor know of the past.
+    pub past: PastSlot,
     /// The model.
     pub predictor: Arc<dyn Predictor + Send + Sync>,
     /// How often the Metrics API is asked, in the clock's time.
@@ -190,6 +193,7 @@ impl Engine {
             predictor: options.predictor,
             clock: options.clock,
             history: options.history,
+            past: options.past,
             outbound,
             shared: shared.clone(),
             counters: options.counters,

@@ -18,6 +18,7 @@ use augur_history::{
     DecisionId, DecisionKind, HistoryHandle, NodeObservation, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
 };
 use augur_kube::{Change, Collected, Fence, Key, Leadership, Usage};
+use augur_learn::{Past, PastSlot};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -119,6 +120,8 @@ pub struct Owner {
     pub(super) predictor: Arc<dyn Predictor + Send + Sync>,
     pub(super) clock: Clock,
     pub(super) history: HistoryHandle,
+    /// What decisions and the predictor know of the past.
+    pub(super) past: PastSlot,
     pub(super) outbound: Outbound,
     pub(super) shared: Shared,
     pub(super) recorder: Recorder,
@@ -154,6 +157,7 @@ pub struct Parts {
     pub predictor: Arc<dyn Predictor + Send + Sync>,
     pub clock: Clock,
     pub history: HistoryHandle,
+    pub past: PastSlot,
     pub outbound: Outbound,
     pub shared: Shared,
     pub counters: Arc<SchedulerMetrics>,
@@ -169,6 +173,7 @@ impl Owner {
             predictor: parts.predictor,
             clock: parts.clock,
             history: parts.history,
+            past: parts.past,
             outbound: parts.outbound,
             shared: parts.shared,
             counters: parts.counters,
@@ -333,6 +338,7 @@ impl Owner {
             self.summary = self.scheduler.state().summary();
             self.summary_stale = false;
         }
+        self.renew_past();
         let began = Instant::now();
         let now = core_time(self.clock.now());
         let mut effects = Vec::new();
@@ -343,6 +349,14 @@ impl Owner {
         self.decisions.record(took);
         self.carry_out(effects, took);
         true
+    }
+
+    /// Takes over the rates that history shows by now.
+    fn renew_past(&self) {
+        let (known, rates) = (self.past.get(), self.history.rates());
+        if !Arc::ptr_eq(&known.rates, &rates) {
+            self.past.set(Past { rates, lifetimes: known.lifetimes.clone() });
+        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, took: Duration) {
@@ -432,9 +446,9 @@ impl Owner {
         self.counters.decided(algorithm, decision.fallback.as_ref().map_or("", Fallback::code), took);
         let at = self.millis();
         let id = self.history.next_id(at);
-        let rates = self.history.rates();
+        let past = self.past.get();
         let (state, now) = (self.scheduler.state(), core_time(self.clock.now()));
-        let around = Surroundings { state, summary: self.summary, rates: &rates, now };
+        let around = Surroundings { state, summary: self.summary, past: &past, now };
         let record = self.recorder.record((id, at, DecisionKind::Scheduling), pod, decision, took, &around);
         // What is dropped, history counts and its health tells.
         self.history.record_decision(record);
@@ -661,6 +675,7 @@ impl Owner {
             self.summary = self.scheduler.state().summary();
             self.summary_stale = false;
         }
+        self.renew_past();
         query(&View { owner: self });
     }
 

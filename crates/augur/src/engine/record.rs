@@ -9,10 +9,8 @@ use augur_core::object::Pod;
 use augur_core::plugins::PluginId;
 use augur_core::state::{ClusterState, ClusterSummary};
 use augur_core::time::Timestamp;
-use augur_history::{
-    DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, Rates, UnixMillis, WorkloadKey,
-};
-use augur_learn::{FeatureVector, features_of};
+use augur_history::{DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, UnixMillis, WorkloadKey};
+use augur_learn::{FeatureVector, Past, features_of};
 
 /// What surrounds a decision.
 pub struct Surroundings<'a> {
@@ -20,8 +18,8 @@ pub struct Surroundings<'a> {
     pub state: &'a ClusterState,
     /// The cluster as a whole.
     pub summary: ClusterSummary,
-    /// What history knows.
-    pub rates: &'a Rates,
+    /// What is known of the past.
+    pub past: &'a Past,
     /// When the decision was taken.
     pub now: Timestamp,
 }
@@ -105,7 +103,7 @@ impl Recorder {
 /// The named features of the pod on a node, as they were known at the decision; those of the node are missing without one.
 pub fn features(pod: &Pod, node: Option<&str>, around: &Surroundings<'_>) -> FeatureVector {
     let view = node.and_then(|name| around.state.node(name));
-    features_of(pod, view, around.summary, around.rates, around.now)
+    features_of(pod, view, around.summary, around.past, around.now)
 }
 
 /// Why nodes were rejected, with the number of nodes for each reason.

@@ -56,9 +56,9 @@ impl View<'_> {
         let cycle = Cycle { now: core_time(now), seed: owner.seed, detail: Detail::Full };
         let decision = owner.scheduler.dry_run(&pod, &*owner.predictor, cycle);
         let took = began.elapsed();
-        let rates = owner.history.rates();
+        let past = owner.past.get();
         let (state, summary) = (owner.scheduler.state(), owner.summary);
-        let around = Surroundings { state, summary, rates: &rates, now: core_time(now) };
+        let around = Surroundings { state, summary, past: &past, now: core_time(now) };
         let id = record.then(|| {
             let at = UnixMillis(now.as_millisecond());
             let id = owner.history.next_id(at);
@@ -67,15 +67,15 @@ impl View<'_> {
             id
         });
         let features = features(&pod, decision.node().map(|node| &**node), &around);
-        DryRun { decision, id, features, cluster: self.cluster(thresholds), rates, pod }
+        DryRun { decision, id, features, cluster: self.cluster(thresholds), rates: past.rates.clone(), pod }
     }
 
     /// The named features of the pod on every node, sorted by name.
     pub fn features(&self, pod: &Pod) -> Vec<(Arc<str>, FeatureVector)> {
         let owner = self.owner;
         let (state, summary) = (owner.scheduler.state(), owner.summary);
-        let rates = owner.history.rates();
-        let around = Surroundings { state, summary, rates: &rates, now: core_time(owner.clock.now()) };
+        let past = owner.past.get();
+        let around = Surroundings { state, summary, past: &past, now: core_time(owner.clock.now()) };
         let row = |name: &Arc<str>| (name.clone(), features(pod, Some(name), &around));
         let mut rows: Vec<_> = state.nodes().map(|node| row(node.name())).collect();
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));

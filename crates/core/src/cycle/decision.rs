@@ -76,6 +76,8 @@ pub struct Decision {
     pub fallback: Option<Fallback>,
     /// The model that had a part.
     pub model_id: Option<Arc<str>>,
+    /// Points by which a model moves a total for each unit of log-odds, at full confidence: λ times the score's range.
+    pub model_weight: f64,
     /// How clear the choice is, 0..1; see [`confidence`](super::confidence). 0 if no node was chosen.
     pub confidence: f64,
     /// The probability with which this node was chosen: 1 over the number of equally good ones. 0 if none was.

@@ -91,6 +91,8 @@ struct Scores {
     surveyed: Vec<(PluginId, i64, Vec<i64>)>,
     scorer: EnhancedScorer,
     range: f64,
+    /// Points that the model moves a total by for each unit of log-odds, at full confidence.
+    model_weight: f64,
     model: Result<Option<Arc<str>>, Fallback>,
 }
 
@@ -258,7 +260,7 @@ impl Decider {
         for (at, part, _) in &moved {
             totals[*at] += part;
         }
-        Scores { totals, moved, scales, surveyed, scorer, range, model }
+        Scores { totals, moved, scales, surveyed, scorer, range, model_weight: limits.0, model }
     }
 
     fn choose<'a>(
@@ -270,7 +272,7 @@ impl Decider {
         feasible: &[NodeId],
         scores: Scores,
     ) -> Decision {
-        let Scores { totals, moved, scales, surveyed, scorer, range, model } = scores;
+        let Scores { totals, moved, scales, surveyed, scorer, range, model_weight, model } = scores;
         let Some(Choice { mut best, mut second, mut equals }) = choose_among(state, cycle.seed, feasible, &totals)
         else {
             return unschedulable(judgement, state, pod, cycle);
@@ -324,6 +326,7 @@ impl Decider {
             algorithm,
             fallback,
             model_id,
+            model_weight,
             confidence: confidence(margin, range, coverage),
             propensity: 1.0 / equals.max(1) as f64,
             total_nodes: state.node_count(),
@@ -431,7 +434,7 @@ fn ask_model(
         (at, weight * prediction.confidence.clamp(0.0, 1.0) * better, prediction)
     }));
     moved.sort_unstable_by_key(|(at, ..)| *at);
-    Ok(predictor.model_id())
+    Ok(predictor.model_for(pod))
 }
 
 /// Scores of the plugins that take a look at the whole cluster and have a say on the pod.
@@ -463,6 +466,7 @@ fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason:
         algorithm: Algorithm::EnhancedScoring,
         fallback: Some(Fallback::NothingToCompare),
         model_id: None,
+        model_weight: 0.0,
         confidence: 0.0,
         propensity: 0.0,
         total_nodes: state.node_count(),

@@ -56,6 +56,8 @@ pub struct ClusterState {
     used: Vec<NodeUse>,
     /// The row's version; 0 for a free row.
     versions: Vec<u64>,
+    /// As the version, and changes with the node's signals too.
+    stamps: Vec<u64>,
     /// A number made from the node's name alone, by which equally good nodes are told apart.
     name_hashes: Vec<u64>,
     free: Vec<NodeId>,
@@ -107,6 +109,7 @@ impl ClusterState {
                     self.rows.push(NodeRow::default());
                     self.used.push(NodeUse::default());
                     self.versions.push(0);
+                    self.stamps.push(0);
                     self.name_hashes.push(0);
                     NodeId::of_index(self.rows.len() - 1)
                 });
@@ -219,6 +222,8 @@ impl ClusterState {
         let Some(&id) = self.by_name.get(node) else { return false };
         self.rows[id.index()].signals = signals;
         self.observed += 1;
+        self.clock += 1;
+        self.stamps[id.index()] = self.clock;
         true
     }
 
@@ -276,6 +281,10 @@ impl ClusterState {
 
     pub(crate) fn used(&self, id: NodeId) -> &NodeUse {
         &self.used[id.index()]
+    }
+
+    pub(crate) fn stamp(&self, id: NodeId) -> u64 {
+        self.stamps[id.index()]
     }
 
     pub(crate) fn name_hash(&self, id: NodeId) -> u64 {
@@ -390,6 +399,7 @@ impl ClusterState {
     fn touch(&mut self, id: NodeId) {
         self.clock += 1;
         self.versions[id.index()] = self.clock;
+        self.stamps[id.index()] = self.clock;
     }
 
     /// Differences between the kept sums and sums made anew from the pods; empty when all is well.

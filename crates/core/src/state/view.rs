@@ -10,24 +10,32 @@ use crate::object::{Node, NodeName, Pod};
 #[derive(Debug, Clone, Copy)]
 pub struct NodeView<'a> {
     id: NodeId,
+    stamp: u64,
     row: &'a NodeRow,
     used: &'a NodeUse,
 }
 
 impl<'a> NodeView<'a> {
     pub(crate) fn new(state: &'a ClusterState, id: NodeId) -> NodeView<'a> {
-        NodeView { id, row: state.row(id), used: state.used(id) }
+        NodeView { id, stamp: state.stamp(id), row: state.row(id), used: state.used(id) }
     }
 
     /// The node with other pods than it has.
     pub(crate) fn of_trial(id: NodeId, trial: &'a (NodeUse, NodeRow)) -> NodeView<'a> {
-        NodeView { id, row: &trial.1, used: &trial.0 }
+        NodeView { id, stamp: 0, row: &trial.1, used: &trial.0 }
     }
 
     /// The row's number.
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// Changes with everything of the node that this view shows but how its pods fare; never the same for another state of a
+    /// row of the same cluster.
+    #[must_use]
+    pub fn stamp(&self) -> u64 {
+        self.stamp
     }
 
     /// Its name.

@@ -9,6 +9,7 @@
 
 mod censoring;
 mod forget;
+mod lately;
 pub(crate) mod load;
 pub(crate) mod pod;
 mod rating;
@@ -28,6 +29,7 @@ use crate::types::{
     PodPhase, UnixMillis, WorkloadKey,
 };
 use censoring::Censoring;
+use lately::Lately;
 use pod::{News, READY_WITHIN_MS, Tracked, may_be_app};
 use recent::{ClusterRecent, Revision, Trouble, Troubles, at_fault};
 use rows::Rows;
@@ -58,6 +60,8 @@ pub(crate) struct NodeMemory {
     pub cpu: Usage,
     pub memory: Usage,
     pub usage_dirty: bool,
+    /// How it has done lately.
+    pub lately: Lately,
     pub last: Option<(UnixMillis, bool)>,
     /// Not Ready, or gone, since.
     down: Option<UnixMillis>,
@@ -346,6 +350,7 @@ impl Memory {
             let memory = self.nodes.entry(&node);
             let bucket = memory.series.at(blamed.hour());
             bucket.troubled = bucket.troubled.saturating_sub(1);
+            memory.lately.cleared(now, now - blamed.0);
             if let Some(cell) = memory.cells.get_mut(&id) {
                 let cell = cell.touch(now);
                 cell.failures = (cell.failures - weight(now - blamed.0)).max(0.0);
@@ -506,7 +511,9 @@ impl Memory {
             self.node_hour(&node).started += 1;
             self.workload_hour(&workload).started += 1;
             self.tallies(&node, &workload, &revision, &Tally { pods: 1.0, ..Tally::default() });
-            self.nodes.entry(&node).alive += 1;
+            let memory = self.nodes.entry(&node);
+            memory.alive += 1;
+            memory.lately.came(o.at.0);
             self.workloads.entry(&workload).revision(&revision).1.alive += 1;
         }
         if ended {
@@ -526,7 +533,8 @@ impl Memory {
     fn count(&mut self, uid: &Arc<str>, news: News) {
         let Some(pod) = self.pods.get(uid) else { return };
         let (node, workload, revision, now) = (pod.node.clone(), pod.workload.clone(), pod.revision.clone(), self.now);
-        let (decided, exposed) = (pod.decision.is_some(), weight(now.0 - pod.placed_at.0));
+        let (decided, placed_at) = (pod.decision.is_some(), pod.placed_at);
+        let exposed = weight(now.0 - placed_at.0);
         let node_id = self.nodes.id(&node);
         let workload_id = self.workloads.id(&workload);
         if let Some(ms) = news.ready_after_ms {
@@ -564,6 +572,9 @@ impl Memory {
         // A workload that fails everywhere does not stain the node.
         let blame = news.trouble.is_some() && self.pods.get(uid).is_some_and(|pod| !pod.app_fault);
         add(self.node_hour(&node), blame);
+        if blame {
+            self.nodes.entry(&node).lately.trouble(now.0, now.0 - placed_at.0);
+        }
         let one = |yes: bool| f64::from(u8::from(yes));
         let own = news.trouble.is_some_and(may_be_app);
         let mut tally = Tally {

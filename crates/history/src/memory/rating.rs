@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::tally::Tally;
 use super::{Memory, NodeMemory, WorkloadMemory};
 use crate::rates::{
-    CELL_PODS, K_DEFAULT, NO_PODS, NodeRates, Prior, RateSet, Rates, WORKLOAD_PODS, WorkloadRates, root, strength,
+    CELL_PODS, K_DEFAULT, Lately, NO_PODS, NodeRates, Prior, RateSet, Rates, WORKLOAD_PODS, WorkloadRates, root,
+    strength,
 };
 
 /// The four events that are counted.
@@ -157,6 +158,7 @@ impl Memory {
         rates.nodes.reserve(members.len());
         for ((name, memory, _, sums), member) in held.iter().zip(&members) {
             let set = member.rates(k_node);
+            let lately = memory.lately.as_of(now).map(|(pods, trouble)| Lately { pods, trouble });
             let recent = memory.series.since(self.now.hour().saturating_sub(1));
             let ready_share = (sums.watched_ms > 0).then(|| sums.ready_ms as f64 / sums.watched_ms as f64);
             let known = NodeRates {
@@ -170,6 +172,8 @@ impl Memory {
                 pods: sums.started,
                 failed_pods: sums.failed,
                 recent_failed_pods: recent.failed,
+                hour: lately[0],
+                day: lately[1],
                 restarts: sums.restarts,
                 oom_kills: sums.oom,
                 evictions: sums.evicted,

@@ -59,7 +59,8 @@ impl Kept {
     pub fn of(example: &Example) -> Result<Kept, Rejected> {
         let row = row_of(&example.features).ok_or(Rejected::Schema)?;
         let sound = |row: &FeatureRow| row.iter().all(|value| !value.is_infinite());
-        if !(example.propensity > 0.0 && example.propensity <= 1.0) || !sound(&row) {
+        let proper = example.propensity > 0.0 && example.propensity <= 1.0;
+        if !proper || !sound(&row) {
             return Err(Rejected::Value);
         }
         let other = example.alternative.as_ref().and_then(|other| {
@@ -77,7 +78,8 @@ impl Kept {
         Ok(Kept {
             at_ms: example.at.0,
             label: example.label,
-            bad: example.label == OutcomeLabel::Bad || (example.label == OutcomeLabel::Immature && example.cause.is_some()),
+            bad: example.label == OutcomeLabel::Bad
+                || (example.label == OutcomeLabel::Immature && example.cause.is_some()),
             until_ms: example.until.map(|at| at.0),
             row,
             workload,

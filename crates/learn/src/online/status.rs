@@ -1,0 +1,121 @@
+//! What can be told of the learner: [`LearnerStatus`].
+
+use std::sync::Arc;
+
+use super::guard::ArmCounts;
+use super::window::{Onset, Rejected};
+use super::{Learner, millis};
+
+/// How the arms compare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldbackStatus {
+    /// Pods that a model had a say on.
+    pub model: ArmCounts,
+    /// Pods that were kept from it by lot.
+    pub holdback: ArmCounts,
+    /// Share of bad outcomes with a model less that without, and its 95 % interval.
+    pub difference: Option<(f64, [f64; 2])>,
+    /// Evidence that models do harm: 1 is none.
+    pub harm: f64,
+    /// Evidence that they help.
+    pub benefit: f64,
+}
+
+/// What the detectors say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriftStatus {
+    /// Mean squared error over the window that ADWIN keeps.
+    pub recent_brier: Option<f64>,
+    /// The detector that has raised an alarm which no training has answered yet.
+    pub alarm: Option<&'static str>,
+    /// Stability index by feature, the largest first.
+    pub psi: Vec<(&'static str, f64)>,
+}
+
+/// How the learner is doing.
+#[derive(Debug, Clone)]
+pub struct LearnerStatus {
+    /// The model in use.
+    pub champion: Option<Arc<str>>,
+    /// The model to go back to.
+    pub last_good: Option<Arc<str>>,
+    /// Share of pods that the model in use gets while on probation.
+    pub probation: Option<f64>,
+    /// Examples held.
+    pub examples: usize,
+    /// Of these, matured.
+    pub matured: usize,
+    /// Matured, and of use for training.
+    pub labelled: usize,
+    /// Bad ones among them.
+    pub bad: usize,
+    /// With a label by a client where the cluster showed none.
+    pub by_feedback: usize,
+    /// Examples left aside, by reason.
+    pub rejected: Vec<(Rejected, u64)>,
+    /// Labels that another label replaced.
+    pub relabelled: u64,
+    /// Labels that wait for the next refresh of leaves.
+    pub pending: usize,
+    /// Trainings so far.
+    pub trainings: u64,
+    /// Promotions so far.
+    pub promotions: u64,
+    /// When the last training began, in milliseconds since 1970.
+    pub last_training_ms: Option<i64>,
+    /// When the last rollback was, and why.
+    pub last_rollback: Option<(i64, String)>,
+    /// Ids of models that did harm.
+    pub harmful: Vec<Arc<str>>,
+    /// The arms.
+    pub holdback: HoldbackStatus,
+    /// Evidence against the model in use, since its promotion.
+    pub harm: f64,
+    /// The detectors.
+    pub drift: DriftStatus,
+}
+
+impl Learner {
+    /// How the learner is doing.
+    pub fn status(&self) -> LearnerStatus {
+        let onset = Onset::of(self.window.kept.values(), millis(self.options.horizon));
+        let (mut matured, mut labelled, mut bad, mut by_feedback) = (0, 0, 0, 0);
+        for kept in self.window.kept.values() {
+            matured += usize::from(kept.is_matured());
+            by_feedback += usize::from(Onset::by_feedback(kept));
+            if let Some((is_bad, _)) = onset.target(kept).filter(|_| !Onset::by_feedback(kept)) {
+                labelled += 1;
+                bad += usize::from(is_bad);
+            }
+        }
+        let mut rejected: Vec<(Rejected, u64)> = self.window.rejected.iter().map(|(why, n)| (*why, *n)).collect();
+        rejected.sort_by_key(|(why, _)| *why as u8);
+        LearnerStatus {
+            champion: self.champion.as_ref().map(|model| model.id.clone()),
+            last_good: self.good.last().map(|model| model.id.clone()),
+            probation: self.probation.as_ref().map(|(probation, _)| probation.share),
+            examples: self.window.kept.len(),
+            matured,
+            labelled,
+            bad,
+            by_feedback,
+            rejected,
+            relabelled: self.window.relabelled,
+            pending: self.pending.len(),
+            trainings: self.trainings,
+            promotions: self.promotions,
+            last_training_ms: self.last_training_ms,
+            last_rollback: self.last_rollback.clone(),
+            harmful: self.harmful.clone(),
+            holdback: HoldbackStatus {
+                model: self.overall.model(),
+                holdback: self.overall.reference(),
+                difference: self.overall.difference(),
+                harm: self.overall.harm(),
+                benefit: self.overall.benefit(),
+            },
+            harm: self.guard.harm(),
+            drift: DriftStatus { recent_brier: self.errors.mean(), alarm: self.drifted, psi: self.shifts.clone() },
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What decisions ask: [`ModelPredictor`] answers for the models in use, and [`ModelSlot`] is where they are exchanged.
+//!
+//! Features of a node are kept as the codes of the model in use, and the answers for a kind of pod beside them; only nodes that
+//! changed are encoded and asked about anew.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use augur_core::object::{Pod, PodSpec};
+use augur_core::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
+use augur_core::state::NodeView;
+use augur_core::time::Timestamp;
+use augur_forest::BinnedRows;
+
+use crate::arms::Lots;
+use crate::features::{
+    ClusterFacts, FEATURE_COUNT, FeatureVector, NodeFacts, PairFacts, Past, PodFacts, decision_part, node_part,
+    pair_part, row_of, workload_key,
+};
+use crate::model::LearnedModel;
+
+/// Kinds of pods whose answers are kept. At 5,000 nodes one takes about half a megabyte.
+const KINDS: usize = 128;
+/// Facts that change by themselves, as starts of the last five minutes, are taken anew after so long.
+const FACTS_FOR: Duration = Duration::from_secs(30);
+
+/// A promotion that has to stand its test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Probation {
+    /// The promotion's number; each draws other pods.
+    pub number: u64,
+    /// Share of pods that get the new model; the others get the last known good one, or none.
+    pub share: f64,
+}
+
+/// The models in use.
+#[derive(Debug, Clone, Default)]
+pub struct InUse {
+    /// The promoted model.
+    pub champion: Option<Arc<LearnedModel>>,
+    /// The model before it that had stood its test.
+    pub last_good: Option<Arc<LearnedModel>>,
+    /// Set as long as the promoted model has to stand its test.
+    pub probation: Option<Probation>,
+}
+
+impl InUse {
+    /// The model for a pod, or why none.
+    pub fn model_for(&self, lots: Lots, uid: &str) -> Result<&Arc<LearnedModel>, Fallback> {
+        let champion = self.champion.as_ref().ok_or(Fallback::NotTrained)?;
+        if lots.is_held_back(uid) {
+            return Err(Fallback::Holdback);
+        }
+        match self.probation {
+            Some(Probation { number, share }) if !lots.is_on_probation(number, uid, share) => {
+                self.last_good.as_ref().ok_or(Fallback::Holdback)
+            }
+            _ => Ok(champion),
+        }
+    }
+}
+
+/// Where the models in use are exchanged: whoever learns puts them in, and decisions take them out. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct ModelSlot(Arc<Mutex<Arc<InUse>>>);
+
+impl ModelSlot {
+    /// Puts other models into use, for all decisions from now on.
+    pub fn set(&self, models: InUse) {
+        *lock(&self.0) = Arc::new(models);
+    }
+
+    /// The models in use.
+    pub fn get(&self) -> Arc<InUse> {
+        lock(&self.0).clone()
+    }
+}
+
+/// What is known of the past, renewed from time to time by whoever knows. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct PastSlot(Arc<Mutex<Arc<Past>>>);
+
+impl PastSlot {
+    /// Renews it.
+    pub fn set(&self, past: Past) {
+        *lock(&self.0) = Arc::new(past);
+    }
+
+    /// The latest.
+    pub fn get(&self) -> Arc<Past> {
+        lock(&self.0).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is replaced whole or may be made anew, so that a panic elsewhere leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The predictor of the decision core over the models in use.
+///
+/// The locks are held by one thread as a rule, the scheduler's, and for the length of a copy by others: nobody waits.
+pub struct ModelPredictor {
+    models: ModelSlot,
+    past: PastSlot,
+    lots: Lots,
+    max_age: Duration,
+    budget: Option<Budget>,
+    tables: Mutex<Tables>,
+}
+
+/// What inference may take, and the clock that tells.
+pub struct Budget {
+    /// The most that one answer may take.
+    pub most: Duration,
+    /// Nanoseconds since some moment.
+    pub nanos: fn() -> u64,
+}
+
+impl ModelPredictor {
+    /// A predictor over what the slots hold. A model older than `max_age` is not asked.
+    pub fn new(models: ModelSlot, past: PastSlot, lots: Lots, max_age: Duration) -> Self {
+        ModelPredictor { models, past, lots, max_age, budget: None, tables: Mutex::default() }
+    }
+
+    /// The same with a deadline: an answer that took longer is not used.
+    #[must_use]
+    pub fn with_budget(self, budget: Budget) -> Self {
+        ModelPredictor { budget: Some(budget), ..self }
+    }
+
+    fn usable(&self, model: &LearnedModel, now: Timestamp) -> Result<(), Fallback> {
+        let trained = Timestamp::from_micros(model.trained_at_ms.saturating_mul(1000));
+        if now.since(trained) > self.max_age { Err(Fallback::Stale) } else { Ok(()) }
+    }
+}
+
+impl Predictor for ModelPredictor {
+    fn available(&self, now: Timestamp) -> Result<(), Fallback> {
+        let models = self.models.get();
+        self.usable(models.champion.as_ref().ok_or(Fallback::NotTrained)?, now)
+    }
+
+    fn predict(&self, request: &PredictRequest<'_>, predictions: &mut Vec<NodePrediction>) -> Result<(), Fallback> {
+        let models = self.models.get();
+        let model = models.model_for(self.lots, &request.pod.uid)?;
+        self.usable(model, request.now)?;
+        let past = self.past.get();
+        let began = self.budget.as_ref().map(|budget| (budget.nanos)());
+        let mut tables = lock(&self.tables);
+        tables.answer(model, &past, request, predictions)?;
+        if let (Some(budget), Some(began)) = (&self.budget, began)
+            && u128::from((budget.nanos)().saturating_sub(began)) > budget.most.as_nanos()
+        {
+            return Err(Fallback::Deadline);
+        }
+        Ok(())
+    }
+
+    fn model_id(&self) -> Option<Arc<str>> {
+        self.models.get().champion.as_ref().map(|model| model.id.clone())
+    }
+
+    fn model_for(&self, pod: &Pod) -> Option<Arc<str>> {
+        self.models.get().model_for(self.lots, &pod.uid).ok().map(|model| model.id.clone())
+    }
+}
+
+/// A node as it was when it was looked at last.
+struct Seen {
+    stamp: u64,
+    at: Timestamp,
+    /// Counts the changes of `facts`.
+    version: u32,
+    facts: NodeFacts,
+}
+
+/// The answers for one kind of pod.
+struct Answers {
+    /// Keeps the address of the spec from being used again.
+    _spec: Arc<PodSpec>,
+    /// The features of pod and cluster that the answers rest on.
+    decision: FeatureVector,
+    /// By node: the version of its facts, and the answer.
+    nodes: Vec<(u32, NodePrediction)>,
+    used: u64,
+}
+
+/// What is kept from decision to decision, for one model.
+#[derive(Default)]
+struct Tables {
+    past: Option<Arc<Past>>,
+    nodes: Vec<Option<Seen>>,
+    /// By model, spec and workload.
+    kinds: HashMap<(Arc<str>, usize, u64), Answers>,
+    uses: u64,
+}
+
+impl Tables {
+    fn answer(
+        &mut self,
+        model: &Arc<LearnedModel>,
+        past: &Arc<Past>,
+        request: &PredictRequest<'_>,
+        predictions: &mut Vec<NodePrediction>,
+    ) -> Result<(), Fallback> {
+        let anew = self.past.as_ref().is_none_or(|known| !Arc::ptr_eq(known, past));
+        if anew {
+            self.past = Some(past.clone());
+        }
+        for node in request.candidates {
+            self.look_at(node, past, anew, request.now);
+        }
+        let pod = PodFacts::of(request.pod, &past.rates, past.lifetime(request.pod));
+        let mut decision: FeatureVector = [None; FEATURE_COUNT];
+        decision_part(&pod, &ClusterFacts::from(request.cluster), &mut decision);
+        self.uses += 1;
+        let workload = if request.pod.workload.is_some() { name_hash(&workload_key(request.pod)) } else { 0 };
+        let key = (model.id.clone(), Arc::as_ptr(&request.pod.spec).addr(), workload);
+        if self.kinds.len() >= KINDS && !self.kinds.contains_key(&key) {
+            self.drop_oldest();
+        }
+        let kind = self.kinds.entry(key).or_insert_with(|| Answers {
+            _spec: request.pod.spec.clone(),
+            decision,
+            nodes: Vec::new(),
+            used: 0,
+        });
+        kind.used = self.uses;
+        if kind.decision != decision {
+            (kind.decision, kind.nodes) = (decision, Vec::new());
+        }
+        let file = &model.file;
+        let failed = |error: augur_forest::ForestError| Fallback::Failed(error.to_string().into());
+        let mut rows: BinnedRows = file.bins.rows();
+        let mut asked = Vec::new();
+        let nothing = (0, NodePrediction { p_bad: 0.0, confidence: 0.0 });
+        for node in request.candidates {
+            let at = node.id().index();
+            let Some(Some(seen)) = self.nodes.get(at) else { continue };
+            if kind.nodes.len() <= at {
+                kind.nodes.resize(at + 1, nothing);
+            }
+            if kind.nodes[at].0 == seen.version {
+                continue;
+            }
+            let mut features = decision;
+            node_part(&seen.facts, &mut features);
+            pair_part(&pod, &seen.facts, &PairFacts::of(request.pod, *node), &mut features);
+            let Some(row) = row_of(&features) else { continue };
+            rows.push(&file.bins, &row).map_err(failed)?;
+            asked.push((at, seen.version, row));
+        }
+        let mut p = file.forest.predict(&rows).map_err(failed)?;
+        file.calibrator.apply_to(&mut p);
+        for (index, ((at, version, row), p)) in asked.iter().zip(p).enumerate() {
+            let confidence = rows.row(index).map_or(0.0, |codes| model.parts(codes, row).product());
+            kind.nodes[*at] = (*version, NodePrediction { p_bad: f64::from(p), confidence });
+        }
+        let known = |node: &NodeView<'_>| kind.nodes.get(node.id().index()).map_or(nothing.1, |(_, known)| *known);
+        predictions.extend(request.candidates.iter().map(known));
+        Ok(())
+    }
+
+    /// Takes the facts of a node anew if anything may have changed.
+    fn look_at(&mut self, node: &NodeView<'_>, past: &Past, anew: bool, now: Timestamp) {
+        let at = node.id().index();
+        if self.nodes.len() <= at {
+            self.nodes.resize_with(at + 1, || None);
+        }
+        let Some(slot) = self.nodes.get_mut(at) else { return };
+        if let Some(seen) = slot
+            && !anew
+            && seen.stamp == node.stamp()
+            && now.since(seen.at) < FACTS_FOR
+        {
+            return;
+        }
+        let facts = NodeFacts::of(*node, &past.rates, now, None);
+        match slot {
+            // What depends on pod and node together may change although the facts do not; the stamp tells.
+            Some(seen) if seen.facts == facts && seen.stamp == node.stamp() => seen.at = now,
+            Some(seen) => {
+                let version = seen.version.wrapping_add(1).max(1);
+                *seen = Seen { stamp: node.stamp(), at: now, version, facts };
+            }
+            None => *slot = Some(Seen { stamp: node.stamp(), at: now, version: 1, facts }),
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let mut uses: Vec<u64> = self.kinds.values().map(|kind| kind.used).collect();
+        uses.sort_unstable();
+        let oldest_kept = uses.get(uses.len() / 2).copied().unwrap_or(0);
+        self.kinds.retain(|_, kind| kind.used > oldest_kept);
+    }
+}
+
+/// A number made from a workload's name.
+fn name_hash(key: &augur_history::WorkloadKey) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
