@@ -160,7 +160,9 @@ impl LearnedModel {
     pub fn answer(&self, row: &FeatureRow) -> Result<(Answer, Parts), ForestError> {
         let mut codes = vec![0; self.file.bins.stride()];
         self.file.bins.encode_row(row, &mut codes)?;
-        let p_bad = f64::from(self.file.calibrator.apply(self.file.forest.predict_row(&codes)?));
+        let mut rows = self.file.bins.rows();
+        rows.push(&self.file.bins, row)?;
+        let p_bad = self.file.predict_rows(&rows)?.first().map_or(0.0, |p| f64::from(*p));
         let parts = self.parts(&codes, row);
         Ok((Answer { p_bad, confidence: parts.product() }, parts))
     }

@@ -252,8 +252,7 @@ impl Tables {
             rows.push(&file.bins, &row).map_err(failed)?;
             asked.push((at, seen.version, row));
         }
-        let mut p = file.forest.predict(&rows).map_err(failed)?;
-        file.calibrator.apply_to(&mut p);
+        let p = file.predict_rows(&rows).map_err(failed)?;
         for (index, ((at, version, row), p)) in asked.iter().zip(p).enumerate() {
             let confidence = rows.row(index).map_or(0.0, |codes| model.parts(codes, row).product());
             kind.nodes[*at] = (*version, NodePrediction { p_bad: f64::from(p), confidence });

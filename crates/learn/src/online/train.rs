@@ -309,7 +309,7 @@ impl Plan {
         ] {
             metadata.insert(key.to_owned(), value);
         }
-        let mut file = Model { bins, forest, calibrator, metadata };
+        let mut file = Model { bins, forest, blended: None, calibrator, metadata };
         let (p, latency) = self.timed(&file, watcher)?;
         let judged = self.judged();
         let metrics = measured(&judged, &p, &self.workloads());
@@ -454,9 +454,7 @@ pub(super) fn probabilities<'a>(
     for row in rows {
         binned.push(&file.bins, row)?;
     }
-    let mut out = file.forest.predict(&binned)?;
-    file.calibrator.apply_to(&mut out);
-    Ok(out.into_iter().map(f64::from).collect())
+    Ok(file.predict_rows(&binned)?.into_iter().map(f64::from).collect())
 }
 
 fn measured(judged: &[Judged], p: &[f64], workloads: &[u64]) -> Metrics {
