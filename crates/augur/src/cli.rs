@@ -151,15 +151,27 @@ impl Speed {
 /// Arguments of `augur scheduler`.
 #[derive(Debug, Args)]
 pub struct SchedulerArgs {
-    /// The cluster. [default: kubernetes.kubeconfig_path of the configuration file, or the pod's service account]
+    /// The cluster. [default: clientConnection.kubeconfig or kubernetes.kubeconfig_path of the configuration file, or the
+    /// pod's service account]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The schedulerName of the pods to be placed; several are separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "augur")]
+    /// The schedulerName of the pods to be placed; several are separated by commas. Each has the profile of its name in the
+    /// configuration file, or the first one there. [default: the names of the file's profiles, or augur]
+    #[arg(long, value_delimiter = ',')]
     pub scheduler_name: Vec<String>,
-    /// Settings of the service.
+    /// Settings: augur.yaml, or a KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Prints the settings in effect, these flags included, as kube-scheduler's /configz does, and ends.
+    #[arg(long)]
+    pub print_config: bool,
+    /// Requests a second to the API server; 0 for no limit. [default: clientConnection.qps of the configuration file, or no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub kube_api_qps: Option<f32>,
+    /// Requests at once before that limit counts. [default: clientConnection.burst of the configuration file, or 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub kube_api_burst: Option<i32>,
     /// Where history, decisions and feedback are kept.
     #[arg(long, default_value = "./augur-data")]
     pub data_dir: PathBuf,
@@ -313,9 +325,12 @@ pub struct BenchPredictArgs {
 /// Arguments of `augur config`.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
-    /// The file; without it the defaults are printed.
+    /// The file, augur.yaml or a KubeSchedulerConfiguration; without it the defaults are printed.
     #[arg(long)]
     pub config: Option<PathBuf>,
+    /// Prints the reference of all settings in Markdown.
+    #[arg(long, conflicts_with = "config")]
+    pub reference: bool,
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! The settings of the leader election, and under which name this replica stands. Start at [`ElectionArgs::lease`].
+//! The settings of the leader election, and under which name this replica stands. Start at [`lease`].
 
 use std::path::Path;
 
 use anyhow::Context;
+use augur_config::{GoDuration, LeaderElection};
 use augur_kube::LeaseConfig;
 use clap::{ArgAction, Args};
 
@@ -15,50 +16,60 @@ const IDENTITY: &str = "identity";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Leader election")]
 pub struct ElectionArgs {
-    /// Decides only while this replica holds the lease; the others follow the cluster and stand by.
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true, num_args = 0..=1,
-        default_missing_value = "true", require_equals = true)]
-    pub leader_elect: bool,
-    /// The namespace of the lease.
-    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
-    pub leader_elect_resource_namespace: String,
-    /// The name of the lease; never that of another scheduler.
-    #[arg(long, value_name = "NAME", default_value = "augur")]
-    pub leader_elect_resource_name: String,
-    /// How long standbys wait after the leader's last renewal before they take the lease.
-    #[arg(long, value_name = "SPAN", default_value = "15s")]
-    pub leader_elect_lease_duration: Span,
-    /// How long the leader goes on without being able to renew.
-    #[arg(long, value_name = "SPAN", default_value = "10s")]
-    pub leader_elect_renew_deadline: Span,
-    /// Pause between attempts to take or renew the lease.
-    #[arg(long, value_name = "SPAN", default_value = "2s")]
-    pub leader_elect_retry_period: Span,
+    /// Decides only while this replica holds the lease; the others follow the cluster and stand by. [default: true]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+        require_equals = true)]
+    pub leader_elect: Option<bool>,
+    /// The namespace of the lease. [default: kube-system]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub leader_elect_resource_namespace: Option<String>,
+    /// The name of the lease; that of another scheduler only to take turns with it. [default: augur]
+    #[arg(long, value_name = "NAME")]
+    pub leader_elect_resource_name: Option<String>,
+    /// How long standbys wait after the leader's last renewal before they take the lease. [default: 15s]
+    #[arg(long, value_name = "SPAN")]
+    pub leader_elect_lease_duration: Option<Span>,
+    /// How long the leader goes on without being able to renew. [default: 10s]
+    #[arg(long, value_name = "SPAN")]
+    pub leader_elect_renew_deadline: Option<Span>,
+    /// Pause between attempts to take or renew the lease. [default: 2s]
+    #[arg(long, value_name = "SPAN")]
+    pub leader_elect_retry_period: Option<Span>,
+}
+
+/// The lease to be competed for by these settings; `None` when there is to be no election.
+///
+/// # Errors
+/// When the timings cannot work, or the identity can be neither read nor written.
+pub fn lease(election: &LeaderElection, data_dir: &Path) -> anyhow::Result<Option<LeaseConfig>> {
+    if !election.leader_elect {
+        return Ok(None);
+    }
+    let config = LeaseConfig {
+        lease_duration: election.lease_duration.to_std(),
+        renew_deadline: election.renew_deadline.to_std(),
+        retry_period: election.retry_period.to_std(),
+        ..LeaseConfig::new(&election.resource_namespace, &election.resource_name, &identity(data_dir)?)
+    };
+    config.validate().map_err(|why| anyhow::anyhow!("leader election: {why}"))?;
+    Ok(Some(config))
 }
 
 impl ElectionArgs {
-    /// The lease to be competed for; `None` when there is to be no election.
-    ///
-    /// # Errors
-    /// When the timings cannot work, or the identity can be neither read nor written.
-    pub fn lease(&self, data_dir: &Path) -> anyhow::Result<Option<LeaseConfig>> {
-        if !self.leader_elect {
-            return Ok(None);
+    /// Puts what is given over the settings of the configuration file.
+    pub fn apply(&self, election: &mut LeaderElection) {
+        fn put<T: Clone>(given: Option<&T>, place: &mut T) {
+            if let Some(given) = given {
+                place.clone_from(given);
+            }
         }
-        let (Span(lease_duration), Span(renew_deadline), Span(retry_period)) =
-            (self.leader_elect_lease_duration, self.leader_elect_renew_deadline, self.leader_elect_retry_period);
-        let config = LeaseConfig {
-            lease_duration,
-            renew_deadline,
-            retry_period,
-            ..LeaseConfig::new(
-                &self.leader_elect_resource_namespace,
-                &self.leader_elect_resource_name,
-                &identity(data_dir)?,
-            )
-        };
-        config.validate().map_err(|why| anyhow::anyhow!("leader election: {why}"))?;
-        Ok(Some(config))
+        put(self.leader_elect.as_ref(), &mut election.leader_elect);
+        put(self.leader_elect_resource_namespace.as_ref(), &mut election.resource_namespace);
+        put(self.leader_elect_resource_name.as_ref(), &mut election.resource_name);
+        let length = |span: Option<Span>| span.map(|Span(length)| GoDuration::of(length));
+        put(length(self.leader_elect_lease_duration).as_ref(), &mut election.lease_duration);
+        put(length(self.leader_elect_renew_deadline).as_ref(), &mut election.renew_deadline);
+        put(length(self.leader_elect_retry_period).as_ref(), &mut election.retry_period);
     }
 }
 
@@ -101,7 +112,9 @@ mod tests {
     }
 
     fn lease(flags: &[&str], folder: &Path) -> anyhow::Result<Option<LeaseConfig>> {
-        Flags::try_parse_from([&["augur"], flags].concat())?.election.lease(folder)
+        let mut election = augur_config::KubeSchedulerConfiguration::default().leader_election;
+        Flags::try_parse_from([&["augur"], flags].concat())?.election.apply(&mut election);
+        super::lease(&election, folder)
     }
 
     #[test]
@@ -119,6 +132,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(lease(&["--leader-elect=false"], folder.path()).unwrap(), None);
         assert!(lease(&["--leader-elect"], folder.path()).unwrap().is_some());
+        let named =
+            lease(&["--leader-elect-resource-name", "own", "--leader-elect-retry-period", "500ms"], folder.path());
+        let named = named.unwrap().unwrap();
+        assert_eq!((named.name.as_str(), named.retry_period), ("own", std::time::Duration::from_millis(500)));
         let error = lease(&["--leader-elect-lease-duration", "5s"], folder.path()).unwrap_err().to_string();
         assert!(error.contains("leaseDuration 5s must be longer than renewDeadline 10s"), "{error}");
     }

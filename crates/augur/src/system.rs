@@ -12,6 +12,8 @@ use augur_api::{
 use augur_apiserver::{Identity, serve, serve_tls};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
+use augur_core::profile::Profile;
+use augur_core::queue::QueueConfig;
 use augur_history::{History, HistoryOptions};
 use augur_kube::LeaseConfig;
 use augur_learn::PastSlot;
@@ -22,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineHandle, EngineOptions, profile};
+use crate::engine::{Engine, EngineHandle, EngineOptions};
 use crate::services::Backend;
 
 /// How long servers may take to end; streams of events never end by themselves.
@@ -36,8 +38,10 @@ pub struct SystemOptions<'a> {
     pub clock: Clock,
     /// The settings.
     pub config: &'a Config,
-    /// Whose pods are placed.
-    pub scheduler_names: &'a [String],
+    /// How pods are placed, by scheduler name.
+    pub profiles: Vec<Profile>,
+    /// Times of the queue.
+    pub queue: QueueConfig,
     /// Decides among equally good nodes.
     pub seed: u64,
     /// The lease that has to be held to decide, if there are to be replicas.
@@ -81,7 +85,8 @@ impl System {
         let engine = Engine::start(EngineOptions {
             client: options.client,
             clock: options.clock.clone(),
-            profiles: options.scheduler_names.iter().map(|name| profile(name, &config.scheduler)).collect(),
+            profiles: options.profiles,
+            queue: options.queue,
             seed: options.seed,
             history: history.handle(),
             past: PastSlot::default(),

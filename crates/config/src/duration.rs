@@ -60,6 +60,12 @@ impl GoDuration {
         Some(GoDuration(sign * sum))
     }
 
+    /// The same length; at most 292 years.
+    #[must_use]
+    pub fn of(length: std::time::Duration) -> GoDuration {
+        GoDuration(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
+    }
+
     /// As a length of time; zero for a negative one.
     #[must_use]
     pub fn to_std(self) -> std::time::Duration {

@@ -29,6 +29,7 @@ impl SchedulerProfile {
             running.set(ExtensionPoint::PostFilter),
             self.arguments.clone(),
         ));
+        profile.volume_bind_timeout = self.volume_bind_timeout;
         let weight = running.weight(AUGUR);
         profile.enhanced.weight = weight as f64;
         if weight == 0 {

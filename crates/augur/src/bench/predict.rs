@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use super::http1::Connection;
 use super::sample::{Sample, ms};
 use crate::cli::BenchPredictArgs;
-use crate::config::Config;
+use crate::config::Settings;
 use crate::kubeconfig::{self, Access};
 use crate::output;
 use crate::system::{System, SystemOptions, open_history};
@@ -74,12 +74,14 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
     let client = augur_kube::from_kubeconfig(&kubeconfig::write(folder, &access)?, Duration::from_secs(30)).await?;
     let learner = TcpListener::bind("127.0.0.1:0").await?;
     let address = learner.local_addr()?;
-    let config = Config::default();
+    let settings = Settings::default().with_scheduler_names(&["augur".to_owned()]);
+    let config = settings.config.clone();
     let mut system = System::start(SystemOptions {
         client,
         clock,
         config: &config,
-        scheduler_names: &["augur".to_owned()],
+        profiles: settings.profiles(),
+        queue: settings.scheduler.queue(),
         seed: 1,
         election: None,
         history: open_history(&config, folder)?,

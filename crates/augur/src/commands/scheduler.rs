@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use augur_clock::Clock;
+use augur_kube::RequestLimit;
 use kube::Client;
 
 use crate::cli::SchedulerArgs;
-use crate::config::{self, Config};
+use crate::config::{self, Settings};
+use crate::election;
 use crate::listen::listen;
 use crate::output;
 use crate::system::{System, SystemOptions, open_history, stop_signal};
@@ -20,8 +22,18 @@ pub const PORT: u16 = 8080;
 /// # Errors
 /// When the configuration, the cluster, the data directory or a port cannot be used; the message names it.
 pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
-    let config = Config::load(args.config.as_deref())?;
-    let client = connect(args.kubeconfig.as_deref(), &config.kubernetes).await?;
+    let settings = settings(&args)?;
+    if args.print_config {
+        return Ok(output::line(&serde_json::to_string_pretty(&settings.configz())?)?);
+    }
+    settings.warn();
+    let config = &settings.config;
+    let connection = &settings.scheduler.client_connection;
+    let client = connect(&connection.kubeconfig, &config.kubernetes).await?;
+    let client = match RequestLimit::new(connection.qps, connection.burst) {
+        Some(limit) => augur_kube::limited(client, limit),
+        None => client,
+    };
     let host = match args.host {
         Some(host) => host,
         None => config.server.host.parse().with_context(|| format!("server.host: {}", config.server.host))?,
@@ -32,16 +44,19 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         Some(port) => Some(listen(host, port, "the learner service", "--learner-port").await?),
         None => None,
     };
-    let history = open_history(&config, &args.data_dir)?;
+    let history = open_history(config, &args.data_dir)?;
     // After the memory, whose lock keeps a second process from taking this identity.
-    let election = args.election.lease(&args.data_dir)?;
-    let names = args.scheduler_name.join(", ");
+    let election = election::lease(&settings.scheduler.leader_election, &args.data_dir)?;
+    let profiles = settings.profiles();
+    let names: Vec<&str> = profiles.iter().map(|profile| &*profile.scheduler_name).collect();
+    let names = names.join(", ");
     output::line(&format!("augur schedules pods of {names}; http://{}/docs", scheduler.local_addr()?))?;
     let mut system = System::start(SystemOptions {
         client,
         clock: Clock::real(),
-        config: &config,
-        scheduler_names: &args.scheduler_name,
+        config,
+        profiles,
+        queue: settings.scheduler.queue(),
         seed: args.seed,
         election,
         history,
@@ -57,16 +72,29 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     ended
 }
 
+/// The settings of the file with the flags over them.
+fn settings(args: &SchedulerArgs) -> anyhow::Result<Settings> {
+    let settings = Settings::load(args.config.as_deref())?;
+    let names = settings.scheduler_names(&args.scheduler_name);
+    let mut settings = settings.with_scheduler_names(&names);
+    args.election.apply(&mut settings.scheduler.leader_election);
+    let connection = &mut settings.scheduler.client_connection;
+    if let Some(path) = &args.kubeconfig {
+        connection.kubeconfig = path.display().to_string();
+    }
+    connection.qps = args.kube_api_qps.unwrap_or(connection.qps);
+    connection.burst = args.kube_api_burst.unwrap_or(connection.burst);
+    Ok(settings)
+}
+
 /// By the file given, else by the pod's service account or the configured file.
-async fn connect(kubeconfig: Option<&Path>, config: &config::Kubernetes) -> anyhow::Result<Client> {
+async fn connect(kubeconfig: &str, config: &config::Kubernetes) -> anyhow::Result<Client> {
     let timeout = config.api_timeout.0;
     let configured = home(&config.kubeconfig_path);
     match kubeconfig {
-        Some(path) => Ok(augur_kube::from_kubeconfig(path, timeout).await?),
-        None if !config.in_cluster && configured.exists() => {
-            Ok(augur_kube::from_kubeconfig(&configured, timeout).await?)
-        }
-        None => augur_kube::in_cluster_or_default(timeout)
+        path if !path.is_empty() => Ok(augur_kube::from_kubeconfig(Path::new(path), timeout).await?),
+        _ if !config.in_cluster && configured.exists() => Ok(augur_kube::from_kubeconfig(&configured, timeout).await?),
+        _ => augur_kube::in_cluster_or_default(timeout)
             .await
             .context("name the cluster with --kubeconfig FILE or kubernetes.kubeconfig_path"),
     }

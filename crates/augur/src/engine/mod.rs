@@ -67,6 +67,8 @@ pub struct EngineOptions {
     pub clock: Clock,
     /// How pods are placed, by scheduler name; at least one.
     pub profiles: Vec<Profile>,
+    /// Times of the queue.
+    pub queue: QueueConfig,
     /// Decides among equally good nodes.
     pub seed: u64,
     /// The memory.
@@ -181,7 +183,7 @@ impl Engine {
         let owner = Owner::new(Parts {
             scheduler: Scheduler::new(SchedulerConfig {
                 profiles: options.profiles,
-                queue: QueueConfig::default(),
+                queue: options.queue,
                 seed: options.seed,
                 // The watch is as fast as the machine, however fast the clock runs.
                 confirm_within: Duration::try_from_secs_f64(

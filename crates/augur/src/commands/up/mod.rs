@@ -14,7 +14,7 @@ use augur_sandbox::{Sandbox, SandboxHandle, SandboxOptions, Scenario};
 
 use super::scheduler::PORT;
 use crate::cli::{Speed, UpArgs};
-use crate::config::Config;
+use crate::config::Settings;
 use crate::kubeconfig::{self, Access};
 use crate::listen::{listen, reachable};
 use crate::system::{System, SystemOptions, open_history, stop_signal};
@@ -28,7 +28,9 @@ const SCHEDULER_NAMES: [&str; 2] = ["default-scheduler", "augur"];
 /// # Errors
 /// When a file, a port or the data directory cannot be used; the message names it and the flag.
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
-    let config = Config::load(args.config.as_deref())?;
+    let settings = Settings::load(args.config.as_deref())?.with_scheduler_names(&SCHEDULER_NAMES.map(str::to_owned));
+    settings.warn();
+    let config = settings.config.clone();
     if args.trace.is_some() && args.api.tls {
         anyhow::bail!("--trace feeds its pods over plain HTTP; leave out --tls");
     }
@@ -92,7 +94,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         client,
         clock: clock.clone(),
         config: &config,
-        scheduler_names: &SCHEDULER_NAMES.map(str::to_owned),
+        profiles: settings.profiles(),
+        queue: settings.scheduler.queue(),
         seed: args.seed,
         election: None,
         history,

@@ -96,6 +96,7 @@ impl Cluster {
             client,
             clock: self.clock.clone(),
             profiles: vec![profile("augur", &crate::config::Scheduler::default())],
+            queue: augur_core::queue::QueueConfig::default(),
             seed: 1,
             history: self.history.handle(),
             predictor: Arc::new(NoModel::default()),

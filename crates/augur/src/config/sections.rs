@@ -1,0 +1,205 @@
+//! Augur's own settings with the defaults of the HTTP contract, each with what it is for. Start at [`Config::read`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::span::Span;
+
+/// Why a configuration is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for ConfigError {}
+
+/// A key of a section with its default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
+    /// From the top, with dots.
+    pub path: String,
+    /// As JSON.
+    pub default: serde_json::Value,
+    /// What it is for.
+    pub meaning: String,
+}
+
+/// What can stand below a key.
+pub trait Setting: Serialize {
+    /// Lists the keys at `path` and below; a plain value is one.
+    fn list(&self, path: &str, meaning: &str, keys: &mut Vec<Key>) {
+        let default = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
+        keys.push(Key { path: path.to_owned(), default, meaning: meaning.to_owned() });
+    }
+}
+
+impl Setting for bool {}
+impl Setting for u16 {}
+impl Setting for u32 {}
+impl Setting for u64 {}
+impl Setting for f64 {}
+impl Setting for String {}
+impl Setting for Span {}
+impl<T: Setting> Setting for Option<T> {}
+
+/// Declares a section: its keys with what they are for, their types and defaults.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $meaning:literal])+ $key:ident: $type:ty = $default:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[doc = $meaning])+ pub $key: $type,)* }
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($key: $default,)* }
+            }
+        }
+        impl Setting for $name {
+            fn list(&self, path: &str, _: &str, keys: &mut Vec<Key>) {
+                $({
+                    let key = stringify!($key).trim_start_matches("r#");
+                    let place = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+                    self.$key.list(&place, concat!($($meaning),+).trim(), keys);
+                })*
+            }
+        }
+    };
+}
+
+section!(Config {
+    /// Where the services listen.
+    server: Server = Server::default(),
+    /// The cluster.
+    kubernetes: Kubernetes = Kubernetes::default(),
+    /// Live signals.
+    metrics: Metrics = Metrics::default(),
+    /// How nodes are scored.
+    scheduler: Scheduler = Scheduler::default(),
+    /// The model.
+    model: Model = Model::default(),
+    /// When the model is trained again.
+    online_learning: OnlineLearning = OnlineLearning::default(),
+    /// What is remembered.
+    data: Data = Data::default(),
+});
+section!(Server {
+    /// The address to listen at.
+    host: String = "0.0.0.0".to_owned(),
+    /// The port; without one 8080 for the scheduler service and 5000 for the learner.
+    port: Option<u16> = None,
+    /// How long a request may take to arrive.
+    read_timeout: Span = Span::seconds(30),
+    /// How long an answer may take to leave.
+    write_timeout: Span = Span::seconds(30),
+});
+section!(Kubernetes {
+    /// Connects with the pod's service account, even if there is a kubeconfig file.
+    in_cluster: bool = false,
+    /// The kubeconfig file.
+    kubeconfig_path: String = "~/.kube/config".to_owned(),
+    /// How long it may take to connect.
+    api_timeout: Span = Span::seconds(30),
+});
+section!(Metrics {
+    /// How often the Metrics API is asked.
+    collection_interval: Span = Span::seconds(30),
+    /// How far back outcomes count.
+    cache_duration: Span = Span::seconds(168 * 3600),
+    /// How long the Metrics API may take to answer.
+    api_timeout: Span = Span::seconds(10),
+    /// Goes on without the Metrics API when it does not answer.
+    enable_fallback: bool = true,
+});
+section!(Scheduler {
+    /// The address of a learner service elsewhere.
+    ai_api_url: Option<String> = None,
+    /// Weights of the parts of enhanced scoring.
+    scoring: Scoring = Scoring::default(),
+    /// From where on a signal speaks against a node.
+    thresholds: Thresholds = Thresholds::default(),
+});
+section!(Scoring {
+    /// Free CPU.
+    cpu_weight: u32 = 30,
+    /// Free memory.
+    memory_weight: u32 = 30,
+    /// Readiness.
+    node_ready_weight: u32 = 20,
+    /// Absence of taints.
+    taint_weight: u32 = 10,
+    /// Few failed pods.
+    failed_pods_weight: u32 = 5,
+    /// Few restarts.
+    restart_weight: u32 = 5,
+});
+section!(Thresholds {
+    /// Percent of CPU in use.
+    cpu_usage_threshold: f64 = 80.0,
+    /// Percent of memory in use.
+    memory_usage_threshold: f64 = 80.0,
+    /// Failed pods.
+    failed_pods_threshold: u32 = 3,
+    /// Restarts a pod.
+    avg_restart_threshold: f64 = 1.0,
+});
+section!(Model {
+    /// The kind of model.
+    r#type: String = "random_forest".to_owned(),
+    /// Deepest a tree grows.
+    max_depth: u32 = 10,
+    /// Trees.
+    n_estimators: u32 = 100,
+    /// Seed of the training.
+    random_state: u64 = 42,
+});
+section!(OnlineLearning {
+    /// Feedback that is waited for before training.
+    feedback_threshold: u32 = 10,
+    /// Accuracy below which training begins at once.
+    performance_threshold: f64 = 0.8,
+    /// Longest time between trainings.
+    update_interval: Span = Span::seconds(24 * 3600),
+});
+section!(Data {
+    /// How long examples are kept.
+    cache_duration: Span = Span::seconds(168 * 3600),
+    /// Features of an example, as the contract counts them.
+    feature_count: u32 = 13,
+});
+
+impl Config {
+    /// Reads settings that are written at `path` (empty, or with a dot at its end); none gives the defaults. An unknown key
+    /// is refused with the nearest known one.
+    pub fn read(given: &serde_json::Value, path: &str) -> Result<Config, ConfigError> {
+        if given.is_null() {
+            return Ok(Config::default());
+        }
+        let known = serde_json::to_value(Config::default()).map_err(|error| ConfigError(error.to_string()))?;
+        check_keys(path, given, &known)?;
+        Config::deserialize(given).map_err(|error| ConfigError(format!("{path}{error}")))
+    }
+
+    /// All keys with their defaults.
+    pub fn keys() -> Vec<Key> {
+        let mut keys = Vec::new();
+        Config::default().list("", "", &mut keys);
+        keys
+    }
+}
+
+/// Refuses keys of `given` that `known` lacks.
+fn check_keys(path: &str, given: &serde_json::Value, known: &serde_json::Value) -> Result<(), ConfigError> {
+    let (Some(given), Some(known)) = (given.as_object(), known.as_object()) else { return Ok(()) };
+    for (key, value) in given {
+        let Some(inner) = known.get(key) else {
+            let nearest = augur_notation::nearest(key, known.keys().map(String::as_str));
+            let hint =
+                nearest.map(|nearest| format!("; the nearest known key is `{path}{nearest}`")).unwrap_or_default();
+            return Err(ConfigError(format!("unknown key `{path}{key}`{hint}")));
+        };
+        check_keys(&format!("{path}{key}."), value, inner)?;
+    }
+    Ok(())
+}
