@@ -167,6 +167,14 @@ impl Cost {
     }
 }
 
+impl Cost {
+    /// The same, where the victims that decide by their start started at another time.
+    #[must_use]
+    pub fn started_at(self, started: Timestamp) -> Cost {
+        Cost { started: Reverse(started), ..self }
+    }
+}
+
 /// The candidates of the lowest cost, by index. All of them are right; kube-scheduler takes any.
 #[must_use]
 pub fn best(costs: &[Cost]) -> Vec<usize> {

@@ -1,6 +1,7 @@
 //! Why no node is feasible, counted over nodes, and in kube-scheduler's words.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::object::PodSpec;
 use crate::plugins::{self, PluginId, PluginSet, Rejection};
@@ -22,7 +23,7 @@ pub struct PreemptionCandidate {
     /// The node.
     pub node: crate::object::NodeName,
     /// Uids of the pods, the most important first.
-    pub victims: Vec<crate::object::PodUid>,
+    pub victims: Arc<[crate::object::PodUid]>,
     /// How many of them a disruption budget protects.
     pub budget_violations: usize,
     /// Whether no candidate is cheaper.
@@ -97,36 +98,4 @@ pub(super) fn texts(spec: &PodSpec, rejection: Rejection) -> Vec<String> {
     let mut texts: Vec<String> = bits.map(|bit| plugin.reason(spec, bit)).collect();
     texts.sort_unstable();
     texts
-}
-
-/// Counts rejections; equal ones are put into words once.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    /// Few: one for each combination of plugin and reasons that occurs.
-    counts: Vec<(Rejection, usize)>,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, rejection: Rejection) {
-        match self.counts.iter_mut().find(|(known, _)| *known == rejection) {
-            Some((_, count)) => *count += 1,
-            None => self.counts.push((rejection, 1)),
-        }
-    }
-
-    pub(super) fn plugins(&self) -> PluginSet {
-        let mut plugins = PluginSet::EMPTY;
-        self.counts.iter().for_each(|(rejection, _)| plugins.insert(rejection.plugin));
-        plugins
-    }
-
-    pub(super) fn reasons(&self, spec: &PodSpec) -> BTreeMap<String, usize> {
-        let mut reasons = BTreeMap::new();
-        for &(rejection, count) in &self.counts {
-            for text in texts(spec, rejection) {
-                *reasons.entry(text).or_default() += count;
-            }
-        }
-        reasons
-    }
 }

@@ -1,95 +1,91 @@
-//! The verdicts of one decision: what is kept of each node, and what takes a look at the whole cluster.
+//! What is judged node by node in every decision: surveys of plugins that look at more than kept results can tell, and
+//! nodes where others have a place.
 
-use super::trial::Trial;
-use super::verdicts::Verdicts;
+use super::standing::Standing;
+use super::trial::{Start, Trial};
 use crate::object::{Node, Pod};
-use crate::plugins::{self, Rejection, Survey};
+use crate::plugins::{self, Plugin, Rejection, Survey};
+use crate::profile::ProfilePlugins;
 use crate::state::{ClusterState, NodeId, NodeView};
 
-/// Surveys of the plugins that have a say, in filter order.
-pub(super) type Surveys<'a> = Vec<Box<dyn Survey<'a> + 'a>>;
-
-/// The verdicts of one decision.
-pub(super) struct Judgement<'a> {
-    pub(super) verdicts: &'a Verdicts,
-    surveys: Surveys<'a>,
-    /// Places of the plugins with surveys among the filters, rising.
-    places: Vec<usize>,
-    /// Rejections by surveys, by row; empty without surveys.
-    late: Vec<Option<Rejection>>,
+/// What becomes of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// The pod fits.
+    Feasible,
+    /// It does not.
+    Rejected(Rejection),
+    /// It was kept from the node before filters ran.
+    LeftOut,
 }
 
-impl<'a> Judgement<'a> {
-    /// Surveys the cluster for the pod, and takes nodes out of `feasible` that do not pass.
-    pub(super) fn new(
-        verdicts: &'a Verdicts,
-        pod: &'a Pod,
-        state: &'a ClusterState,
-        feasible: &mut Vec<NodeId>,
-    ) -> Judgement<'a> {
-        let filters = verdicts.plugins();
-        let mut surveys: Surveys<'a> = Vec::new();
-        let mut places = Vec::new();
-        for plugin in filters.filter().iter().filter_map(|id| plugins::find(*id)) {
-            if let Some(survey) = plugin.survey(pod, state, filters.arguments()) {
-                surveys.push(survey);
-                places.push(filters.place(plugin.id()));
-            }
-        }
-        let mut late = Vec::new();
-        if !surveys.is_empty() {
-            late = vec![None; state.row_count()];
-            for id in state.ids() {
-                // A plugin that comes after those with surveys does not hide what these say.
-                let end = verdicts.status(id).map_or(usize::MAX, |rejection| filters.place(rejection.plugin));
-                if places[0] < end {
-                    late[id.index()] = pass(&surveys, &places, end, state.view(id)).err();
-                }
-            }
-            feasible.retain(|id| late[id.index()].is_none());
-        }
-        let mut judgement = Judgement { verdicts, surveys, places, late };
-        // Where others have a place, the pod must fit with them and without them.
-        let mut crowded = false;
-        for (id, ahead) in state.ahead_of(pod) {
-            if let Err(rejection) = Trial::new(&judgement, state, id, ahead).fits_with_nominated() {
-                judgement.late.resize(state.row_count(), None);
-                judgement.late[id.index()] = Some(rejection);
-                crowded = true;
-            }
-        }
-        if crowded {
-            feasible.retain(|id| judgement.late[id.index()].is_none());
-        }
-        judgement
+/// Surveys of the plugins that have a say, each with the plugin's place among the filters, rising.
+pub(super) struct Surveys<'a>(Vec<(usize, Box<dyn Survey<'a> + 'a>)>);
+
+impl<'a> Surveys<'a> {
+    pub(super) fn new(pod: &'a Pod, state: &'a ClusterState, profile: &ProfilePlugins) -> Surveys<'a> {
+        let of = |plugin: &'static dyn Plugin| {
+            let survey = plugin.survey(pod, state, profile.arguments())?;
+            Some((profile.place(plugin.id()), survey))
+        };
+        Surveys(profile.filter().iter().filter_map(|id| of(plugins::find(*id)?)).collect())
     }
 
-    /// Why the pod does not fit the node, if it does not.
-    pub(super) fn status(&self, id: NodeId) -> Option<Rejection> {
-        self.late.get(id.index()).copied().flatten().or_else(|| self.verdicts.status(id))
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// Copies of the surveys, for a trial.
-    pub(super) fn surveys(&self) -> Surveys<'a> {
-        self.surveys.iter().map(|survey| survey.copy()).collect()
+    /// A copy for a trial.
+    pub(super) fn copy(&self) -> Surveys<'a> {
+        Surveys(self.0.iter().map(|(place, survey)| (*place, survey.copy())).collect())
     }
 
-    /// Whether the pod would fit the node as given, by all filters and the given surveys.
-    pub(super) fn fits(&self, surveys: &Surveys<'a>, node: NodeView<'_>) -> Result<(), Rejection> {
-        let alone = self.verdicts.fits(node);
-        let end = alone.err().map_or(usize::MAX, |rejection| self.verdicts.plugins().place(rejection.plugin));
-        pass(surveys, &self.places, end, node)?;
-        alone
+    /// Follows that a pod came to the node or left it.
+    pub(super) fn follow(&mut self, moved: &Pod, node: &'a Node, by: i64) {
+        self.0.iter_mut().for_each(|(_, survey)| survey.follow(moved, node, by));
+    }
+
+    /// The first rejection of the node, unless another filter rejects it before.
+    pub(super) fn first(
+        &self,
+        other: Option<Rejection>,
+        node: NodeView<'_>,
+        profile: &ProfilePlugins,
+    ) -> Option<Rejection> {
+        let end = other.map_or(usize::MAX, |rejection| profile.place(rejection.plugin));
+        let before = self.0.iter().take_while(|(place, _)| *place < end);
+        before.map(|(_, survey)| survey).find_map(|survey| survey.filter(node).err()).or(other)
+    }
+
+    /// Rejects, for this decision, the nodes that do not pass.
+    pub(super) fn judge(&self, standing: &mut Standing, state: &ClusterState) {
+        if self.is_empty() {
+            return;
+        }
+        for id in state.ids() {
+            let other = match standing.status(id) {
+                Judged::LeftOut => continue,
+                Judged::Rejected(rejection) => Some(rejection),
+                Judged::Feasible => None,
+            };
+            let first = self.first(other, state.view(id), standing.plugins());
+            if let Some(rejection) = first.filter(|_| first != other) {
+                standing.reject(id, rejection);
+            }
+        }
     }
 }
 
-/// What the surveys before the place `end` say of the node.
-fn pass(surveys: &Surveys<'_>, places: &[usize], end: usize, node: NodeView<'_>) -> Result<(), Rejection> {
-    let before = surveys.iter().zip(places).take_while(|(_, place)| **place < end);
-    before.map(|(survey, _)| survey).try_for_each(|survey| survey.filter(node))
-}
-
-/// Lets surveys follow that a pod came to the node or left it.
-pub(super) fn follow<'a>(surveys: &mut Surveys<'a>, moved: &Pod, node: &'a Node, by: i64) {
-    surveys.iter_mut().for_each(|survey| survey.follow(moved, node, by));
+/// Rejects, for this decision, nodes where others have a place and the pod does not fit with them.
+pub(super) fn judge_crowded<'a>(standing: &mut Standing, start: &Start<'a>, state: &'a ClusterState, pod: &'a Pod) {
+    let rejected: Vec<(NodeId, Rejection)> = state
+        .ahead_of(pod)
+        .filter_map(|(id, ahead)| {
+            let rejection = Trial::new(standing, start, state, id, ahead).fits_with_nominated().err()?;
+            Some((id, rejection))
+        })
+        .collect();
+    for (id, rejection) in rejected {
+        standing.reject(id, rejection);
+    }
 }

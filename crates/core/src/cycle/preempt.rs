@@ -1,13 +1,14 @@
 //! What evicting pods would bring for a pod that fits nowhere: dry runs on copies of rows, by the rules of
-//! [`crate::preemption`].
+//! [`crate::preemption`]. What a dry run found is kept with the spec, by the version of the node's pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::diagnosis::{PreemptionCandidate, PreemptionOutlook, nodes_message, texts};
-use super::judgement::Judgement;
-use super::trial::Trial;
-use crate::object::{DisruptionBudget, Pod, PreemptionPolicy};
+use super::judgement::Judged;
+use super::standing::Standing;
+use super::trial::{Start, Trial};
+use crate::object::{DisruptionBudget, Pod, PodUid, PreemptionPolicy};
 use crate::plugins::{Code, PluginId, Rejection};
 use crate::preemption::{
     self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, VICTIM_TERMINATING,
@@ -22,7 +23,7 @@ struct Victimless<'t, 'a> {
     pods: &'t [Arc<Pod>],
 }
 
-impl DryRun for Victimless<'_, '_> {
+impl<'t, 'a: 't> DryRun for Victimless<'t, 'a> {
     type Rejection = Rejection;
 
     fn remove(&mut self, victim: usize) {
@@ -39,83 +40,184 @@ impl DryRun for Victimless<'_, '_> {
     }
 }
 
-/// What evicting pods would bring. `left_out` are nodes that the pod was kept from before filters ran.
+/// What came of a dry run on one node.
+#[derive(Debug, Clone)]
+enum Found {
+    /// These have to go.
+    Victims { pods: Arc<[PodUid]>, budget_violations: usize, cost: Cost, started: bool },
+    /// It does not help; why.
+    Nothing(NoCandidate<Rejection>),
+}
+
+/// Dry runs that were made for a spec, kept as long as nothing about the node's pods changes. Only those that depend on
+/// nothing else are kept; at most one a node.
+#[derive(Debug, Default)]
+pub(super) struct DryRuns {
+    budgets: u64,
+    members: u64,
+    /// With the version of the node's pods, and with the latest start of one of them.
+    kept: HashMap<NodeId, (u64, Option<Timestamp>, Found)>,
+}
+
+impl DryRuns {
+    fn refresh(&mut self, state: &ClusterState) {
+        if (self.budgets, self.members) != (state.budgets_version(), state.members()) {
+            (self.budgets, self.members) = (state.budgets_version(), state.members());
+            self.kept.clear();
+        }
+    }
+
+    /// A pod that has not started counts as started now: as long as all others started before, their order stands.
+    fn get(&self, state: &ClusterState, id: NodeId, now: Timestamp) -> Option<Found> {
+        let (version, latest, found) = self.kept.get(&id)?;
+        (*version == state.tenancy(id) && latest.is_none_or(|latest| latest < now)).then(|| found.clone())
+    }
+}
+
+/// What all dry runs of a decision share.
+struct Search<'s, 'a> {
+    state: &'a ClusterState,
+    pod: &'s Pod,
+    standing: &'s Standing,
+    start: &'s Start<'a>,
+    budgets: Vec<&'a DisruptionBudget>,
+    allowed: Vec<i32>,
+    now: Timestamp,
+}
+
+impl Search<'_, '_> {
+    /// Finds the pods that have to go on the node; and the latest start of one that could.
+    fn run(&self, id: NodeId, ahead: Vec<Arc<Pod>>) -> (Option<Timestamp>, Found) {
+        let here = self.state.view(id).pods().iter();
+        let mut pods: Vec<Arc<Pod>> =
+            here.filter(|other| other.spec.priority < self.pod.spec.priority).cloned().collect();
+        if pods.is_empty() {
+            return (None, Found::Nothing(NoCandidate::NoVictims));
+        }
+        pods.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+        let counting = |other: &Arc<Pod>| -> Vec<usize> {
+            (0..self.budgets.len()).filter(|&budget| self.budgets[budget].counts(other)).collect()
+        };
+        let protecting: Vec<Vec<usize>> = pods.iter().map(counting).collect();
+        let potential: Vec<PotentialVictim<'_>> = pods
+            .iter()
+            .zip(&protecting)
+            .map(|(other, budgets)| PotentialVictim {
+                priority: other.spec.priority,
+                started: other.started.unwrap_or(self.now),
+                budgets,
+            })
+            .collect();
+        let latest = pods.iter().filter_map(|other| other.started).max();
+        let trial = Trial::new(self.standing, self.start, self.state, id, ahead);
+        let chosen = preemption::select_victims(&potential, &self.allowed, &mut Victimless { trial, pods: &pods });
+        let found = match chosen {
+            Ok(chosen) => match Cost::of(&chosen, &potential) {
+                Some(cost) => {
+                    let victims = || chosen.pods.iter().map(|&victim| &pods[victim]);
+                    let highest = victims().map(|victim| victim.spec.priority).max();
+                    Found::Victims {
+                        pods: victims().map(|victim| victim.uid.clone()).collect(),
+                        budget_violations: chosen.budget_violations,
+                        cost,
+                        started: victims().any(|v| Some(v.spec.priority) == highest && v.started.is_some()),
+                    }
+                }
+                None => Found::Nothing(NoCandidate::NothingToEvict),
+            },
+            Err(why) => Found::Nothing(why),
+        };
+        (latest, found)
+    }
+}
+
+/// What evicting pods would bring.
 pub(super) fn outlook<'a>(
     state: &'a ClusterState,
     pod: &Pod,
-    judgement: &Judgement<'a>,
-    left_out: impl Fn(NodeId) -> bool,
+    standing: &mut Standing,
+    start: &Start<'a>,
+    by_name: &[NodeId],
     now: Timestamp,
 ) -> PreemptionOutlook {
-    let plugins = judgement.verdicts.plugins();
-    if !plugins.post_filter().contains(PluginId::DefaultPreemption) {
+    if !standing.plugins().post_filter().contains(PluginId::DefaultPreemption) {
         return PreemptionOutlook::Disabled;
     }
     if pod.spec.preemption_policy == PreemptionPolicy::Never {
         return PreemptionOutlook::Impossible(POLICY_NEVER.to_owned());
     }
-    if waits_for_victims(state, pod, judgement) {
+    if waits_for_victims(state, pod, standing) {
         return PreemptionOutlook::Impossible(VICTIM_TERMINATING.to_owned());
     }
+    let mut dry_runs = std::mem::take(&mut standing.dry_runs);
+    dry_runs.refresh(state);
+    let outlook = search(state, pod, standing, start, by_name, now, &mut dry_runs);
+    standing.dry_runs = dry_runs;
+    outlook
+}
+
+fn search<'a>(
+    state: &'a ClusterState,
+    pod: &Pod,
+    standing: &Standing,
+    start: &Start<'a>,
+    by_name: &[NodeId],
+    now: Timestamp,
+    dry_runs: &mut DryRuns,
+) -> PreemptionOutlook {
+    let helpless = |rejection: &Rejection| rejection.code == Code::UnschedulableAndUnresolvable;
+    let hopeless: usize =
+        standing.rejections().filter(|(rejection, _)| helpless(rejection)).map(|(_, rows)| rows).sum();
+    let not_helped = hopeless + (state.node_count() - standing.judged());
+    let potential = state.node_count() - not_helped;
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    let mut candidates = Vec::new();
-    let mut costs = Vec::new();
-    let mut potential = Vec::new();
-    for id in state.ids() {
-        let helpless = |rejection: Rejection| rejection.code == Code::UnschedulableAndUnresolvable;
-        if left_out(id) || judgement.status(id).is_some_and(helpless) {
-            *reasons.entry(NOT_HELPFUL.to_owned()).or_default() += 1;
-        } else {
-            potential.push(id);
-        }
+    if not_helped > 0 {
+        reasons.insert(NOT_HELPFUL.to_owned(), not_helped);
     }
-    // Trials follow the names, so that the choice does not depend on the order in which nodes came.
-    potential.sort_unstable_by(|a, b| state.view(*a).name().cmp(state.view(*b).name()));
-    let window = plugins.arguments().preemption;
+    let window = standing.plugins().arguments().preemption;
     let budgets: Vec<&DisruptionBudget> = state.budgets().collect();
-    let allowed: Vec<i32> = budgets.iter().map(|budget| budget.allowed).collect();
-    let mut violating = 0;
-    for &id in &potential {
-        let mut pods: Vec<Arc<Pod>> =
-            state.view(id).pods().iter().filter(|other| other.spec.priority < pod.spec.priority).cloned().collect();
-        pods.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
-        let protecting: Vec<Vec<usize>> = pods
-            .iter()
-            .map(|other| (0..budgets.len()).filter(|&budget| budgets[budget].counts(other)).collect())
-            .collect();
-        let victims: Vec<PotentialVictim<'_>> = pods
-            .iter()
-            .zip(&protecting)
-            .map(|(other, budgets)| PotentialVictim {
-                priority: other.spec.priority,
-                started: other.started.unwrap_or(now),
-                budgets,
-            })
-            .collect();
-        let found = if victims.is_empty() {
-            Err(NoCandidate::NoVictims)
-        } else {
-            let ahead = state.ahead_on(state.view(id).name(), pod);
-            let mut node = Victimless { trial: Trial::new(judgement, state, id, ahead), pods: &pods };
-            preemption::select_victims(&victims, &allowed, &mut node)
+    let allowed = budgets.iter().map(|budget| budget.allowed).collect();
+    let search = Search { state, pod, standing, start, budgets, allowed, now };
+    // What depends on other nodes, or on more than versions tell, is not kept.
+    let keeps = start.surveys.is_empty() && standing.company.as_ref().is_none_or(|company| !company.filters());
+    let (mut candidates, mut costs, mut violating) = (Vec::new(), Vec::new(), 0);
+    // Trials follow the names, so that the choice does not depend on the order in which nodes came.
+    for &id in by_name {
+        match standing.status(id) {
+            Judged::LeftOut => continue,
+            Judged::Rejected(rejection) if helpless(&rejection) => continue,
+            Judged::Rejected(_) | Judged::Feasible => {}
+        }
+        let name = state.view(id).name();
+        let ahead = state.ahead_on(name, pod);
+        let keeps = keeps && ahead.is_empty();
+        let found = match dry_runs.get(state, id, now).filter(|_| keeps) {
+            Some(found) => found,
+            None => {
+                let (latest, found) = search.run(id, ahead);
+                if keeps && latest.is_none_or(|latest| latest < now) {
+                    dry_runs.kept.insert(id, (state.tenancy(id), latest, found.clone()));
+                }
+                found
+            }
         };
         match found {
-            Ok(chosen) => {
-                costs.extend(Cost::of(&chosen, &victims));
+            Found::Victims { pods, budget_violations, cost, started } => {
+                costs.push(if started { cost } else { cost.started_at(now) });
                 candidates.push(PreemptionCandidate {
-                    node: state.view(id).name().clone(),
-                    victims: chosen.pods.iter().map(|&victim| pods[victim].uid.clone()).collect(),
-                    budget_violations: chosen.budget_violations,
+                    node: name.clone(),
+                    victims: pods,
+                    budget_violations,
                     best: false,
                 });
-                violating += usize::from(chosen.budget_violations > 0);
-                if window.is_enough(potential.len(), candidates.len() - violating, violating) {
+                violating += usize::from(budget_violations > 0);
+                if window.is_enough(potential, candidates.len() - violating, violating) {
                     break;
                 }
             }
-            Err(NoCandidate::NoVictims) => *reasons.entry(NO_VICTIMS_FOUND.to_owned()).or_default() += 1,
-            Err(NoCandidate::NothingToEvict) => {}
-            Err(NoCandidate::DoesNotFit(rejection)) => {
+            Found::Nothing(NoCandidate::NoVictims) => *reasons.entry(NO_VICTIMS_FOUND.to_owned()).or_default() += 1,
+            Found::Nothing(NoCandidate::NothingToEvict) => {}
+            Found::Nothing(NoCandidate::DoesNotFit(rejection)) => {
                 for text in texts(&pod.spec, rejection) {
                     *reasons.entry(text).or_default() += 1;
                 }
@@ -144,10 +246,15 @@ pub(super) fn hopeless(state: &ClusterState, pod: &Pod, plugins: &ProfilePlugins
 }
 
 /// Whether pods that were evicted for the pod are still ending on its nominated node, which may yet fit it.
-fn waits_for_victims(state: &ClusterState, pod: &Pod, judgement: &Judgement<'_>) -> bool {
+fn waits_for_victims(state: &ClusterState, pod: &Pod, standing: &Standing) -> bool {
     let nominated = state.nomination(&pod.uid).or(pod.nominated_node.as_ref());
     let Some(node) = nominated.and_then(|name| state.node(name)) else { return false };
-    let hopeless = judgement.status(node.id()).is_some_and(|r| r.code == Code::UnschedulableAndUnresolvable);
+    let hopeless = match standing.status(node.id()) {
+        Judged::Rejected(rejection) => rejection.code == Code::UnschedulableAndUnresolvable,
+        // It does not have the name that the pod asks for.
+        Judged::LeftOut => true,
+        Judged::Feasible => false,
+    };
     !hopeless
         && node
             .pods()

@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::object::{PodVolume, RelatedKind};
-use crate::predictor::NoModel;
+use crate::object::{PodSpec, PodVolume, RelatedKind};
+use crate::predictor::{Fallback, NoModel, NodePrediction, PredictRequest};
 use crate::samples;
+use crate::state::{NodeView, mix};
 use crate::time::Timestamp;
 
 fn cluster(nodes: &[u8], pods: &[(u8, u8)]) -> ClusterState {

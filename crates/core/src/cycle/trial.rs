@@ -2,15 +2,32 @@
 
 use std::sync::Arc;
 
-use super::judgement::{Judgement, Surveys, follow};
+use super::company::{Company, Shift};
+use super::judgement::Surveys;
+use super::standing::Standing;
 use crate::object::{Node, Pod};
 use crate::plugins::Rejection;
+use crate::plugins::pod_topology_spread::Fewest;
 use crate::state::{ClusterState, NodeId, NodeRow, NodeUse, NodeView};
+
+/// What all trials of a decision start from.
+pub(super) struct Start<'a> {
+    pub(super) surveys: Surveys<'a>,
+    fewest: Vec<Fewest>,
+}
+
+impl<'a> Start<'a> {
+    pub(super) fn new(standing: &Standing, surveys: Surveys<'a>) -> Start<'a> {
+        let fewest = standing.company.as_ref().map(|company| company.fewest(standing.hashes()));
+        Start { surveys, fewest: fewest.unwrap_or_default() }
+    }
+}
 
 /// A copy of one node's row, on which pods come and go.
 pub(super) struct Trial<'t, 'a> {
-    judgement: &'t Judgement<'a>,
+    standing: &'t Standing,
     surveys: Surveys<'a>,
+    shift: Option<Shift<'t>>,
     node: &'a Node,
     id: NodeId,
     row: (NodeUse, NodeRow),
@@ -18,32 +35,51 @@ pub(super) struct Trial<'t, 'a> {
     ahead: Vec<Arc<Pod>>,
 }
 
-impl<'t, 'a> Trial<'t, 'a> {
+impl<'t, 'a: 't> Trial<'t, 'a> {
     pub(super) fn new(
-        judgement: &'t Judgement<'a>,
+        standing: &'t Standing,
+        start: &Start<'a>,
         state: &'a ClusterState,
         id: NodeId,
         ahead: Vec<Arc<Pod>>,
     ) -> Trial<'t, 'a> {
-        let (surveys, node) = (judgement.surveys(), &*state.row(id).node);
-        Trial { judgement, surveys, node, id, row: state.trial(id), ahead }
+        let shift = |company: &'t Company| Shift::new(company, state, id, &start.fewest);
+        Trial {
+            standing,
+            surveys: start.surveys.copy(),
+            shift: standing.company.as_ref().map(shift),
+            node: &*state.row(id).node,
+            id,
+            row: state.trial(id),
+            ahead,
+        }
     }
 
     pub(super) fn remove(&mut self, pod: &Arc<Pod>) {
         self.row.0.remove(pod.requests());
         self.row.1.remove_pod(pod);
-        follow(&mut self.surveys, pod, self.node, -1);
+        self.follow(pod, -1);
     }
 
     pub(super) fn add(&mut self, pod: &Arc<Pod>) {
         self.row.0.add(pod.requests());
         self.row.1.add_pod(pod.clone());
-        follow(&mut self.surveys, pod, self.node, 1);
+        self.follow(pod, 1);
+    }
+
+    fn follow(&mut self, pod: &Pod, by: i64) {
+        self.surveys.follow(pod, self.node, by);
+        if let Some(shift) = &mut self.shift {
+            shift.follow(pod, by);
+        }
     }
 
     /// Whether the pod fits the node as it is now.
     pub(super) fn fits(&self) -> Result<(), Rejection> {
-        self.judgement.fits(&self.surveys, NodeView::of_trial(self.id, &self.row))
+        let node = NodeView::of_trial(self.id, &self.row);
+        let alone = self.surveys.first(self.standing.filter(node), node, self.standing.plugins());
+        let first = self.shift.as_ref().map_or(alone, |shift| shift.check(alone));
+        first.map_or(Ok(()), Err)
     }
 
     /// Whether the pod fits when those that are nominated before it are there too.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::object::{InTree, Pod, PodAffinityTerm, PodVolume, RelatedKind, VolumeSource};
 use crate::plugins::{PluginId, PluginSet};
 use crate::profile::ProfilePlugins;
-use crate::state::ClusterState;
+use crate::state::{ClusterState, KindId};
 
 /// Features by name.
 pub(super) type Features = Vec<Arc<str>>;
@@ -80,8 +80,13 @@ fn pod_terms_by_namespace(state: &ClusterState, pod: &Pod) -> bool {
     let selects = |term: &PodAffinityTerm| {
         term.selector.as_ref().is_some_and(|selector| selector.matches(|key| pod.labels.get(key)))
     };
-    pod.spec.pod_affinities.terms().any(by_label)
-        || state
-            .pods_with_affinities()
-            .any(|(other, _)| other.spec.pod_affinities.terms().any(|term| by_label(term) && selects(term)))
+    let of_others = || {
+        let kinds = state.kinds();
+        kinds.any_by_namespace()
+            && kinds
+                .after(KindId::default(), true)
+                .filter_map(|(_, kind)| kind.choosy.as_ref())
+                .any(|spec| spec.pod_affinities.terms().any(|term| by_label(term) && selects(term)))
+    };
+    pod.spec.pod_affinities.terms().any(by_label) || of_others()
 }

@@ -13,6 +13,11 @@ impl Labels {
         self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok().map(|at| &*self.0[at].1)
     }
 
+    /// The value of a label, shared.
+    pub(crate) fn shared(&self, key: &str) -> Option<&Arc<str>> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok().map(|at| &self.0[at].1)
+    }
+
     /// Keys and values, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (&**key, &**value))
@@ -28,6 +33,15 @@ impl Labels {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The labels whose keys are wanted, with shared strings.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Labels {
+        if self.0.iter().all(|(key, _)| wanted(key)) {
+            return self.clone();
+        }
+        Labels(self.0.iter().filter(|(key, _)| wanted(key)).cloned().collect())
     }
 
     /// All labels but the one of this key, with shared strings.

@@ -6,7 +6,7 @@ use super::{PluginId, Survey};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{NodeName, Pod, PodSpec};
 use crate::profile::{PluginArguments, ProfilePlugins};
-use crate::state::{ClusterState, ImageId, NodeId, NodeView};
+use crate::state::{ClusterState, ImageId, NodeView};
 
 /// Whether a rejection could be lifted by evicting pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,8 +83,8 @@ pub(crate) struct Context {
     pub(crate) spec: Arc<PodSpec>,
     /// The node that the pod names (or is on, when a bound pod is judged).
     pub(crate) node: Option<NodeName>,
-    /// The images of the spec that some node has.
-    pub(crate) images: Vec<ImageId>,
+    /// The images of the spec that some node has, with what having one is worth.
+    pub(crate) images: Vec<(ImageId, i64)>,
     /// The plugins of the profile.
     plugins: Arc<ProfilePlugins>,
 }
@@ -96,7 +96,8 @@ impl Context {
         state: &ClusterState,
         plugins: &Arc<ProfilePlugins>,
     ) -> Context {
-        let images = spec.images.iter().filter_map(|name| state.images().find_as_written(name)).collect();
+        let found = spec.images.iter().filter_map(|name| state.images().find_as_written(name));
+        let images = found.map(|image| (image, state.images().spread_size(image))).collect();
         Context { spec: spec.clone(), node: node.cloned(), images, plugins: plugins.clone() }
     }
 
@@ -169,17 +170,6 @@ pub(crate) trait Plugin: Sync {
         _state: &'a ClusterState,
         _arguments: &PluginArguments,
     ) -> Option<Box<dyn Survey<'a> + 'a>> {
-        None
-    }
-
-    /// Scores 0..100 of the candidates that depend on the whole cluster; none if it has no say on this pod.
-    fn survey_scores(
-        &self,
-        _pod: &Pod,
-        _state: &ClusterState,
-        _candidates: &[NodeId],
-        _arguments: &PluginArguments,
-    ) -> Option<Vec<i64>> {
         None
     }
 

@@ -20,17 +20,13 @@ impl Plugin for ImageLocality {
         Ok(Scope::Node)
     }
 
-    fn score(&self, pod: &Context, node: NodeView<'_>, state: &ClusterState) -> i64 {
+    fn score(&self, pod: &Context, node: NodeView<'_>, _: &ClusterState) -> i64 {
         if pod.images.is_empty() {
             return 0;
         }
         let here = &node.row().images;
-        let sum: i64 = pod
-            .images
-            .iter()
-            .filter(|image| here.binary_search(image).is_ok())
-            .map(|image| state.images().spread_size(*image))
-            .sum();
+        let there = pod.images.iter().filter(|(image, _)| here.binary_search(image).is_ok());
+        let sum: i64 = there.map(|(_, worth)| worth).sum();
         let most = MOST * i64::from(pod.spec.image_containers);
         if most <= LEAST { 0 } else { 100 * (sum.clamp(LEAST, most) - LEAST) / (most - LEAST) }
     }

@@ -16,7 +16,7 @@ mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
 mod node_volume_limits;
-mod pod_topology_spread;
+pub(crate) mod pod_topology_spread;
 mod scheduling_gates;
 mod survey;
 mod taint_toleration;

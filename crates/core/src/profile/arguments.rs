@@ -251,6 +251,11 @@ impl SpreadDefaults {
         }
     }
 
+    /// Whether there are no rules.
+    pub(crate) fn are_none(&self) -> bool {
+        matches!(self, SpreadDefaults::List(rules) if rules.is_empty())
+    }
+
     /// Whether there are rules that must hold.
     pub(crate) fn are_hard(&self) -> bool {
         match self {

@@ -35,7 +35,7 @@ impl Scheduler {
             return Nomination::Unchanged;
         };
         self.counters.preemptions += 1;
-        for uid in &chosen.victims {
+        for uid in chosen.victims.iter() {
             let Some((victim, _)) = self.state.pod(uid) else { continue };
             let victim = victim.clone();
             if victim.terminating || self.evicting.contains_key(uid) {

@@ -6,6 +6,8 @@
 
 mod classes;
 mod images;
+mod kinds;
+mod log;
 mod nominations;
 mod related;
 mod rows;
@@ -24,6 +26,8 @@ pub use view::{ClusterSummary, NodeView};
 use crate::object::{Labels, Node, NodeName, Pod, PodUid, PodVolume, Related, RelatedKey, RelatedKind, Resources};
 pub(crate) use classes::{ClassId, Classes, HOSTNAME};
 pub(crate) use images::{ImageId, Images};
+pub(crate) use kinds::{KindId, PodKind, PodKinds};
+pub(crate) use log::ChangeLog;
 use nominations::Nominations;
 use related::ClaimUsers;
 use rows::PlacedPod;
@@ -58,6 +62,8 @@ pub struct ClusterState {
     versions: Vec<u64>,
     /// As the version, and changes with the node's signals too.
     stamps: Vec<u64>,
+    /// Changes with everything about the row's pods, also with what bears on no verdict but on who is evicted first.
+    tenancies: Vec<u64>,
     /// A number made from the node's name alone, by which equally good nodes are told apart.
     name_hashes: Vec<u64>,
     free: Vec<NodeId>,
@@ -67,10 +73,24 @@ pub struct ClusterState {
     strays: HashMap<NodeName, Vec<PodUid>>,
     classes: Classes,
     images: Images,
-    /// Pods on nodes with affinities to pods, which concern the pods that come after them.
-    with_affinities: HashMap<PodUid, Arc<Pod>>,
+    kinds: PodKinds,
+    /// Rows by the order in which they got a new version.
+    touched: ChangeLog<NodeId>,
+    /// Pods of a kind that came to a row or left it.
+    moves: ChangeLog<(KindId, NodeId, i64)>,
+    /// Changes with the set of nodes.
+    members: u64,
+    /// Changes with the set of nodes, their labels and taints.
+    topology: u64,
+    /// Host names that several nodes claim.
+    repeated_hosts: usize,
+    hosts: HashMap<Arc<str>, usize>,
     /// Labels of namespaces.
     namespaces: HashMap<Arc<str>, Labels>,
+    /// Changes with them.
+    namespaces_version: u64,
+    /// Changes with services and controllers.
+    selectors_version: u64,
     related: RelatedObjects,
     claim_users: ClaimUsers,
     nominations: Nominations,
@@ -95,6 +115,14 @@ impl ClusterState {
                     return id;
                 }
                 self.observed += u64::from(row.node.taints.len() != node.taints.len());
+                let relabelled = row.node.labels != node.labels;
+                self.topology += u64::from(relabelled || row.node.taints != node.taints);
+                if relabelled {
+                    let before = row.node.clone();
+                    self.leave_host(&before);
+                    self.enter_host(&node);
+                }
+                let row = &mut self.rows[id.index()];
                 self.classes.leave(row.class);
                 self.images.remove_node(&mut row.images);
                 row.class = self.classes.enter(&node);
@@ -110,6 +138,7 @@ impl ClusterState {
                     self.used.push(NodeUse::default());
                     self.versions.push(0);
                     self.stamps.push(0);
+                    self.tenancies.push(0);
                     self.name_hashes.push(0);
                     NodeId::of_index(self.rows.len() - 1)
                 });
@@ -126,7 +155,10 @@ impl ClusterState {
                 self.rows[id.index()] = row;
                 self.used[id.index()] = used;
                 self.images.set_nodes(self.by_name.len());
+                self.enter_host(&self.rows[id.index()].node.clone());
                 self.observed += 1;
+                self.members += 1;
+                self.topology += 1;
                 for uid in self.strays.remove(&name).unwrap_or_default() {
                     self.settle(&uid, id);
                 }
@@ -143,15 +175,21 @@ impl ClusterState {
         let row = std::mem::take(&mut self.rows[id.index()]);
         self.used[id.index()] = NodeUse::default();
         self.versions[id.index()] = 0;
+        self.touched.push(id);
         self.free.push(id);
+        self.leave_host(&row.node);
+        self.members += 1;
+        self.topology += 1;
         self.classes.leave(row.class);
         let mut images = row.images;
         self.images.remove_node(&mut images);
         self.images.set_nodes(self.by_name.len());
         for pod in row.pods {
             self.release_claims(&pod);
-            if let Some(placed) = self.pods.get_mut(&pod.uid) {
-                placed.at = None;
+            if let Some(placed) = self.pods.get_mut(&pod.uid)
+                && let Some((_, kind)) = placed.at.take()
+            {
+                self.kinds.leave(kind);
             }
             self.strays.entry(row.node.name.clone()).or_default().push(pod.uid.clone());
         }
@@ -164,9 +202,6 @@ impl ClusterState {
         let uid = pod.uid.clone();
         self.remove(&uid);
         self.nominations.withdraw(&uid);
-        if !pod.spec.pod_affinities.is_empty() {
-            self.with_affinities.insert(uid.clone(), pod.clone());
-        }
         self.pods.insert(uid.clone(), PlacedPod { pod, node: node.clone(), at: None });
         match self.by_name.get(node) {
             Some(&id) => self.settle(&uid, id),
@@ -183,25 +218,39 @@ impl ClusterState {
             self.place(pod, &node);
             return;
         }
-        if let Some(id) = placed.at
-            && let Some(here) = self.rows[id.index()].pods.iter_mut().find(|here| here.uid == pod.uid)
-        {
+        let ends = before.terminating != pod.terminating;
+        placed.pod = pod.clone();
+        let Some((id, kind)) = placed.at else { return };
+        let row = &mut self.rows[id.index()];
+        if let Some(here) = row.pods.iter_mut().find(|here| here.uid == pod.uid) {
             *here = pod.clone();
         }
-        if let Some(known) = self.with_affinities.get_mut(&pod.uid) {
-            *known = pod.clone();
+        if ends {
+            // A pod that is ending is not counted when pods are spread.
+            let now = self.kinds.enter(&pod);
+            placed.at = Some((id, now));
+            row.count_kind(kind, -1);
+            row.count_kind(now, 1);
+            self.kinds.leave(kind);
+            self.moves.push((kind, id, -1));
+            self.moves.push((now, id, 1));
+            self.touch(id);
+        } else {
+            self.clock += 1;
+            self.tenancies[id.index()] = self.clock;
         }
-        placed.pod = pod;
     }
 
     /// Takes a pod off its node; nothing if it is on none.
     pub fn remove(&mut self, uid: &str) -> Option<Arc<Pod>> {
         let placed = self.pods.remove(uid)?;
-        self.with_affinities.remove(uid);
         match placed.at {
-            Some(id) => {
+            Some((id, kind)) => {
                 self.release_claims(&placed.pod);
                 self.rows[id.index()].remove_pod(&placed.pod);
+                self.rows[id.index()].count_kind(kind, -1);
+                self.kinds.leave(kind);
+                self.moves.push((kind, id, -1));
                 self.used[id.index()].remove(placed.pod.requests());
                 self.touch(id);
             }
@@ -314,26 +363,72 @@ impl ClusterState {
         self.observed
     }
 
-    /// Pods on known nodes that have affinities to pods, each with its node.
-    pub(crate) fn pods_with_affinities(&self) -> impl Iterator<Item = (&Arc<Pod>, &Arc<Node>)> {
-        self.with_affinities.iter().filter_map(|(uid, pod)| {
-            let at = self.pods.get(uid)?.at?;
-            Some((pod, &self.row(at).node))
-        })
+    /// Kinds of pods on known nodes.
+    pub(crate) fn kinds(&self) -> &PodKinds {
+        &self.kinds
+    }
+
+    /// Rows by the order in which they got a new version.
+    pub(crate) fn touched(&self) -> &ChangeLog<NodeId> {
+        &self.touched
+    }
+
+    /// Pods of a kind that came to a row (1) or left it (-1). What node changes do is not in it: they change
+    /// [`ClusterState::topology`].
+    pub(crate) fn moves(&self) -> &ChangeLog<(KindId, NodeId, i64)> {
+        &self.moves
+    }
+
+    /// Changes with everything about the row's pods.
+    pub(crate) fn tenancy(&self, id: NodeId) -> u64 {
+        self.tenancies[id.index()]
+    }
+
+    /// Changes with the set of nodes.
+    pub(crate) fn members(&self) -> u64 {
+        self.members
+    }
+
+    /// Changes with the set of nodes, their labels and taints.
+    pub(crate) fn topology(&self) -> u64 {
+        self.topology
+    }
+
+    /// Whether no two nodes claim one host name, so that the host name as a domain is the node itself.
+    pub(crate) fn hosts_are_nodes(&self) -> bool {
+        self.repeated_hosts == 0
+    }
+
+    /// The row of the node of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<NodeId> {
+        self.by_name.get(name).copied()
     }
 
     /// Follows the labels of a namespace.
     pub fn apply_namespace(&mut self, name: Arc<str>, labels: Labels) {
+        self.namespaces_version += 1;
         self.namespaces.insert(name, labels);
     }
 
     /// Forgets a namespace.
     pub fn remove_namespace(&mut self, name: &str) {
+        self.namespaces_version += 1;
         self.namespaces.remove(name);
+    }
+
+    /// Changes with the labels of namespaces.
+    pub(crate) fn namespaces_version(&self) -> u64 {
+        self.namespaces_version
+    }
+
+    /// Changes with services and controllers, by whose selectors pods are alike.
+    pub(crate) fn selectors_version(&self) -> u64 {
+        self.selectors_version
     }
 
     /// All namespaces there are.
     pub fn reset_namespaces(&mut self, namespaces: Vec<(Arc<str>, Labels)>) {
+        self.namespaces_version += 1;
         self.namespaces = namespaces.into_iter().collect();
     }
 
@@ -355,11 +450,13 @@ impl ClusterState {
 
     /// Adds an object besides nodes and pods, or follows its change; as it was before.
     pub fn apply_related(&mut self, object: Related) -> Option<Related> {
+        self.selectors_version += u64::from(RelatedKind::OF_SELECTORS.contains(&object.kind()));
         self.related.apply(object)
     }
 
     /// Removes an object besides nodes and pods; as it was.
     pub fn remove_related(&mut self, kind: RelatedKind, key: &RelatedKey) -> Option<Related> {
+        self.selectors_version += u64::from(RelatedKind::OF_SELECTORS.contains(&kind));
         self.related.remove(kind, key)
     }
 
@@ -380,8 +477,11 @@ impl ClusterState {
 
     fn settle(&mut self, uid: &PodUid, id: NodeId) {
         let Some(placed) = self.pods.get_mut(uid) else { return };
-        placed.at = Some(id);
         let pod = placed.pod.clone();
+        let kind = self.kinds.enter(&pod);
+        placed.at = Some((id, kind));
+        self.rows[id.index()].count_kind(kind, 1);
+        self.moves.push((kind, id, 1));
         for claim in claims_of(&pod) {
             self.claim_users.add(&pod.namespace, claim);
         }
@@ -400,6 +500,25 @@ impl ClusterState {
         self.clock += 1;
         self.versions[id.index()] = self.clock;
         self.stamps[id.index()] = self.clock;
+        self.tenancies[id.index()] = self.clock;
+        self.touched.push(id);
+    }
+
+    fn enter_host(&mut self, node: &Node) {
+        let Some(host) = node.labels.shared(HOSTNAME) else { return };
+        let nodes = self.hosts.entry(host.clone()).or_default();
+        *nodes += 1;
+        self.repeated_hosts += usize::from(*nodes == 2);
+    }
+
+    fn leave_host(&mut self, node: &Node) {
+        let Some(host) = node.labels.shared(HOSTNAME) else { return };
+        let Some(nodes) = self.hosts.get_mut(host) else { return };
+        *nodes -= 1;
+        self.repeated_hosts -= usize::from(*nodes == 1);
+        if *nodes == 0 {
+            self.hosts.remove(host);
+        }
     }
 
     /// Differences between the kept sums and sums made anew from the pods; empty when all is well.
@@ -421,7 +540,7 @@ impl ClusterState {
             }
         }
         for (uid, placed) in &self.pods {
-            let on_row = placed.at.is_some_and(|id| self.row(id).pods.iter().any(|pod| pod.uid == *uid));
+            let on_row = placed.at.is_some_and(|(id, _)| self.row(id).pods.iter().any(|pod| pod.uid == *uid));
             let stray = self.strays.get(&placed.node).is_some_and(|strays| strays.contains(uid));
             if on_row == stray {
                 problems.push(format!("pod {uid} is on {} rows", u8::from(on_row) + u8::from(stray)));

@@ -12,6 +12,8 @@ pub(super) struct Nominations {
     by_node: HashMap<NodeName, Vec<Arc<Pod>>>,
     by_pod: HashMap<PodUid, NodeName>,
     budgets: BTreeMap<(Arc<str>, Arc<str>), DisruptionBudget>,
+    /// Changes with the budgets.
+    budgets_version: u64,
 }
 
 impl Nominations {
@@ -68,18 +70,26 @@ impl ClusterState {
 
     /// Adds a disruption budget, or follows its change.
     pub fn apply_budget(&mut self, budget: DisruptionBudget) {
+        self.nominations.budgets_version += 1;
         self.nominations.budgets.insert((budget.namespace.clone(), budget.name.clone()), budget);
     }
 
     /// Forgets a disruption budget.
     pub fn remove_budget(&mut self, namespace: &str, name: &str) {
+        self.nominations.budgets_version += 1;
         self.nominations.budgets.remove(&(namespace.into(), name.into()));
     }
 
     /// All disruption budgets there are.
     pub fn reset_budgets(&mut self, budgets: Vec<DisruptionBudget>) {
+        self.nominations.budgets_version += 1;
         self.nominations.budgets.clear();
         budgets.into_iter().for_each(|budget| self.apply_budget(budget));
+    }
+
+    /// Changes with the disruption budgets.
+    pub(crate) fn budgets_version(&self) -> u64 {
+        self.nominations.budgets_version
     }
 
     pub(crate) fn budgets(&self) -> impl Iterator<Item = &DisruptionBudget> {

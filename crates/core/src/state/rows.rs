@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::classes::ClassId;
 use super::images::ImageId;
+use super::kinds::KindId;
 use crate::cache::NodeName;
 use crate::object::{HostPort, Node, Pod, PodRequests, ResourceName, Resources};
 use crate::time::Timestamp;
@@ -113,6 +114,8 @@ pub(crate) struct NodeRow {
     /// By name.
     pub(crate) scalars: Vec<ScalarUse>,
     pub(crate) pods: Vec<Arc<Pod>>,
+    /// The kinds of its pods, with how many there are of each.
+    pub(crate) kinds: Vec<(KindId, u32)>,
     /// Ports of its pods, each as often as it is used.
     pub(crate) ports: Vec<HostPort>,
     pub(crate) signals: Option<NodeSignals>,
@@ -174,6 +177,20 @@ impl NodeRow {
         }
     }
 
+    /// A pod of the kind comes (1) or goes (-1).
+    pub(crate) fn count_kind(&mut self, kind: KindId, by: i64) {
+        match self.kinds.iter().position(|(known, _)| *known == kind) {
+            Some(at) => {
+                self.kinds[at].1 = self.kinds[at].1.saturating_add_signed(by as i32);
+                if self.kinds[at].1 == 0 {
+                    self.kinds.swap_remove(at);
+                }
+            }
+            None if by > 0 => self.kinds.push((kind, 1)),
+            None => {}
+        }
+    }
+
     /// Whether both hold the same, in any order.
     pub(crate) fn same_use(&self, other: &NodeRow) -> bool {
         self.scalars == other.scalars
@@ -190,8 +207,8 @@ impl NodeRow {
 pub(crate) struct PlacedPod {
     pub(crate) pod: Arc<Pod>,
     pub(crate) node: NodeName,
-    /// Its row; none while the node is not known.
-    pub(crate) at: Option<super::NodeId>,
+    /// Its row and kind; none while the node is not known.
+    pub(crate) at: Option<(super::NodeId, KindId)>,
 }
 
 /// FNV-1a, then mixed: the same on every machine and in every run.

@@ -1,0 +1,150 @@
+//! Decisions in words: diagnoses, reports on nodes, sentences.
+
+use super::company::Domains;
+use super::decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
+use super::diagnosis::{Diagnosis, narrowed_reason, texts};
+use super::judgement::Judged;
+use super::standing::Standing;
+use super::trial::Start;
+use super::{preempt, unsupported};
+use crate::object::{Pod, PodSpec, PodVolumes};
+use crate::plugins::{Code, PluginId, PluginSet};
+use crate::predictor::Fallback;
+use crate::state::ClusterState;
+
+/// A decision without a node.
+pub(super) fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outcome, reason: String) -> Decision {
+    Decision {
+        outcome,
+        algorithm: Algorithm::EnhancedScoring,
+        fallback: Some(Fallback::NothingToCompare),
+        model_id: None,
+        model_weight: 0.0,
+        confidence: 0.0,
+        propensity: 0.0,
+        total_nodes: state.node_count(),
+        feasible_nodes: 0,
+        chosen: None,
+        runner_up: None,
+        nodes: Vec::new(),
+        not_considered: unsupported::preferred(state, pod),
+        volumes: PodVolumes::default(),
+        reason,
+        cycle,
+    }
+}
+
+/// The decision on a pod that fits no node.
+pub(super) fn unschedulable<'a>(
+    standing: &mut Standing,
+    start: &Start<'a>,
+    domains: &mut Domains,
+    state: &'a ClusterState,
+    pod: &Pod,
+    cycle: Cycle,
+) -> Decision {
+    let mut reasons = std::collections::BTreeMap::new();
+    let mut plugins = PluginSet::EMPTY;
+    for (rejection, nodes) in standing.rejections() {
+        plugins.insert(rejection.plugin);
+        for text in texts(&pod.spec, rejection) {
+            *reasons.entry(text).or_default() += nodes;
+        }
+    }
+    if let Some(narrowed) = standing.narrowed()
+        && let outside @ 1.. = state.node_count() - standing.judged()
+    {
+        reasons.insert(narrowed_reason(narrowed.by), outside);
+        plugins.insert(narrowed.by);
+    }
+    if state.node_count() == 0 {
+        // A node that could hold the pod is what it waits for.
+        plugins.insert(PluginId::NodeResourcesFit);
+    }
+    let preemption = preempt::outlook(state, pod, standing, start, &domains.by_name(state), cycle.now);
+    let asks_for_claims = standing.plugins().post_filter().contains(PluginId::DynamicResources);
+    let nodes = state.node_count();
+    let diagnosis = Diagnosis { nodes, reasons, plugins, turned_away: None, asks_for_claims, preemption };
+    let reason = diagnosis.message();
+    let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
+    if cycle.detail == Detail::Full {
+        decision.nodes.extend(rejections(standing, state, &pod.spec));
+        decision.nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    }
+    decision
+}
+
+/// Reports on all nodes that are not feasible.
+pub(super) fn rejections<'a>(
+    standing: &'a Standing,
+    state: &'a ClusterState,
+    spec: &'a PodSpec,
+) -> impl Iterator<Item = NodeReport> + 'a {
+    state.ids().filter_map(move |id| {
+        let node = state.view(id).name().clone();
+        let rejection = match (standing.status(id), standing.narrowed()) {
+            (Judged::LeftOut, Some(narrowed)) => NodeRejection {
+                plugin: None,
+                code: Code::UnschedulableAndUnresolvable,
+                reasons: vec![narrowed_reason(narrowed.by)],
+            },
+            (Judged::Rejected(rejection), _) => {
+                NodeRejection { plugin: Some(rejection.plugin), code: rejection.code, reasons: texts(spec, rejection) }
+            }
+            (Judged::Feasible, _) | (Judged::LeftOut, None) => return None,
+        };
+        Some(NodeReport {
+            node,
+            rejection: Some(rejection),
+            plugins: Vec::new(),
+            enhanced: None,
+            prediction: None,
+            model_part: 0.0,
+            total: 0.0,
+        })
+    })
+}
+
+/// Why the chosen node was chosen.
+pub(super) fn chosen_sentence(
+    chosen: &NodeReport,
+    runner_up: Option<&NodeReport>,
+    feasible: usize,
+    nodes: usize,
+    equals: usize,
+) -> String {
+    let place = format!("{feasible} of {nodes} nodes can take the pod");
+    match runner_up {
+        None => format!("{} is the only one of {nodes} nodes that can take the pod", chosen.node),
+        Some(second) if equals > 1 => format!(
+            "{place}; {} was drawn from {equals} equally good ones (score {:.1}), {} among them",
+            chosen.node, chosen.total, second.node
+        ),
+        Some(second) => {
+            let (what, by) = main_difference(chosen, second);
+            format!(
+                "{place}; {} scores {:.1}, {:.1} more than {}, mostly by {what} ({by:+.1})",
+                chosen.node,
+                chosen.total,
+                chosen.total - second.total,
+                second.node
+            )
+        }
+    }
+}
+
+/// What speaks most for the first against the second, and by how much.
+fn main_difference(first: &NodeReport, second: &NodeReport) -> (&'static str, f64) {
+    let plugins = first.plugins.iter().map(|(plugin, score)| {
+        let other = second.plugins.iter().find(|(known, _)| known == plugin).map_or(0, |(_, score)| *score);
+        (plugin.name(), (score - other) as f64)
+    });
+    let total = |report: &NodeReport| report.enhanced.map_or(0.0, |enhanced| enhanced.total);
+    plugins
+        .chain([
+            ("its live signals", total(first) - total(second)),
+            ("the model", first.model_part - second.model_part),
+        ])
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or(("nothing", 0.0))
+}

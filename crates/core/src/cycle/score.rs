@@ -1,0 +1,279 @@
+//! The choice among the nodes that a pod fits: [`Scoring::place`].
+//!
+//! Where neither live signals nor a model have a part, the best node is known from what is kept; else every node that
+//! the pod fits gets its total.
+
+use std::sync::Arc;
+
+use super::decision::{Algorithm, Cycle, Decision, Detail, NodeReport, Outcome};
+use super::report::{chosen_sentence, rejections};
+use super::standing::{Choice, Standing};
+use super::{confidence, unsupported};
+use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
+use crate::object::Pod;
+use crate::plugins::volume_binding;
+use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
+use crate::profile::{MAX_MODEL_SHARE, Profile};
+use crate::state::{ClusterState, NodeId, NodeView, mix};
+
+/// The rows of enhanced scoring, for one configuration.
+struct EnhancedColumn {
+    config: EnhancedConfig,
+    observed: u64,
+    rows: Vec<EnhancedRow>,
+    /// Whether anything is known of any node.
+    any_known: bool,
+}
+
+/// What a model said of a candidate, and what that moved the score by.
+type Moved = (NodeId, f64, NodePrediction);
+
+/// Scores and chooses, with what is kept for it.
+#[derive(Default)]
+pub(super) struct Scoring {
+    enhanced: Option<EnhancedColumn>,
+    feasible: Vec<NodeId>,
+    totals: Vec<f64>,
+}
+
+/// Adds up the total of a node.
+struct Totals<'t> {
+    standing: &'t Standing,
+    scorer: &'t EnhancedScorer,
+    /// What enhanced scoring is multiplied with; 0 where it does not count.
+    weight: f64,
+    /// Where it tells nodes apart, by row.
+    rows: Option<&'t [EnhancedRow]>,
+    /// By node.
+    moved: &'t [Moved],
+}
+
+impl Totals<'_> {
+    /// What the model said of the node, if it was asked.
+    fn moved(&self, id: NodeId) -> Option<&Moved> {
+        self.moved.binary_search_by_key(&id, |(id, ..)| *id).ok().map(|at| &self.moved[at])
+    }
+
+    fn without_model(&self, id: NodeId) -> f64 {
+        let row = self.rows.map_or(EnhancedRow::default(), |rows| rows[id.index()]);
+        let enhanced = if self.weight > 0.0 { self.weight * self.scorer.total(&row) } else { 0.0 };
+        self.standing.total(id) as f64 + enhanced
+    }
+
+    fn of(&self, id: NodeId) -> f64 {
+        self.without_model(id) + self.moved(id).map_or(0.0, |(_, part, _)| *part)
+    }
+}
+
+impl Scoring {
+    /// The enhanced rows, brought up to date.
+    fn refresh_enhanced(&mut self, state: &ClusterState, config: &EnhancedConfig) {
+        let current = self.enhanced.as_ref().is_some_and(|column| {
+            column.observed == state.observed() && column.rows.len() == state.row_count() && column.config == *config
+        });
+        if current {
+            return;
+        }
+        let mut rows = vec![EnhancedRow::default(); state.row_count()];
+        for id in state.ids() {
+            let node = state.view(id);
+            rows[id.index()] = EnhancedRow::new(config, node.signals(), node.node().taints.len());
+        }
+        let any_known = rows.iter().any(EnhancedRow::knows_anything);
+        self.enhanced = Some(EnhancedColumn { config: config.clone(), observed: state.observed(), rows, any_known });
+    }
+
+    /// Chooses one of the nodes that the pod fits, of which there is at least one.
+    pub(super) fn place(
+        &mut self,
+        standing: &mut Standing,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        predictor: &dyn Predictor,
+        cycle: Cycle,
+    ) -> Decision {
+        let feasible_nodes = standing.feasible();
+        // As kube-scheduler: with one feasible node there is nothing to compare and no score.
+        let compares = feasible_nodes > 1;
+        if compares {
+            standing.score_groups();
+        } else {
+            standing.score_nothing();
+        }
+        self.refresh_enhanced(state, &profile.enhanced);
+        let column = self.enhanced.as_ref().filter(|column| column.any_known);
+        let mut scorer = EnhancedScorer::new(&profile.enhanced);
+        let mut feasible = std::mem::take(&mut self.feasible);
+        feasible.clear();
+        let asks = predictor.available(cycle.now);
+        if column.is_some() || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
+            feasible.extend(standing.feasible_rows());
+            // The order of rows would show in the last bits of sums.
+            feasible.sort_unstable_by_key(|id| state.name_hash(*id));
+        }
+        if let Some(column) = column {
+            feasible.iter().for_each(|id| scorer.see(&column.rows[id.index()]));
+        }
+        scorer.close();
+        let weight = if compares { profile.enhanced.weight.max(0.0) } else { 0.0 };
+        let rows = column.filter(|_| weight > 0.0 && scorer.knows_anything()).map(|column| column.rows.as_slice());
+        let range = standing.range() as f64 + weight * 100.0;
+        let mut moved = Vec::new();
+        let mut all = std::mem::take(&mut self.totals);
+        all.clear();
+        if rows.is_some() || (compares && asks.is_ok()) {
+            let totals = Totals { standing, scorer: &scorer, weight, rows, moved: &[] };
+            all.extend(feasible.iter().map(|id| totals.without_model(*id)));
+        }
+        let limits = (profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range, profile.model_candidates);
+        let model = asks.and_then(|()| {
+            if !compares {
+                return Err(Fallback::NothingToCompare);
+            }
+            ask_model(state, pod, predictor, cycle, limits, &feasible, &all, &mut moved)
+        });
+        for (id, part, _) in &moved {
+            if let Ok(at) = feasible.binary_search_by_key(&state.name_hash(*id), |id| state.name_hash(*id)) {
+                all[at] += part;
+            }
+        }
+        let choice = if rows.is_some() || !moved.is_empty() {
+            choose_among(cycle.seed, &feasible, &all)
+        } else {
+            standing.choose(|equals| draw(cycle.seed, equals))
+        };
+        let Some(mut choice) = choice else {
+            (self.feasible, self.totals) = (feasible, all);
+            let error = "no node could be chosen although the pod fits some";
+            return super::bare(state, pod, cycle, Outcome::Failed(error.to_owned()), error.to_owned());
+        };
+        // Room was made for it there, at the cost of others.
+        let nominated = state.nomination(&pod.uid).or(pod.nominated_node.as_ref());
+        if let Some(place) = nominated.and_then(|name| state.find(name)).filter(|id| standing.fits(*id)) {
+            if place != choice.best {
+                (choice.second, choice.best) = (Some(choice.best), place);
+            }
+            choice.equals = 1;
+        }
+        let totals = Totals { standing, scorer: &scorer, weight, rows, moved: &moved };
+        let enhanced = self.enhanced.as_ref().map(|column| column.rows.as_slice()).unwrap_or_default();
+        let report = |id: NodeId| NodeReport {
+            node: state.view(id).name().clone(),
+            rejection: None,
+            plugins: if compares { standing.parts(state, id) } else { Vec::new() },
+            enhanced: Some(scorer.score(&enhanced.get(id.index()).copied().unwrap_or_default())),
+            prediction: totals.moved(id).map(|(_, _, prediction)| *prediction),
+            model_part: totals.moved(id).map_or(0.0, |(_, part, _)| *part),
+            total: totals.of(id),
+        };
+        let chosen = report(choice.best);
+        let runner_up = choice.second.map(report);
+        let margin = runner_up.as_ref().map(|second| chosen.total - second.total);
+        let coverage = match chosen.prediction {
+            Some(prediction) => prediction.confidence,
+            None => chosen.enhanced.map_or(0.0, |enhanced| enhanced.coverage),
+        };
+        let mut nodes = Vec::new();
+        if cycle.detail == Detail::Full {
+            nodes.extend(feasible.iter().map(|id| report(*id)));
+            nodes.extend(rejections(standing, state, &pod.spec));
+            nodes.sort_by(|a, b| a.node.cmp(&b.node));
+        }
+        let (algorithm, fallback, model_id) = match model {
+            Ok(model_id) => (Algorithm::MlPrediction, None, model_id),
+            Err(fallback) => (Algorithm::EnhancedScoring, Some(fallback), None),
+        };
+        let name = chosen.node.clone();
+        let reason = chosen_sentence(&chosen, runner_up.as_ref(), feasible_nodes, state.node_count(), choice.equals);
+        (self.feasible, self.totals) = (feasible, all);
+        Decision {
+            outcome: Outcome::Placed(name),
+            algorithm,
+            fallback,
+            model_id,
+            model_weight: limits.0,
+            confidence: confidence(margin, range, coverage),
+            propensity: 1.0 / choice.equals.max(1) as f64,
+            total_nodes: state.node_count(),
+            feasible_nodes,
+            chosen: Some(chosen),
+            runner_up,
+            nodes,
+            not_considered: unsupported::preferred(state, pod),
+            volumes: volume_binding::pod_volumes(pod, state, state.view(choice.best).node()),
+            reason,
+            cycle,
+        }
+    }
+}
+
+/// A number below the given one, each as likely over all seeds.
+fn draw(seed: u64, below: usize) -> usize {
+    ((u128::from(mix(seed)) * below as u128) >> u64::BITS) as usize
+}
+
+/// Chooses the highest total; `feasible` is in the order of name hashes. As [`Standing::choose`] does with what is kept.
+fn choose_among(seed: u64, feasible: &[NodeId], totals: &[f64]) -> Option<Choice> {
+    let highest = |least: f64, below: f64| {
+        totals.iter().copied().filter(|total| *total < below).fold(least, |a, b| if b > a { b } else { a })
+    };
+    let best = highest(f64::NEG_INFINITY, f64::INFINITY);
+    let with = |total: f64| (0..feasible.len()).filter(move |at| totals[*at] == total).map(|at| feasible[at]);
+    let equals: Vec<NodeId> = with(best).collect();
+    let drawn = draw(seed, equals.len());
+    let second = if equals.len() > 1 {
+        equals.get((drawn + 1) % equals.len()).copied()
+    } else {
+        with(highest(f64::NEG_INFINITY, best)).next()
+    };
+    Some(Choice { best: *equals.get(drawn)?, second, equals: equals.len() })
+}
+
+/// Asks the model about the best candidates, at most as many as the second of `limits`, and says in `moved` what its
+/// answer moves their scores by: at most twice the first of `limits` either way. The model's id.
+#[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
+fn ask_model(
+    state: &ClusterState,
+    pod: &Pod,
+    predictor: &dyn Predictor,
+    cycle: Cycle,
+    (weight, most): (f64, usize),
+    feasible: &[NodeId],
+    totals: &[f64],
+    moved: &mut Vec<Moved>,
+) -> Result<Option<Arc<str>>, Fallback> {
+    if weight <= 0.0 || most < 2 {
+        return Err(Fallback::Disabled);
+    }
+    let mut order: Vec<usize> = (0..feasible.len()).collect();
+    let lot = |at: usize| mix(cycle.seed ^ state.name_hash(feasible[at]));
+    let by_rank = |a: &usize, b: &usize| totals[*b].total_cmp(&totals[*a]).then_with(|| lot(*b).cmp(&lot(*a)));
+    if most < order.len() {
+        order.select_nth_unstable_by(most, by_rank);
+        order.truncate(most);
+    }
+    order.sort_by(by_rank);
+    let candidates: Vec<NodeView<'_>> = order.iter().map(|&at| state.view(feasible[at])).collect();
+    let request = PredictRequest { pod, cluster: state.summary(), candidates: &candidates, now: cycle.now };
+    let mut predictions = Vec::with_capacity(candidates.len());
+    predictor.predict(&request, &mut predictions)?;
+    let sound = |p: &NodePrediction| p.p_bad.is_finite() && p.confidence.is_finite();
+    if predictions.len() != candidates.len() || !predictions.iter().all(sound) {
+        return Err(Fallback::Failed("the model's answer does not fit the question".into()));
+    }
+    let mut by_risk: Vec<f64> = predictions.iter().map(|prediction| prediction.p_bad).collect();
+    by_risk.sort_by(f64::total_cmp);
+    let median = logit(by_risk[by_risk.len() / 2]);
+    moved.extend(order.into_iter().zip(predictions).map(|(at, prediction)| {
+        let better = (median - logit(prediction.p_bad)).clamp(-2.0, 2.0);
+        (feasible[at], weight * prediction.confidence.clamp(0.0, 1.0) * better, prediction)
+    }));
+    moved.sort_unstable_by_key(|(id, ..)| *id);
+    Ok(predictor.model_for(pod))
+}
+
+fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
