@@ -114,7 +114,7 @@ impl Order {
             return;
         }
         // Beyond this it is cheaper to look at everything once.
-        self.all_changed = self.changed.len() >= self.chunks.len() / 4 + 1;
+        self.all_changed = self.changed.len() > self.chunks.len() / 4;
         self.changed.push(chunk as u32);
     }
 

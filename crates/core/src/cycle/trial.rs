@@ -48,7 +48,7 @@ impl<'t, 'a: 't> Trial<'t, 'a> {
             standing,
             surveys: start.surveys.copy(),
             shift: standing.company.as_ref().map(shift),
-            node: &*state.row(id).node,
+            node: &state.row(id).node,
             id,
             row: state.trial(id),
             ahead,
