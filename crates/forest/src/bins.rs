@@ -339,6 +339,18 @@ impl BinnedRows {
         Self { stride: self.stride, rows: codes.len() / self.stride, codes }
     }
 
+    /// Exchanges the values of one feature between rows: row `i` takes it from row `from[i]`. For permutation importance.
+    pub(crate) fn permute(&mut self, bins: &Bins, feature: usize, from: &[usize]) {
+        for (slot, _) in bins.slots().iter().enumerate().filter(|(_, s)| usize::from(s.feature) == feature) {
+            let column: Vec<u8> = self.codes.iter().skip(slot).step_by(self.stride).copied().collect();
+            for (row, source) in self.codes.chunks_exact_mut(self.stride).zip(from) {
+                if let Some(code) = column.get(*source) {
+                    row[slot] = *code;
+                }
+            }
+        }
+    }
+
     fn check(&self, bins: &Bins) -> Result<(), ForestError> {
         if self.stride == bins.stride() {
             Ok(())

@@ -36,46 +36,23 @@ impl Calibrator {
     /// # Errors
     /// When sizes differ, there is one class only, or a prediction is not in [0, 1].
     pub fn platt(predictions: &[f32], labels: &[f32], weights: &[f32]) -> Result<Self, ForestError> {
-        let sums = check(predictions, labels, weights)?;
-        let (high, low) = ((sums.positive + 1.0) / (sums.positive + 2.0), 1.0 / (sums.negative + 2.0));
-        let rows: Vec<(f64, f64, f64)> = (predictions.iter().zip(labels).enumerate())
-            .map(|(row, (p, label))| (log_odds(*p), if *label == 1.0 { high } else { low }, weight(weights, row)))
-            .collect();
-        let loss = |a: f64, b: f64| -> f64 {
-            rows.iter()
-                .map(|(x, t, w)| {
-                    let z = a * x + b;
-                    // ln(1 + e^z) - t z, without overflow.
-                    w * (z.max(0.0) + (-z.abs()).exp().ln_1p() - t * z)
-                })
-                .sum()
-        };
-        let (mut a, mut b) = (1.0, 0.0);
-        let mut current = loss(a, b);
-        for _ in 0..100 {
-            let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (0.0, 0.0, 1e-9, 0.0, 1e-9);
-            for (x, t, w) in &rows {
-                let p = 1.0 / (1.0 + (-(a * x + b)).exp());
-                let (g, h) = (w * (p - t), w * p * (1.0 - p));
-                ga += g * x;
-                gb += g;
-                haa += h * x * x;
-                hab += h * x;
-                hbb += h;
-            }
-            let determinant = haa * hbb - hab * hab;
-            let (da, db) = ((hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant);
-            let mut step = 1.0;
-            while step > 1e-6 && loss(a - step * da, b - step * db) > current {
-                step /= 2.0;
-            }
-            let next = loss(a - step * da, b - step * db);
-            if !next.is_finite() || next > current - 1e-10 * current.abs() {
-                break;
-            }
-            (a, b, current) = (a - step * da, b - step * db, next);
-        }
-        Ok(Self::Platt { slope: a.max(0.0), intercept: b })
+        let rows = Odds::new(predictions, labels, weights, 0.0)?;
+        let (slope, intercept) = rows.fit(true);
+        Ok(Self::Platt { slope: slope.max(0.0), intercept })
+    }
+
+    /// Makes log-odds bolder or more cautious about those of `center`, the rate of label 1 that the model was trained on, and
+    /// leaves `center` as it is: temperature scaling (Guo et al. 2017) about the base rate rather than one half. For rates that
+    /// change with time in ways that the rows to calibrate with cannot foretell.
+    ///
+    /// # Errors
+    /// As [`Calibrator::platt`].
+    pub fn temperature(predictions: &[f32], labels: &[f32], weights: &[f32], center: f32) -> Result<Self, ForestError> {
+        let center = log_odds(center);
+        let rows = Odds::new(predictions, labels, weights, center)?;
+        let (slope, _) = rows.fit(false);
+        let slope = slope.max(0.0);
+        Ok(Self::Platt { slope, intercept: center * (1.0 - slope) })
     }
 
     /// Isotonic regression by pooling adjacent violators (Ayer et al. 1955). Outputs keep away from 0 and 1 by one row in all
@@ -167,6 +144,62 @@ impl Calibrator {
         if *self != Self::Identity {
             predictions.iter_mut().for_each(|p| *p = self.apply(*p));
         }
+    }
+}
+
+/// Rows as (log-odds less those of a center, smoothed target, weight), and the center.
+struct Odds(Vec<(f64, f64, f64)>, f64);
+
+impl Odds {
+    fn new(predictions: &[f32], labels: &[f32], weights: &[f32], center: f64) -> Result<Self, ForestError> {
+        let sums = check(predictions, labels, weights)?;
+        let (high, low) = ((sums.positive + 1.0) / (sums.positive + 2.0), 1.0 / (sums.negative + 2.0));
+        let target = |label: f32| if label == 1.0 { high } else { low };
+        let rows = predictions.iter().zip(labels).enumerate();
+        let rows = rows.map(|(row, (p, label))| (log_odds(*p) - center, target(*label), weight(weights, row)));
+        Ok(Self(rows.collect(), center))
+    }
+
+    fn loss(&self, slope: f64, intercept: f64) -> f64 {
+        let loss = |(x, t, w): &(f64, f64, f64)| {
+            let z = self.1 + slope * x + intercept;
+            // ln(1 + e^z) - t z, without overflow.
+            w * (z.max(0.0) + (-z.abs()).exp().ln_1p() - t * z)
+        };
+        self.0.iter().map(loss).sum()
+    }
+
+    /// Slope and intercept (0 unless it is `free`) of the least log-loss, by Newton's method with halved steps.
+    fn fit(&self, free: bool) -> (f64, f64) {
+        let (mut a, mut b) = (1.0, 0.0);
+        let mut current = self.loss(a, b);
+        for _ in 0..100 {
+            let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (0.0, 0.0, 1e-9, 0.0, 1e-9);
+            for (x, t, w) in &self.0 {
+                let p = 1.0 / (1.0 + (-(self.1 + a * x + b)).exp());
+                let (g, h) = (w * (p - t), w * p * (1.0 - p));
+                ga += g * x;
+                gb += g;
+                haa += h * x * x;
+                hab += h * x;
+                hbb += h;
+            }
+            let determinant = haa * hbb - hab * hab;
+            let (da, db) = match free {
+                true => ((hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant),
+                false => (ga / haa, 0.0),
+            };
+            let mut step = 1.0;
+            while step > 1e-6 && self.loss(a - step * da, b - step * db) > current {
+                step /= 2.0;
+            }
+            let next = self.loss(a - step * da, b - step * db);
+            if !next.is_finite() || next > current - 1e-10 * current.abs() {
+                break;
+            }
+            (a, b, current) = (a - step * da, b - step * db, next);
+        }
+        (a, b)
     }
 }
 

@@ -32,11 +32,13 @@ pub struct Blended {
 
 /// The probability whose log-odds are the mean of those of two, the second by its share. Both are held 1e-4 away from 0 and 1.
 pub(crate) fn mix(first: f32, second: f32, share: f32) -> f32 {
-    let odds = |p: f32| {
-        let p = p.clamp(1e-4, 1.0 - 1e-4);
-        (p / (1.0 - p)).ln()
-    };
-    logistic(odds(first) * (1.0 - share) + odds(second) * share)
+    logistic(log_odds(first) * (1.0 - share) + log_odds(second) * share)
+}
+
+/// ln(p / (1 - p)) with p held 1e-4 away from 0 and 1.
+pub(crate) fn log_odds(p: f32) -> f32 {
+    let p = p.clamp(1e-4, 1.0 - 1e-4);
+    (p / (1.0 - p)).ln()
 }
 
 /// A forest with all that predicting from numbers needs.

@@ -45,6 +45,36 @@ impl Forest {
         })
     }
 
+    /// The mean of several forests of one kind over the same slots, as one forest: of their predictions, which for random forests
+    /// have the same number of trees, or of their log-odds.
+    ///
+    /// # Errors
+    /// When there are none, or they are of different kinds.
+    pub fn pooled(bins: &Bins, forests: &[Self]) -> Result<Self, ForestError> {
+        let Some(first) = forests.first() else {
+            return Err(ForestError::Data("there is no forest to pool".to_owned()));
+        };
+        let share = 1.0 / forests.len() as f32;
+        let (mut start, mut scale) = (0.0, share);
+        for forest in forests {
+            match (first.output, forest.output) {
+                (Output::Mean, Output::Mean) => scale = 1.0,
+                (Output::Sum(_), Output::Sum(s)) | (Output::Logistic(_), Output::Logistic(s)) => start += s * share,
+                _ => return Err(ForestError::Kind("forests of different kinds cannot be pooled".to_owned())),
+            }
+        }
+        let output = match first.output {
+            Output::Mean => Output::Mean,
+            Output::Sum(_) => Output::Sum(start),
+            Output::Logistic(_) => Output::Logistic(start),
+        };
+        let mut trees: Vec<Vec<TreeNode>> = forests.iter().flat_map(Self::to_trees).collect();
+        for node in trees.iter_mut().flatten() {
+            node.value *= scale;
+        }
+        Self::from_trees(bins, &trees, output)
+    }
+
     /// How many trees there are.
     #[must_use]
     pub fn trees(&self) -> usize {

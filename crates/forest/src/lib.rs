@@ -10,6 +10,7 @@ mod conformal;
 mod error;
 mod file;
 mod forest;
+mod importance;
 mod metrics;
 mod predict;
 mod random;
@@ -27,6 +28,7 @@ pub use conformal::{AdaptiveAlpha, Conformal};
 pub use error::ForestError;
 pub use file::{Blended, Model};
 pub use forest::{Forest, Output, logistic};
+pub use importance::permutation_importance;
 pub use metrics::{
     RELIABILITY_BINS, Ranking, ReliabilityBin, auc, average_precision, brier, expected_calibration_error, log_loss,
     reliability,

@@ -20,12 +20,16 @@ const FIRST: usize = 2;
 /// The fewest rows of either class that a fold may train on.
 const MIN_CLASS: usize = 20;
 /// The search looks at this many of the latest rows at most; the chosen model is trained on all.
-const SEARCH_ROWS: usize = 60_000;
+const SEARCH_ROWS: usize = 20_000;
+/// Boosted forests of different seeds that are pooled in the end: their mean varies less.
+const BOOSTED: usize = 4;
 /// Boosted trees are judged after every so many.
 const STAGE: usize = 25;
-/// Shares of the boosted trees that are tried in a blend.
-const SHARES: [f32; 3] = [0.25, 0.5, 0.75];
+/// Shares of the boosted trees that are tried in a blend, the most even first: it errs least when it errs.
+const SHARES: [f32; 3] = [0.5, 0.0, 1.0];
 
+/// Stretches of time that standard errors come from.
+const STRETCHES: usize = 20;
 /// What the search may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectParams {
@@ -39,7 +43,7 @@ pub struct SelectParams {
 
 impl Default for SelectParams {
     fn default() -> Self {
-        Self { trees: 300, seed: 1, threads: 1 }
+        Self { trees: 500, seed: 1, threads: 1 }
     }
 }
 
@@ -59,7 +63,7 @@ pub struct Selection {
     pub model: Model,
     /// What was chosen.
     pub chosen: String,
-    /// The calibrator's name: `none`, `platt` or `isotonic`.
+    /// The calibrator's name: `none`, `temperature`, `platt` or `isotonic`.
     pub calibration: &'static str,
     /// All that was tried, the best first; empty when the rows were too few to judge by.
     pub candidates: Vec<Candidate>,
@@ -75,10 +79,10 @@ enum Recipe {
 }
 
 impl Recipe {
-    fn name(&self, features: usize) -> String {
+    fn name(&self) -> String {
         match self {
-            Self::Forest(p) => format!("forest(min_leaf={}, mtry={} of {features})", p.min_leaf, p.mtry),
-            Self::Boost(p) => format!("boosted(depth={}, rounds={})", p.max_depth, p.rounds),
+            Self::Forest(p) => format!("forest(min_leaf={}, columns={})", p.min_leaf, p.columns),
+            Self::Boost(p) => format!("boosted(depth={}, columns={}, rounds={})", p.max_depth, p.columns, p.rounds),
         }
     }
 }
@@ -91,92 +95,111 @@ pub fn select(bins: &Bins, rows: &BinnedRows, labels: &[f32], params: &SelectPar
     crate::train::check_rows(rows.len(), labels, &[], true)?;
     let skipped = rows.len().saturating_sub(SEARCH_ROWS);
     let latest: Vec<usize> = (skipped..rows.len()).collect();
-    let search_rows = rows.select(&latest);
     let search_labels = &labels[skipped..];
     let folds = folds(search_labels);
     if folds.is_empty() {
         return unjudged(bins, rows, labels, params);
     }
-    let recipes = recipes(bins.features().len(), params);
+    let search_rows = rows.select(&latest);
     let search = Search { bins, rows: &search_rows, labels: search_labels, folds: &folds };
-    let tried = in_parallel(recipes.len(), params.threads, |index, (): &mut ()| search.judge(&recipes[index]));
-    let mut judged = Vec::new();
-    for tried in tried {
-        judged.push(tried?);
-    }
-    judged.sort_by(|a, b| a.log_loss.total_cmp(&b.log_loss));
-    let features = bins.features().len();
+    let judge = |recipes: Vec<Recipe>| -> Result<Vec<Judged>, ForestError> {
+        in_parallel(recipes.len(), params.threads, |index, (): &mut ()| search.judge(&recipes[index]))
+            .into_iter()
+            .collect()
+    };
+    let forests = judge(forests(params))?;
+    let boosted = judge(boosted(params))?;
     let mut candidates: Vec<Candidate> =
-        judged.iter().map(|j| Candidate { name: j.recipe.name(features), log_loss: j.log_loss }).collect();
-    let forest = judged.iter().find(|j| matches!(j.recipe, Recipe::Forest(_)));
-    let boosted = judged.iter().find(|j| matches!(j.recipe, Recipe::Boost(_)));
-    let (Some(forest), Some(boosted)) = (forest, boosted) else {
+        forests.iter().chain(&boosted).map(|j| Candidate { name: j.recipe.name(), log_loss: j.log_loss }).collect();
+    let (Some(forest), Some(boosted)) = (search.preferred(&forests), search.preferred(&boosted)) else {
         return unjudged(bins, rows, labels, params);
     };
-    // Equal losses go to the simpler one: the forest, then the boosted trees, then blends.
-    let mut best = (forest.log_loss, 0.0, forest.predictions.clone());
-    if boosted.log_loss < best.0 {
-        best = (boosted.log_loss, 1.0, boosted.predictions.clone());
-    }
+    let mut blends = Vec::new();
     for share in SHARES {
-        let blend: Vec<f32> =
+        let predictions: Vec<f32> =
             forest.predictions.iter().zip(&boosted.predictions).map(|(f, b)| mix(*f, *b, share)).collect();
-        let loss = search.loss(&blend)?;
-        let name = format!(
-            "blend({} × {}, {} × {})",
-            1.0 - share,
-            forest.recipe.name(features),
-            share,
-            boosted.recipe.name(features)
-        );
-        candidates.push(Candidate { name, log_loss: loss });
-        if loss < best.0 {
-            best = (loss, share, blend);
-        }
+        let (losses, log_loss) = search.losses(&predictions);
+        let name = match share {
+            0.0 => forest.recipe.name(),
+            1.0 => boosted.recipe.name(),
+            _ => format!("{} of {}, {share} of {}", 1.0 - share, forest.recipe.name(), boosted.recipe.name()),
+        };
+        candidates.push(Candidate { name: name.clone(), log_loss });
+        blends.push((predictions, losses, share, name));
     }
     candidates.sort_by(|a, b| a.log_loss.total_cmp(&b.log_loss));
-    let (_, share, predictions) = best;
-    let (calibrator, calibration) = search.calibrator(&predictions)?;
-    let chosen = candidates.first().map(|c| c.name.clone()).unwrap_or_default();
-    let (first, second) = if share >= 1.0 { (boosted, None) } else { (forest, Some(boosted).filter(|_| share > 0.0)) };
+    candidates.dedup_by(|a, b| a.name == b.name);
+    let losses: Vec<&[f64]> = blends.iter().map(|(_, losses, ..)| losses.as_slice()).collect();
+    let best = first_within_error(&losses).and_then(|index| blends.get(index));
+    let Some((predictions, _, share, chosen)) = best else {
+        return unjudged(bins, rows, labels, params);
+    };
+    let (calibrator, calibration) = search.calibrator(predictions)?;
     let train = |recipe: &Recipe| match recipe {
         Recipe::Forest(p) => {
             let p = ForestParams { trees: params.trees, threads: params.threads, ..p.clone() };
             Forest::train(bins, rows, labels, &[], &p)
         }
-        Recipe::Boost(p) => Forest::boost(bins, rows, labels, &[], p),
+        Recipe::Boost(p) => {
+            let grown = in_parallel(BOOSTED, params.threads, |index, (): &mut ()| {
+                let seed = p.seed.wrapping_add(index as u64);
+                Forest::boost(bins, rows, labels, &[], &BoostParams { seed, ..p.clone() })
+            });
+            Forest::pooled(bins, &grown.into_iter().collect::<Result<Vec<_>, ForestError>>()?)
+        }
     };
-    let blended = match second {
-        Some(second) => Some(Blended { forest: train(&second.recipe)?, share }),
-        None => None,
+    let model_forest = train(if *share >= 1.0 { &boosted.recipe } else { &forest.recipe })?;
+    let blended = match *share > 0.0 && *share < 1.0 {
+        true => Some(Blended { forest: train(&boosted.recipe)?, share: *share }),
+        false => None,
     };
-    let forest = train(&first.recipe)?;
-    let model = Model { bins: bins.clone(), forest, blended, calibrator, metadata: BTreeMap::new() };
-    Ok(Selection { model, chosen, calibration, candidates, validated: search.labels_judged().len() })
+    let validated = search.labels_judged().len();
+    let model = Model { bins: bins.clone(), forest: model_forest, blended, calibrator, metadata: BTreeMap::new() };
+    Ok(Selection { model, chosen: chosen.clone(), calibration, candidates, validated })
 }
 
-fn recipes(features: usize, params: &SelectParams) -> Vec<Recipe> {
+/// The first whose loss is within two standard errors of the least. Selection is a source of error too, and a difference that
+/// chance alone makes is no reason to leave the order of preference (after Breiman et al. 1984, who take one).
+fn first_within_error(losses: &[&[f64]]) -> Option<usize> {
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+    let best = losses.iter().min_by(|a, b| mean(a).total_cmp(&mean(b)))?;
+    losses.iter().position(|other| {
+        // Rows near each other in time fail together, so that means of stretches are what varies independently.
+        let stretch = best.len().div_ceil(STRETCHES).max(1);
+        let differences: Vec<f64> =
+            other.chunks(stretch).zip(best.chunks(stretch)).map(|(a, b)| mean(a) - mean(b)).collect();
+        let n = differences.len().max(1) as f64;
+        let worse = mean(&differences);
+        let variance = differences.iter().map(|d| (d - worse).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        worse <= 2.0 * (variance / n).sqrt()
+    })
+}
+
+/// Random forests, the most regular first.
+fn forests(params: &SelectParams) -> Vec<Recipe> {
     let mut recipes = Vec::new();
-    let root = (features as f64).sqrt().ceil() as usize;
-    let mut mtries = vec![root, features.div_ceil(3).max(root)];
-    mtries.dedup();
-    for mtry in mtries {
-        for min_leaf in [2.0, 5.0, 10.0, 20.0, 40.0] {
+    for columns in [0.3, 0.6, 1.0] {
+        for min_leaf in [20.0, 8.0, 3.0] {
             recipes.push(Recipe::Forest(ForestParams {
                 trees: params.trees.div_ceil(2),
-                max_depth: 12,
+                max_depth: 14,
                 min_leaf,
-                mtry,
+                columns,
                 seed: params.seed,
                 ..ForestParams::default()
             }));
         }
     }
-    for max_depth in [2, 3, 5] {
-        let rounds = 500;
-        recipes.push(Recipe::Boost(BoostParams { rounds, max_depth, seed: params.seed, ..BoostParams::default() }));
-    }
     recipes
+}
+
+/// Boosted trees, the most regular first.
+fn boosted(params: &SelectParams) -> Vec<Recipe> {
+    let recipe = |(columns, max_depth)| {
+        let (rounds, learning_rate, seed) = (500, 0.05, params.seed);
+        Recipe::Boost(BoostParams { rounds, max_depth, learning_rate, columns, seed, ..BoostParams::default() })
+    };
+    [(0.15, 3), (0.4, 3), (0.4, 5), (1.0, 6)].map(recipe).to_vec()
 }
 
 /// Folds as (end of training rows, end of rows to predict).
@@ -202,6 +225,9 @@ struct Judged {
     recipe: Recipe,
     /// Of the rows of all folds, one fold after the other.
     predictions: Vec<f32>,
+    /// Their losses after Platt's scaling, so that candidates are compared by what they know and not by how bold they are.
+    losses: Vec<f64>,
+    /// The mean of them.
     log_loss: f64,
 }
 
@@ -222,8 +248,8 @@ impl Search<'_> {
                     let forest = Forest::train(self.bins, &known, &self.labels[..*train], &[], params)?;
                     predictions.extend(forest.predict(&ahead)?);
                 }
-                let log_loss = self.loss(&predictions)?;
-                Ok(Judged { recipe: recipe.clone(), predictions, log_loss })
+                let (losses, log_loss) = self.losses(&predictions);
+                Ok(Judged { recipe: recipe.clone(), predictions, losses, log_loss })
             }
             Recipe::Boost(params) => {
                 let mut stages: Vec<Vec<f32>> = Vec::new();
@@ -238,11 +264,11 @@ impl Search<'_> {
                 }
                 let mut best: Option<Judged> = None;
                 for (index, predictions) in stages.into_iter().enumerate() {
-                    let log_loss = self.loss(&predictions)?;
+                    let (losses, log_loss) = self.losses(&predictions);
                     if best.as_ref().is_none_or(|b| log_loss < b.log_loss) {
                         let rounds = ((index + 1) * STAGE).min(params.rounds);
                         let recipe = Recipe::Boost(BoostParams { rounds, ..params.clone() });
-                        best = Some(Judged { recipe, predictions, log_loss });
+                        best = Some(Judged { recipe, predictions, losses, log_loss });
                     }
                 }
                 best.ok_or_else(|| ForestError::Data("there are no rows to judge by".to_owned()))
@@ -256,44 +282,51 @@ impl Search<'_> {
         (self.rows.select(&known), self.rows.select(&ahead))
     }
 
-    /// The log-loss after Platt's scaling, so that candidates are compared by what they know and not by how bold they are.
-    fn loss(&self, predictions: &[f32]) -> Result<f64, ForestError> {
+    /// The loss of each prediction after Platt's scaling, and their mean.
+    fn losses(&self, predictions: &[f32]) -> (Vec<f64>, f64) {
         let labels = self.labels_judged();
-        let mut scaled = predictions.to_vec();
-        if let Ok(calibrator) = Calibrator::platt(predictions, labels, &[]) {
-            calibrator.apply_to(&mut scaled);
-        }
-        Ok(log_loss(labels, &scaled, &[]))
+        let calibrator = Calibrator::platt(predictions, labels, &[]).unwrap_or_default();
+        let loss = |(p, label): (&f32, &f32)| log_loss(&[*label], &[calibrator.apply(*p)], &[]);
+        let losses: Vec<f64> = predictions.iter().zip(labels).map(loss).collect();
+        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        (losses, mean)
+    }
+
+    /// The first of those that do as well as the best.
+    fn preferred<'b>(&self, judged: &'b [Judged]) -> Option<&'b Judged> {
+        let losses: Vec<&[f64]> = judged.iter().map(|j| j.losses.as_slice()).collect();
+        first_within_error(&losses).and_then(|index| judged.get(index))
     }
 
     /// The calibrator that does best on each fold when fitted on those before it, fitted on all.
     fn calibrator(&self, predictions: &[f32]) -> Result<(Calibrator, &'static str), ForestError> {
-        type Fit = fn(&[f32], &[f32], &[f32]) -> Result<Calibrator, ForestError>;
+        type Fit<'a> = &'a dyn Fn(&[f32], &[f32]) -> Result<Calibrator, ForestError>;
         let labels = self.labels_judged();
         let start = self.folds.first().map_or(0, |f| f.0);
-        let ways: [(&'static str, Fit); 3] = [
-            ("none", |_, _, _| Ok(Calibrator::Identity)),
-            ("platt", Calibrator::platt),
-            ("isotonic", Calibrator::isotonic),
+        let rate = self.labels.iter().sum::<f32>() / self.labels.len().max(1) as f32;
+        // In order of preference: a changing base rate cannot be foretold, and many knots can be wrong in many places.
+        let ways: [(&'static str, Fit); 4] = [
+            ("temperature", &|p, l| Calibrator::temperature(p, l, &[], rate)),
+            ("platt", &|p, l| Calibrator::platt(p, l, &[])),
+            ("isotonic", &|p, l| Calibrator::isotonic(p, l, &[])),
+            ("none", &|_, _| Ok(Calibrator::Identity)),
         ];
-        let mut best = (f64::INFINITY, Calibrator::Identity, "none");
-        for (name, fit) in ways {
-            let (mut sum, mut rows) = (0.0, 0);
+        let judge = |fit: Fit| {
+            let mut losses = Vec::new();
             for (from, to) in self.folds.iter().skip(1).map(|(from, to)| (from - start, to - start)) {
-                let Ok(calibrator) = fit(&predictions[..from], &labels[..from], &[]) else { continue };
-                let mut later = predictions[from..to].to_vec();
-                calibrator.apply_to(&mut later);
-                sum += log_loss(&labels[from..to], &later, &[]) * (to - from) as f64;
-                rows += to - from;
+                // A fold of one class only cannot be fitted; it is left as it is.
+                let calibrator = fit(&predictions[..from], &labels[..from]).unwrap_or_default();
+                let rows = predictions[from..to].iter().zip(&labels[from..to]);
+                losses.extend(rows.map(|(p, label)| log_loss(&[*label], &[calibrator.apply(*p)], &[])));
             }
-            let loss = if rows == 0 { f64::INFINITY } else { sum / rows as f64 };
-            if loss < best.0
-                && let Ok(calibrator) = fit(predictions, labels, &[])
-            {
-                best = (loss, calibrator, name);
-            }
-        }
-        Ok((best.1, best.2))
+            losses
+        };
+        let losses: Vec<Vec<f64>> = ways.iter().map(|(_, fit)| judge(fit)).collect();
+        let losses: Vec<&[f64]> = losses.iter().map(Vec::as_slice).collect();
+        let Some((name, fit)) = first_within_error(&losses).and_then(|index| ways.get(index)) else {
+            return Ok((Calibrator::Identity, "none"));
+        };
+        Ok((fit(predictions, labels)?, name))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gradient boosting on the same codes and by the same tree grower: [`Forest::boost`], the forest's challenger.
 //!
 //! Newton boosting (Friedman 2001; Chen and Guestrin 2016): each tree fits the gradients of the loss, weighted by its second
-//! derivatives, on a random part of the rows and, at each node, of the columns.
+//! derivatives, on a random part of the rows and of the columns.
 
 use crate::bins::{BinnedRows, Bins};
 use crate::error::ForestError;
@@ -9,7 +9,7 @@ use crate::forest::{Forest, Output};
 use crate::random::Random;
 use crate::train::grow::{Shape, Workspace, columns, grow, pack};
 use crate::train::sample::{SUM, check_rows, leaf_of};
-use crate::train::{Monotone, Objective};
+use crate::train::{Monotone, Objective, draw_columns};
 use crate::tree::TreeNode;
 
 /// Parameters of gradient boosting.
@@ -29,7 +29,7 @@ pub struct BoostParams {
     pub lambda: f64,
     /// Rows drawn for each tree without replacement, as a share of all.
     pub sample: f64,
-    /// Columns tried at each node, as a share of all.
+    /// Features that a tree may use, drawn for each tree, as a share of all.
     pub columns: f64,
     /// One constraint for each feature; empty when none is constrained.
     pub monotone: Vec<Monotone>,
@@ -101,6 +101,7 @@ impl Forest {
 
         let signs: Vec<i8> = params.monotone.iter().map(|m| m.sign()).collect();
         let columns: Vec<_> = columns(bins, &signs).into_iter().filter(|c| c.codes > 1 || c.missing).collect();
+        let per_tree = ((columns.len() as f64 * params.columns).ceil() as usize).max(1);
         let mut scores = vec![start as f32; rows.len()];
         let mut packed = vec![0; rows.len()];
         let mut work = Workspace::default();
@@ -129,11 +130,12 @@ impl Forest {
                 max_depth: params.max_depth,
                 min_weight: 1,
                 min_rows: params.min_rows.max(1),
-                mtry: ((columns.len() as f64 * params.columns).ceil() as usize).max(1),
+                mtry: per_tree,
                 lambda: (params.lambda / unit) as f32,
                 min_gain: 1e-6,
                 pure_targets: false,
             };
+            let columns = draw_columns(&columns, per_tree, &mut random);
             let mut nodes = grow(rows, &packed, &columns, &shape, &mut random, &mut work);
             let step = (params.learning_rate * greatest) as f32;
             for node in &mut nodes {

@@ -17,7 +17,7 @@ use crate::forest::{Forest, Output};
 use crate::random::Random;
 use crate::tree::TreeNode;
 pub use boost::BoostParams;
-use grow::{Shape, Workspace, columns, grow};
+use grow::{Column, Shape, Workspace, columns, grow};
 pub use sample::OutOfBag;
 pub(crate) use sample::check_rows;
 use sample::{Sampler, Target};
@@ -65,9 +65,11 @@ pub struct ForestParams {
     pub max_depth: usize,
     /// The least weight of a leaf, in weights of an average row.
     pub min_leaf: f64,
-    /// Columns tried at each node; 0 is the square root of their number, rounded up. When none of them can be split, more are
+    /// Columns tried at each node; 0 is the square root of the tree's columns, rounded up. When none of them can be split, more are
     /// tried.
     pub mtry: usize,
+    /// Features that a tree may use, drawn for each tree (Ho's random subspaces, 1998), as a share of all.
+    pub columns: f64,
     /// Rows drawn for a tree, as a share of all rows.
     pub sample: f64,
     /// True draws with replacement (the bootstrap), false without.
@@ -90,6 +92,7 @@ impl Default for ForestParams {
             max_depth: 10,
             min_leaf: 5.0,
             mtry: 0,
+            columns: 1.0,
             sample: 1.0,
             replacement: true,
             class_weights: [1.0, 1.0],
@@ -110,6 +113,9 @@ impl ForestParams {
         }
         if !(self.sample > 0.0 && self.sample <= 1.0) {
             return Err(ForestError::parameter("sample", self.sample, "above 0 and at most 1"));
+        }
+        if !(self.columns > 0.0 && self.columns <= 1.0) {
+            return Err(ForestError::parameter("columns", self.columns, "above 0 and at most 1"));
         }
         if !(self.min_leaf >= 0.0 && self.min_leaf.is_finite()) {
             return Err(ForestError::parameter("min_leaf", self.min_leaf, "0 or more"));
@@ -175,9 +181,9 @@ fn train_trees(
     let target = Target::new(rows.len(), labels, weights, params)?;
     let signs: Vec<i8> = params.monotone.iter().map(|m| m.sign()).collect();
     let columns = columns(bins, &signs);
-    let splittable = columns.iter().filter(|c| c.codes > 1 || c.missing).count();
     let columns: Vec<_> = columns.into_iter().filter(|c| c.codes > 1 || c.missing).collect();
-    let mtry = if params.mtry == 0 { (splittable as f64).sqrt().ceil() as usize } else { params.mtry.min(splittable) };
+    let per_tree = ((columns.len() as f64 * params.columns).ceil() as usize).max(1);
+    let mtry = if params.mtry == 0 { (per_tree as f64).sqrt().ceil() as usize } else { params.mtry.min(per_tree) };
     let shape = Shape {
         max_depth: params.max_depth,
         min_weight: target.in_units(params.min_leaf),
@@ -192,11 +198,24 @@ fn train_trees(
         let mut random = Random::stream(params.seed, index as u64);
         let (work, packed) = work;
         sampler.draw(&mut random, packed);
+        let columns = draw_columns(&columns, per_tree, &mut random);
         let mut nodes = grow(rows, packed, &columns, &shape, &mut random, work);
         target.settle(rows, packed, &mut nodes);
         nodes
     });
     Ok((target, trees))
+}
+
+/// Some of the columns, in their order; all of them without a draw.
+pub(crate) fn draw_columns(columns: &[Column], wanted: usize, random: &mut Random) -> Vec<Column> {
+    if wanted >= columns.len() {
+        return columns.to_vec();
+    }
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    random.shuffle(&mut order);
+    order.truncate(wanted);
+    order.sort_unstable();
+    order.into_iter().map(|index| columns[index]).collect()
 }
 
 /// Calls `make` for 0, 1, … on some threads, each with memory of its own, and returns the results in order.
