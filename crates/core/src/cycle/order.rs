@@ -72,6 +72,25 @@ impl Default for Order {
 }
 
 impl Order {
+    /// The order of the given rows, which are sorted by hash.
+    pub(super) fn of(rows: &[NodeId], hashes: &[u64]) -> Order {
+        let mut bits = 0;
+        while rows.len() >= CHUNK << bits {
+            bits += 1;
+        }
+        let mut left = rows;
+        let chunks: Vec<Vec<NodeId>> = (0..1u64 << bits)
+            .map(|chunk| {
+                let end = left.partition_point(|id| prefix(hashes[id.index()], bits) <= chunk);
+                let (here, others) = left.split_at(end);
+                left = others;
+                here.to_vec()
+            })
+            .collect();
+        let tree = vec![Best::NONE; 2 * chunks.len()];
+        Order { bits, chunks, tree, len: rows.len(), changed: Vec::new(), all_changed: true }
+    }
+
     /// All rows, by hash.
     pub(super) fn rows(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.chunks.iter().flatten().copied()

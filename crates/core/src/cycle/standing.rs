@@ -60,6 +60,8 @@ struct Group {
     /// Rows with the group's key. In order if there are values.
     rows: usize,
     order: Order,
+    /// Rows that are to be put in order, by hash, while all rows are judged anew.
+    arriving: Vec<NodeId>,
 }
 
 /// What this decision makes of a group.
@@ -144,6 +146,8 @@ pub(super) struct Standing {
     rules: Vec<(PluginId, Vec<i64>)>,
     /// Rows that this decision rejects besides, by row, with their sums.
     overrides: Vec<(NodeId, Rejection, i64)>,
+    /// Whether all rows are judged anew, by hash.
+    anew: bool,
     /// The key of the row that is judged.
     scratch: GroupKey,
     pub(super) dry_runs: DryRuns,
@@ -210,6 +214,7 @@ impl Standing {
             more: Vec::new(),
             rules: Vec::new(),
             overrides: Vec::new(),
+            anew: false,
             scratch: GroupKey::default(),
             dry_runs: DryRuns::default(),
             last_used: 0,
@@ -261,7 +266,7 @@ impl Standing {
         let changes = if all { None } else { state.touched().since(followed) };
         match changes {
             Some(changes) => {
-                for id in changes {
+                for id in domains.each_once(changes, state.row_count()) {
                     self.judge(state, *id, &before);
                 }
             }
@@ -270,11 +275,18 @@ impl Standing {
                 self.by_key.clear();
                 self.free.clear();
                 self.group_of.fill(NO_GROUP);
+                self.anew = true;
                 match self.narrowed.as_ref().map(|narrowed| narrowed.names.clone()) {
                     Some(names) => {
-                        names.iter().filter_map(|name| state.find(name)).for_each(|id| self.judge(state, id, &before));
+                        let mut named: Vec<NodeId> = names.iter().filter_map(|name| state.find(name)).collect();
+                        named.sort_unstable_by_key(|id| state.name_hash(*id));
+                        named.iter().for_each(|id| self.judge(state, *id, &before));
                     }
-                    None => state.ids().for_each(|id| self.judge(state, id, &before)),
+                    None => domains.by_hash(state).iter().for_each(|id| self.judge(state, *id, &before)),
+                }
+                self.anew = false;
+                for group in &mut self.groups {
+                    group.order = Order::of(&std::mem::take(&mut group.arriving), &self.hashes);
                 }
             }
         }
@@ -283,7 +295,7 @@ impl Standing {
     /// Judges one row, and puts it into its group.
     fn judge(&mut self, state: &ClusterState, id: NodeId, hashes: &[u64]) {
         let row = id.index();
-        if state.versions()[row] == 0 || self.leaves_out(state.view(id).name()) {
+        if state.versions()[row] == 0 || self.leaves_out(state, id) {
             self.move_to(id, NO_GROUP, hashes);
             return;
         }
@@ -304,7 +316,7 @@ impl Standing {
         if !self.is_final(key.rejection) {
             values.clear();
             if let Some(company) = &self.company {
-                company.values(id, node.node(), &mut values);
+                company.values(id, &mut values);
             }
             sum = 0;
             for (index, column) in self.columns.iter().enumerate() {
@@ -329,7 +341,7 @@ impl Standing {
             return;
         }
         self.sums[row] = sum;
-        if sum != OUT {
+        if sum != OUT && !self.anew {
             self.groups[group as usize].order.change(self.hashes[row]);
         }
     }
@@ -340,8 +352,9 @@ impl Standing {
         rejection.is_some_and(|rejection| self.plugins().place(rejection.plugin) < first)
     }
 
-    fn leaves_out(&self, name: &NodeName) -> bool {
-        self.narrowed.as_ref().is_some_and(|narrowed| narrowed.names.binary_search(name).is_err())
+    fn leaves_out(&self, state: &ClusterState, id: NodeId) -> bool {
+        let is_out = |narrowed: &Narrowed| narrowed.names.binary_search(state.view(id).name()).is_err();
+        self.narrowed.as_ref().is_some_and(is_out)
     }
 
     /// The group of rows with this key.
@@ -379,7 +392,9 @@ impl Standing {
         if to != NO_GROUP {
             let group = &mut self.groups[to as usize];
             group.rows += 1;
-            if group.key.values.is_some() {
+            if group.key.values.is_some() && self.anew {
+                group.arriving.push(id);
+            } else if group.key.values.is_some() {
                 group.order.insert(id, &self.hashes);
             }
         }

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::state::{ClusterState, NodeId};
+use crate::state::{ClusterState, HOSTNAME, NodeId};
+
+/// Fewer rows than this are taken as they come.
+const SMALL: usize = 64;
 
 /// Stands for the domain of a node without the label.
 const NO_DOMAIN: u32 = u32::MAX;
@@ -55,16 +58,53 @@ pub(in crate::cycle) struct Domains {
     members: u64,
     hashes: Arc<Vec<u64>>,
     by_name: Arc<Vec<NodeId>>,
+    by_hash: Arc<Vec<NodeId>>,
+    /// Rows that changed, and a bit for each row.
+    changed: Vec<NodeId>,
+    marks: Vec<u64>,
+    /// Whether every row has a host name, as long as the topology stands.
+    hosts: Option<Arc<Vec<bool>>>,
 }
 
 impl Domains {
     /// The column of the label.
     pub(super) fn column(&mut self, state: &ClusterState, key: &Arc<str>) -> Arc<Column> {
+        self.keep_topology(state);
+        self.columns.entry(key.clone()).or_insert_with(|| Arc::new(Column::new(state, key))).clone()
+    }
+
+    /// Whether each row has a host name.
+    pub(super) fn hosts(&mut self, state: &ClusterState) -> Arc<Vec<bool>> {
+        self.keep_topology(state);
+        let has_host = |index| state.row(NodeId::of_index(index)).node.labels.get(HOSTNAME).is_some();
+        self.hosts.get_or_insert_with(|| Arc::new((0..state.row_count()).map(has_host).collect())).clone()
+    }
+
+    fn keep_topology(&mut self, state: &ClusterState) {
         if self.topology != state.topology() {
             self.topology = state.topology();
             self.columns.clear();
+            self.hosts = None;
         }
-        self.columns.entry(key.clone()).or_insert_with(|| Arc::new(Column::new(state, key))).clone()
+    }
+
+    /// The rows, each once and in order, so that memory is read in order too.
+    pub(in crate::cycle) fn each_once<'i>(&mut self, ids: impl Iterator<Item = &'i NodeId>, rows: usize) -> &[NodeId] {
+        self.changed.clear();
+        self.changed.extend(ids);
+        if self.changed.len() > SMALL {
+            self.marks.resize(rows.div_ceil(64), 0);
+            for id in self.changed.drain(..) {
+                self.marks[id.index() / 64] |= 1 << (id.index() % 64);
+            }
+            for (word, mark) in self.marks.iter_mut().enumerate() {
+                while *mark != 0 {
+                    self.changed.push(NodeId::of_index(64 * word + mark.trailing_zeros() as usize));
+                    *mark &= *mark - 1;
+                }
+            }
+        }
+        &self.changed
     }
 
     /// The hash of every row's name, shared as long as the set of nodes stands.
@@ -84,6 +124,17 @@ impl Domains {
         self.by_name.clone()
     }
 
+    /// All rows by the hash of their names, shared as long as the set of nodes stands.
+    pub(in crate::cycle) fn by_hash(&mut self, state: &ClusterState) -> Arc<Vec<NodeId>> {
+        self.refresh(state);
+        if self.by_hash.len() != state.node_count() {
+            let mut by_hash: Vec<NodeId> = state.ids().collect();
+            by_hash.sort_unstable_by_key(|id| state.name_hash(*id));
+            self.by_hash = Arc::new(by_hash);
+        }
+        self.by_hash.clone()
+    }
+
     fn refresh(&mut self, state: &ClusterState) {
         if self.members != state.members() {
             self.members = state.members();
@@ -91,6 +142,7 @@ impl Domains {
             state.ids().for_each(|id| hashes[id.index()] = state.name_hash(id));
             self.hashes = Arc::new(hashes);
             self.by_name = Arc::default();
+            self.by_hash = Arc::default();
         }
     }
 }

@@ -139,6 +139,8 @@ pub(super) struct Company {
     swept: usize,
     /// The number of the next move to follow.
     followed: u64,
+    /// Whether each row has a host name.
+    hosts: Arc<Vec<bool>>,
     topology: u64,
     namespaces: u64,
     hosts_are_nodes: bool,
@@ -171,6 +173,7 @@ impl Company {
             matched: KindId::default(),
             swept: 0,
             followed: 0,
+            hosts: Arc::default(),
             topology: u64::MAX,
             namespaces: 0,
             hosts_are_nodes: true,
@@ -306,15 +309,17 @@ impl Company {
         let topic = &self.topics[topic];
         let domain = match topic.place {
             Place::Domain(at) => self.columns[at].1.of(id.index())?,
-            Place::Node(_) => node.labels.get(HOSTNAME).map(|_| id.index())?,
+            Place::Node(_) => Some(id.index()).filter(|row| self.has_host(*row))?,
         };
         let counts = match (topic.purpose, topic.place) {
             (Purpose::Hard(at), _) => {
-                spread::has_all_keys(node, self.hard.iter().map(|rule| &rule.constraint))
+                self.has_all_keys(0..self.hard.len(), id.index())
                     && spread::counts(&self.hard[at].constraint, &self.spec, node)
             }
             (Purpose::Soft(at), Place::Domain(_)) => {
-                self.is_scored(node) && spread::counts(&self.soft[at].constraint, &self.spec, node)
+                (self.is_by_system()
+                    || self.has_all_keys(self.hard.len()..self.hard.len() + self.soft.len(), id.index()))
+                    && spread::counts(&self.soft[at].constraint, &self.spec, node)
             }
             _ => true,
         };
@@ -330,9 +335,16 @@ impl Company {
         self.identity.alike.is_some() && self.arguments().spread_defaults == SpreadDefaults::System
     }
 
-    /// Whether the node is judged by the rules that are a wish.
-    fn is_scored(&self, node: &Node) -> bool {
-        self.is_by_system() || spread::has_all_keys(node, self.soft.iter().map(|rule| &rule.constraint))
+    fn has_host(&self, row: usize) -> bool {
+        self.hosts.get(row).copied().unwrap_or(false)
+    }
+
+    /// Whether the row has the labels of all these topics.
+    fn has_all_keys(&self, topics: std::ops::Range<usize>, row: usize) -> bool {
+        self.topics[topics].iter().all(|topic| match topic.place {
+            Place::Domain(at) => self.columns[at].1.of(row).is_some(),
+            Place::Node(_) => self.has_host(row),
+        })
     }
 
     fn count_all(&mut self, state: &ClusterState, domains: &mut Domains) {
@@ -354,6 +366,14 @@ impl Company {
             let own = &spec.pod_affinities;
             own.required.iter().for_each(|term| _ = self.topic(Purpose::Near, &term.topology_key));
             own.required_anti.iter().for_each(|term| _ = self.topic(Purpose::Far, &term.topology_key));
+            // Pods like this one will have a say on those that follow: what they add has its topics from the beginning.
+            let like = PodKind {
+                namespace: self.identity.namespace.clone(),
+                labels: self.identity.labels.clone(),
+                terminating: false,
+                choosy: Some(spec.clone()),
+            };
+            self.match_kind(&like, state);
         }
         let this = (&*self.identity.namespace, &self.identity.labels);
         let mut required = self.spec.pod_affinities.required.iter();
@@ -388,6 +408,7 @@ impl Company {
     /// Says where the count of each topic is found, and makes room for counts.
     fn lay_out(&mut self, state: &ClusterState, domains: &mut Domains) {
         self.columns.clear();
+        self.hosts = domains.hosts(state);
         let on_nodes = |topic: &Topic| {
             // Wishes to be spread over hosts go by what is on the node itself, whatever its label says.
             *topic.key == *HOSTNAME && (state.hosts_are_nodes() || matches!(topic.purpose, Purpose::Soft(_)))
@@ -423,13 +444,13 @@ impl Company {
     }
 
     /// Adds the values by which a row is judged.
-    pub(super) fn values(&self, id: NodeId, node: &Node, values: &mut Vec<i64>) {
+    pub(super) fn values(&self, id: NodeId, values: &mut Vec<i64>) {
         let row = id.index();
         values.extend(self.columns.iter().map(|(_, column)| column.of(row).map_or(WITHOUT, |domain| domain as i64)));
         if values.len() == self.values {
             return;
         }
-        let has_host = node.labels.get(HOSTNAME).is_some();
+        let has_host = self.has_host(row);
         for topic in self.topics.iter().filter(|topic| matches!(topic.place, Place::Node(_))) {
             let count = topic.counts.get(row).copied().unwrap_or(0);
             values.push(match topic.purpose {

@@ -31,7 +31,7 @@ impl<'a> Shift<'a> {
         fewest: &[Fewest],
     ) -> Shift<'a> {
         let node = &*state.row(id).node;
-        let here = (0..company.topics.len()).map(|topic| (company.count_at(topic, id, node), 0)).collect();
+        let here = (0..company.topics.len()).map(|topic| (company.count_at(topic, id), 0)).collect();
         Shift { company, state, node, id, here, fewest: fewest.to_vec(), repelling: Vec::new() }
     }
 
@@ -87,11 +87,11 @@ impl<'a> Shift<'a> {
 
 impl Company {
     /// The count of the row's domain.
-    fn count_at(&self, topic: usize, id: NodeId, node: &Node) -> Option<i64> {
+    fn count_at(&self, topic: usize, id: NodeId) -> Option<i64> {
         let topic = &self.topics[topic];
         let domain = match topic.place {
             Place::Domain(at) => self.columns[at].1.of(id.index())?,
-            Place::Node(_) => node.labels.get(crate::state::HOSTNAME).map(|_| id.index())?,
+            Place::Node(_) => Some(id.index()).filter(|row| self.has_host(*row))?,
         };
         Some(topic.counts.get(domain).copied().unwrap_or(0))
     }
