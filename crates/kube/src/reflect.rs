@@ -14,7 +14,7 @@ use kube::Client;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::Backoff;
 use crate::wire::ObjectMeta;
@@ -102,6 +102,10 @@ pub struct WatchStats {
     /// Milliseconds from `began` to the latest list or event.
     last: AtomicU64,
     skipped: Mutex<BTreeMap<&'static str, u64>>,
+    /// How often a list was asked for.
+    asked: watch::Sender<u64>,
+    /// The latest of these that a list answered which began after it.
+    answered: AtomicU64,
 }
 
 impl Default for WatchStats {
@@ -114,6 +118,8 @@ impl Default for WatchStats {
             began: Instant::now(),
             last: AtomicU64::new(0),
             skipped: Mutex::new(BTreeMap::new()),
+            asked: watch::channel(0).0,
+            answered: AtomicU64::new(0),
         }
     }
 }
@@ -124,6 +130,18 @@ impl WatchStats {
     pub fn silence(&self) -> Option<Duration> {
         (self.lists.load(Ordering::Relaxed) > 0)
             .then(|| self.began.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed))))
+    }
+
+    /// Asks for a list of what there is now, whatever the watch has shown; see [`WatchStats::is_fresh`].
+    pub fn ask_for_list(&self) {
+        self.asked.send_modify(|asked| *asked += 1);
+    }
+
+    /// Whether all lists that were asked for have been told. What was there when the last one was asked for is then in the
+    /// channel of changes, or has been taken from it.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.answered.load(Ordering::Acquire) >= *self.asked.borrow()
     }
 
     /// Objects that could not be understood, by reason.
@@ -198,6 +216,8 @@ enum End {
     Closed,
     /// The revision is too old: list again.
     Expired,
+    /// A list was asked for.
+    Asked,
     /// Anything else; after a pause the watch goes on where it was.
     Failed(String),
 }
@@ -217,9 +237,12 @@ pub async fn reflect_with<T: Send + 'static>(
 ) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut revision: Option<String> = None;
+    let mut asked = stats.asked.subscribe();
     loop {
+        // Read before anything is awaited: the list then begins after it.
+        let demand = *asked.borrow_and_update();
         let end = match &mut revision {
-            None => match list(&client, &source, &read, &changes, stats).await {
+            None => match list_at(demand, &client, &source, &read, &changes, stats).await {
                 Ok(listed) => {
                     stats.lists.fetch_add(1, Ordering::Relaxed);
                     stats.synced.store(true, Ordering::Relaxed);
@@ -230,7 +253,7 @@ pub async fn reflect_with<T: Send + 'static>(
                 }
                 Err(end) => end,
             },
-            Some(revision) => match watch(&client, &source, &read, revision, &changes, stats).await {
+            Some(revision) => match follow(&client, &source, &read, revision, &changes, stats, &mut asked).await {
                 Ok(()) => {
                     backoff.reset();
                     continue;
@@ -241,6 +264,10 @@ pub async fn reflect_with<T: Send + 'static>(
         match end {
             End::Closed => return,
             End::Expired => revision = None,
+            End::Asked => {
+                revision = None;
+                continue;
+            }
             End::Failed(message) => {
                 stats.errors.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(path = source.path, %message, "list or watch failed");
@@ -250,6 +277,7 @@ pub async fn reflect_with<T: Send + 'static>(
         // A receiver that went away during a pause ends it.
         tokio::select! {
             () = tokio::time::sleep(backoff.pause()) => {}
+            Ok(()) = asked.changed() => revision = None,
             () = changes.closed() => return,
         }
     }
@@ -270,6 +298,20 @@ async fn within<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Resu
         Ok(Err(error)) => Err(End::Failed(error.to_string())),
         Err(_) => Err(End::Failed(format!("no answer within {ANSWER_WITHIN:?}"))),
     }
+}
+
+/// [`list`], which answers the demand of this number.
+async fn list_at<T>(
+    asked: u64,
+    client: &Client,
+    source: &Source,
+    read: &impl Read<T>,
+    changes: &mpsc::Sender<Change<T>>,
+    stats: &WatchStats,
+) -> Result<String, End> {
+    let revision = list(client, source, read, changes, stats).await?;
+    stats.answered.store(asked, Ordering::Release);
+    Ok(revision)
 }
 
 async fn list<T>(
@@ -301,13 +343,14 @@ async fn list<T>(
     }
 }
 
-async fn watch<T>(
+async fn follow<T>(
     client: &Client,
     source: &Source,
     read: &impl Read<T>,
     revision: &mut String,
     changes: &mpsc::Sender<Change<T>>,
     stats: &WatchStats,
+    asked: &mut watch::Receiver<u64>,
 ) -> Result<(), End> {
     // Under the five minutes after which servers close watches, so that the end is ours and orderly.
     let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion={}", encode(revision));
@@ -321,6 +364,7 @@ async fn watch<T>(
         line.clear();
         let length = tokio::select! {
             length = stream.read_until(b'\n', &mut line) => length.map_err(|error| End::Failed(error.to_string()))?,
+            Ok(()) = asked.changed() => return Err(End::Asked),
             () = changes.closed() => return Err(End::Closed),
         };
         if length == 0 {

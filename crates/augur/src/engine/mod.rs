@@ -45,6 +45,7 @@ pub use view::{DryRun, NodeSnapshot, View};
 use crate::config;
 use outbound::Outbound;
 use owner::{Inboxes, Owner, Parts, Query};
+use seen::SeenPod;
 use signals::core_time;
 
 /// Changes of pods that wait for the scheduler thread: what a busy API server sends in half a second. When it is full the watch
@@ -56,8 +57,10 @@ const NODE_CHANGES: usize = 512;
 const RELATED_CHANGES: usize = 512;
 /// Questions that wait. Whoever finds it full waits for a place.
 const QUERIES: usize = 64;
+/// How long the first list of pods waits for the first attempt at the lease.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 /// How long the thread may take to end: bindings in flight are waited for, and one turn.
-const END_WITHIN: Duration = Duration::from_millis(1500);
+const END_WITHIN: Duration = Duration::from_millis(5500);
 
 /// What the engine runs with.
 pub struct EngineOptions {
@@ -152,11 +155,11 @@ impl Engine {
         // One collection waits at most; the next is not asked for before it is taken in.
         let (metrics, collections) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
-        let (fence, leadership, election) = campaign(&runtime, &options);
+        let (fence, leadership, election) = campaign(&runtime, &options, &shared);
         let writer = Writer::new(options.client.clone(), fence.clone());
         let (outbound, back) = Outbound::start(&writer, runtime.clone());
         watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
-        watch_kind(&runtime, &options.client, "/api/v1/pods", pods, shared.pods.clone());
+        watch_pods(&runtime, &options.client, pods, shared.pods.clone(), leadership.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
         let (client, clock) = (options.client.clone(), options.clock.clone());
         let (interval, timeout) = (options.metrics_interval, options.metrics_timeout);
@@ -246,13 +249,21 @@ impl Engine {
 }
 
 /// Begins to compete for the lease, if there is one. Tells what has to be asked before a write, and how things stand.
-fn campaign(runtime: &Handle, options: &EngineOptions) -> (Fence, watch::Receiver<Leadership>, Option<Election>) {
+fn campaign(
+    runtime: &Handle,
+    options: &EngineOptions,
+    shared: &Shared,
+) -> (Fence, watch::Receiver<Leadership>, Option<Election>) {
     let Some(config) = options.election.clone() else {
         return (Fence::open(), watch::channel(Leadership::Alone).1, None);
     };
     let (fence, (stop, stopped)) = (Fence::closed(&config), watch::channel(false));
     let (tell, told) = watch::channel(Leadership::Standby { holder: None, error: None });
-    let campaign = augur_kube::campaign(options.client.clone(), config, fence.clone(), Arc::new(tell), stopped);
+    // What the leader before bound last may not have come over the watch yet; a list is sure to have it.
+    let pods = shared.pods.clone();
+    let elected = move || pods.ask_for_list();
+    let campaign =
+        augur_kube::campaign(options.client.clone(), config, fence.clone(), Arc::new(tell), elected, stopped);
     (fence, told, Some(Election { stop, task: runtime.spawn(campaign) }))
 }
 
@@ -277,6 +288,25 @@ fn watch_kind<T: augur_kube::Object>(
     let client = client.clone();
     let source = Source { path, narrowed: String::new() };
     runtime.spawn(async move { reflect(client, source, changes, &stats).await });
+}
+
+/// Watches pods, once the first attempt at the lease has been made: its first list then serves a leader at once.
+fn watch_pods(
+    runtime: &Handle,
+    client: &Client,
+    changes: mpsc::Sender<augur_kube::Change<SeenPod>>,
+    stats: Arc<augur_kube::WatchStats>,
+    mut leadership: watch::Receiver<Leadership>,
+) {
+    let client = client.clone();
+    let source = Source { path: "/api/v1/pods", narrowed: String::new() };
+    runtime.spawn(async move {
+        if !leadership.borrow_and_update().leads() {
+            // Whatever comes of it; it need not come soon.
+            let _ = tokio::time::timeout(FIRST_ATTEMPT, leadership.changed()).await;
+        }
+        reflect(client, source, changes, &stats).await;
+    });
 }
 
 impl EngineHandle {

@@ -48,8 +48,11 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Observations handed to history at once during a list, a quarter of what its queue holds.
 const LISTED_AT_ONCE: usize = 4096;
 
-/// How long bindings in flight are waited for at a shutdown.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long bindings in flight are waited for at a shutdown; an API server that answers takes milliseconds.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How often a new leader looks whether it has caught up.
+const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// A question, answered between two turns.
 pub type Query = Box<dyn FnOnce(&View<'_>) + Send>;
@@ -129,6 +132,8 @@ pub struct Owner {
     pub(super) summary: ClusterSummary,
     pub(super) counters: Arc<SchedulerMetrics>,
     fence: Fence,
+    /// Whether all is known that was bound before this replica led.
+    caught_up: bool,
     waiting: HashMap<PodUid, Waiting>,
     in_flight: HashMap<PodUid, InFlight>,
     /// Of these, the ones for which the API server is being asked for something.
@@ -178,6 +183,7 @@ impl Owner {
             shared: parts.shared,
             counters: parts.counters,
             fence: parts.fence,
+            caught_up: false,
             recorder: Recorder::new(),
             notes: HashMap::new(),
             summary: ClusterSummary::default(),
@@ -240,11 +246,14 @@ impl Owner {
             self.take_node(change);
             worked = true;
         }
+        let fresh = self.shared.pods.is_fresh();
         for _ in 0..INPUTS_PER_TURN {
             let Ok(change) = inboxes.pods.try_recv() else { break };
             self.take_pod(change);
             worked = true;
         }
+        // A list that was asked for is taken in once the channel has been seen empty after it.
+        self.caught_up = fresh && (self.caught_up || inboxes.pods.is_empty());
         for _ in 0..INPUTS_PER_TURN {
             let Ok(input) = inboxes.related.try_recv() else { break };
             self.step(input);
@@ -261,7 +270,7 @@ impl Owner {
         }
         self.tick();
         // A standby follows everything and decides nothing.
-        if self.is_ready() && self.leads() && self.related_have_answered() {
+        if self.is_ready() && self.leads() && self.caught_up && self.related_have_answered() {
             for _ in 0..DECISIONS_PER_TURN {
                 // What is beyond waits in the queue, where priorities still count.
                 let busy = self.asking >= BINDINGS_IN_FLIGHT || self.evicting >= EVICTIONS_IN_FLIGHT;
@@ -281,6 +290,8 @@ impl Owner {
             Some(at) => at.since(core_time(now)).min(tick),
             None => tick,
         };
+        // The list that makes a new leader ready is told of by no message of its own.
+        let sleep = if self.leads() && !self.caught_up { sleep.min(CATCH_UP) } else { sleep };
         tokio::select! {
             biased;
             _ = inboxes.stop.wait_for(|stop| *stop) => Woken::Stop,

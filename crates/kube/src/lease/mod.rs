@@ -163,16 +163,17 @@ struct Observed {
 }
 
 /// Competes for the lease until `stop` is true, then gives it back if it is held. Tells how it stands through `told`, and opens
-/// and closes `fence`. The caller sets `stop` only after its own requests have ended.
+/// and closes `fence`. Calls `elected` when it has come to the lease, before the fence opens. The caller sets `stop` only after its own requests have ended.
 pub async fn campaign(
     client: Client,
     config: LeaseConfig,
     fence: Fence,
     told: Arc<watch::Sender<Leadership>>,
+    elected: impl Fn() + Send,
     mut stop: watch::Receiver<bool>,
 ) {
     let leases: Api<Lease> = Api::namespaced(client, &config.namespace);
-    let mut campaign = Campaign { leases, config, fence, told, observed: None, renewed: None };
+    let mut campaign = Campaign { leases, config, fence, told, elected, observed: None, renewed: None };
     loop {
         campaign.turn().await;
         let pause = campaign.pause();
@@ -186,11 +187,12 @@ pub async fn campaign(
     campaign.release().await;
 }
 
-struct Campaign {
+struct Campaign<F> {
     leases: Api<Lease>,
     config: LeaseConfig,
     fence: Fence,
     told: Arc<watch::Sender<Leadership>>,
+    elected: F,
     observed: Option<Observed>,
     /// When the renewal was sent that last went through, while leading.
     renewed: Option<Instant>,
@@ -204,7 +206,7 @@ enum Attempt {
     Other(String),
 }
 
-impl Campaign {
+impl<F: Fn() + Send> Campaign<F> {
     /// One attempt, and what follows from it.
     async fn turn(&mut self) {
         // A leader gives an attempt what is left of its time; others may wait as long as for a lost leader.
@@ -214,6 +216,9 @@ impl Campaign {
         let attempt = tokio::time::timeout(left, self.attempt()).await;
         match attempt.unwrap_or_else(|_| Err(format!("no answer within {left:?}"))) {
             Ok(Attempt::Held(instant, wall)) => {
+                if self.renewed.is_none() {
+                    (self.elected)();
+                }
                 self.fence.renewed((instant, wall));
                 if self.renewed.replace(instant).is_none() {
                     tracing::info!(lease = %self.path(), identity = %self.config.identity, "leads");

@@ -100,7 +100,8 @@ impl Replica {
         let cut = Arc::new(AtomicBool::new(false));
         let (fence, (stop, stopped)) = (Fence::closed(&config), watch::channel(false));
         let (tell, told) = watch::channel(Leadership::Standby { holder: None, error: None });
-        let task = tokio::spawn(campaign(store.client(cut.clone()), config, fence.clone(), Arc::new(tell), stopped));
+        let task =
+            tokio::spawn(campaign(store.client(cut.clone()), config, fence.clone(), Arc::new(tell), || {}, stopped));
         Replica { fence, told, stop, task, cut }
     }
 

@@ -11,6 +11,7 @@ use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::{History, HistoryOptions};
 use augur_kube::LeaseConfig;
+use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,6 +42,8 @@ pub struct Link {
     pub bindings: AtomicU32,
     /// Whether its requests about the lease have no answer; all others have.
     pub leases_hang: AtomicBool,
+    /// Whether its watches of pods show nothing more; its lists do.
+    pub pods_stand_still: AtomicBool,
 }
 
 pub struct Cluster {
@@ -100,6 +103,7 @@ impl Cluster {
             seed: 1,
             history: self.history.handle(),
             predictor: Arc::new(NoModel::default()),
+            past: Default::default(),
             metrics_interval: Duration::from_secs(5),
             metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
@@ -129,12 +133,20 @@ impl Cluster {
                 let binding = request.method() == Method::POST && path.ends_with("/binding");
                 if binding {
                     link.bindings.fetch_add(1, Ordering::SeqCst);
-                    *bindings.lock().unwrap().entry(path).or_default() += 1;
+                    *bindings.lock().unwrap().entry(path.clone()).or_default() += 1;
                     if take(&faults.forbidden) {
                         return Ok(refusal(StatusCode::FORBIDDEN));
                     }
                 }
                 let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
+                if path == "/api/v1/pods" && query.contains("watch=true") {
+                    let (head, body) = answer.into_parts();
+                    let body = body.into_data_stream().take_while(move |_| {
+                        let still = link.pods_stand_still.load(Ordering::SeqCst);
+                        async move { if still { std::future::pending().await } else { true } }
+                    });
+                    return Ok(Response::from_parts(head, axum::body::Body::from_stream(body)));
+                }
                 let lost = binding && answer.status().is_success() && take(&faults.lost_answers);
                 Ok::<_, std::convert::Infallible>(if lost {
                     refusal(StatusCode::INTERNAL_SERVER_ERROR)

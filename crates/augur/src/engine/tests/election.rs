@@ -81,3 +81,26 @@ async fn a_leader_that_cannot_renew_binds_nothing_more() {
     all_bound_once(&cluster, &last);
     first.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_leader_first_learns_what_the_one_before_bound_last() {
+    let cluster = Cluster::new();
+    for node in 0..5 {
+        cluster.node(&format!("n{node}"), "2");
+    }
+    let (first, _) = cluster.replica("first");
+    until("the first leads", || first.handle().leadership() == Leadership::Leader).await;
+    let (second, link) = cluster.replica("second");
+    let handle = second.handle();
+    until("the second has listed", || handle.status().ready).await;
+    link.pods_stand_still.store(true, Ordering::SeqCst);
+    // All room is taken, and the second does not see it.
+    let pods = ten(&cluster, "early");
+    until("the first has bound them", || first.handle().status().bound == 10).await;
+    first.shutdown().await;
+    let late = ten(&cluster, "late");
+    until("the second has tried them", || late.iter().all(|pod| cluster.scheduled(pod)["status"] == "False")).await;
+    all_bound_once(&cluster, &pods);
+    assert!(late.iter().all(|pod| cluster.bindings_of(pod) == 0), "there is no room for any of them");
+    second.shutdown().await;
+}
