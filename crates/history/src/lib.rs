@@ -23,7 +23,7 @@ pub use performance::{DayCounts, Performance};
 pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};
 pub use types::{
-    Agreement, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback, FeedbackReceipt,
-    FeedbackRecord, NodeObservation, NodeScore, Outcome, OutcomeLabel, OutcomeState, PluginPart, PodKey,
-    PodObservation, PodPhase, Termination, UnixMillis, WorkloadKey,
+    Agreement, Alternative, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback,
+    FeedbackReceipt, FeedbackRecord, NodeObservation, NodeScore, Outcome, OutcomeLabel, OutcomeState, PluginPart,
+    PodKey, PodObservation, PodPhase, Termination, UnixMillis, WorkloadKey,
 };

@@ -183,6 +183,9 @@ pub struct DecisionRecord {
     pub features: Vec<Option<f64>>,
     /// How long the decision took.
     pub latency_us: u32,
+    /// The runner-up, by which another policy is judged.
+    #[serde(default)]
+    pub alternative: Option<Alternative>,
     /// Attempts with the same answer; failed attempts of one pod with one reason are kept as one record.
     pub attempts: u32,
 }
@@ -353,6 +356,9 @@ pub struct Outcome {
     /// When trouble came first.
     #[serde(default)]
     pub trouble_at: Option<UnixMillis>,
+    /// When it was first seen to be over: completed, failed, or gone.
+    #[serde(default)]
+    pub ended_at: Option<UnixMillis>,
     /// The weight that makes up for censored placements: one over the probability (Kaplan–Meier, over the placements judged
     /// before) of not being deleted before this one's fate showed. 1 until the label is given.
     #[serde(default = "one")]

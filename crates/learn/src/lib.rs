@@ -5,6 +5,7 @@
 //! seed are arguments. [`predictor`] is what the decision asks.
 
 mod arms;
+pub mod examples;
 pub mod features;
 pub mod lifetime;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod online;
 pub mod predictor;
 
 pub use arms::Lots;
+pub use examples::example_of;
 pub use features::{
     ClusterFacts, FEATURE_COUNT, FEATURE_NAMES, FEATURES, Feature, FeatureRow, FeatureVector, Missing, NAMED_COUNT,
     NodeFacts, NodePast, PairFacts, Past, PodFacts, SCHEMA, feature_vector, features_of, past_of, row_of, workload_key,

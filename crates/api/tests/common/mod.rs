@@ -69,6 +69,7 @@ pub fn decision(history: &HistoryHandle, pod: &str, node: Option<&str>) -> Decis
         rejections: [("Insufficient cpu".into(), 2), ("node(s) were unschedulable".into(), 1)].into(),
         features: vec![Some(0.5); FEATURE_COUNT],
         latency_us: 40,
+        alternative: None,
         attempts: 1,
     }
 }

@@ -9,7 +9,9 @@ use augur_core::object::Pod;
 use augur_core::plugins::PluginId;
 use augur_core::state::{ClusterState, ClusterSummary};
 use augur_core::time::Timestamp;
-use augur_history::{DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, UnixMillis, WorkloadKey};
+use augur_history::{
+    Alternative, DecisionId, DecisionKind, DecisionRecord, NodeScore, PluginPart, PodKey, UnixMillis, WorkloadKey,
+};
 use augur_learn::{FeatureVector, Past, features_of};
 
 /// What surrounds a decision.
@@ -80,6 +82,7 @@ impl Recorder {
             rejections: rejections(decision),
             features: features(pod, node.as_deref(), around).to_vec(),
             latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
+            alternative: alternative(pod, decision, around),
             attempts: 1,
             node,
         }
@@ -104,6 +107,18 @@ impl Recorder {
 pub fn features(pod: &Pod, node: Option<&str>, around: &Surroundings<'_>) -> FeatureVector {
     let view = node.and_then(|name| around.state.node(name));
     features_of(pod, view, around.summary, around.past, around.now)
+}
+
+/// The runner-up with its features, of a decision that chose.
+fn alternative(pod: &Pod, decision: &Decision, around: &Surroundings<'_>) -> Option<Alternative> {
+    let (chosen, other) = (decision.chosen.as_ref()?, decision.runner_up.as_ref()?);
+    let without_model = |report: &NodeReport| report.total - report.model_part;
+    Some(Alternative {
+        node: other.node.clone(),
+        margin: without_model(chosen) - without_model(other),
+        weight: decision.model_weight,
+        features: features(pod, Some(&other.node), around).to_vec(),
+    })
 }
 
 /// Why nodes were rejected, with the number of nodes for each reason.

@@ -506,6 +506,9 @@ impl Memory {
         let over = pod.gone || matches!(o.phase, PodPhase::Succeeded | PodPhase::Failed);
         let ended = over && !pod.ended;
         pod.ended |= over;
+        if ended {
+            pod.ended_at = Some(o.at);
+        }
         let (node, workload, revision) = (pod.node.clone(), pod.workload.clone(), pod.revision.clone());
         if first {
             self.node_hour(&node).started += 1;

@@ -66,6 +66,9 @@ pub(crate) struct Tracked {
     /// Runs no more, and was taken out of the count of those that do.
     #[serde(default)]
     pub ended: bool,
+    /// When it was first seen to be over.
+    #[serde(default)]
+    pub ended_at: Option<UnixMillis>,
     /// When its trouble was counted against its node; taken back when the workload turns out to be at fault.
     #[serde(default)]
     pub blamed_at: Option<UnixMillis>,
@@ -142,6 +145,7 @@ impl Tracked {
             gone: false,
             counted: false,
             ended: false,
+            ended_at: None,
             blamed_at: None,
             app_fault: false,
             weight: 1.0,
@@ -314,6 +318,7 @@ impl Tracked {
             matures_at: self.matures_at(),
             day_label: self.day_label,
             trouble_at: self.trouble_at,
+            ended_at: self.ended_at,
             weight: self.weight,
         })
     }

@@ -55,6 +55,7 @@ pub fn decision(handle: &HistoryHandle, pod_name: &str, node: Option<&str>, when
         rejections: Default::default(),
         features: vec![Some(0.5), None],
         latency_us: 50,
+        alternative: None,
         attempts: 1,
     }
 }

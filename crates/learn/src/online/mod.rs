@@ -17,6 +17,9 @@ mod status;
 mod train;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use augur_forest::BinnedRows;

@@ -102,6 +102,7 @@ impl Cluster {
             queue: augur_core::queue::QueueConfig::default(),
             seed: 1,
             history: self.history.handle(),
+            past: augur_learn::PastSlot::default(),
             predictor: Arc::new(NoModel::default()),
             past: Default::default(),
             metrics_interval: Duration::from_secs(5),
