@@ -46,6 +46,24 @@ pub fn ece(judged: &[Judged], p: &[f64]) -> Option<f64> {
     (all > 0.0).then(|| bins.iter().map(|(_, p, bad)| (p - bad).abs()).sum::<f64>() / all)
 }
 
+/// What [`ece`] a perfectly calibrated model would show on as many examples in 19 of 20 cases: outcomes are drawn with its
+/// own probabilities.
+pub fn ece_by_chance(judged: &[Judged], p: &[f64], seed: u64) -> f64 {
+    const DRAWS: usize = 100;
+    let mut random = Random::new(seed);
+    let mut drawn = judged.to_vec();
+    let mut errors: Vec<f64> = (0..DRAWS)
+        .filter_map(|_| {
+            for (example, p) in drawn.iter_mut().zip(p) {
+                example.bad = random.unit() < *p;
+            }
+            ece(&drawn, p)
+        })
+        .collect();
+    errors.sort_unstable_by(f64::total_cmp);
+    errors.get(errors.len() * 95 / 100).copied().unwrap_or(0.0)
+}
+
 /// The area under the ROC curve among pairs of one workload: the probability that of two pods of a workload, one bad and one
 /// good, the bad one had the larger probability. What differs between workloads, placement cannot change. `None` without such a
 /// pair.

@@ -410,11 +410,13 @@ impl Learner {
             return;
         }
         let harm = self.guard.harm();
-        if harm >= self.options.rollback_evidence {
+        let allowed =
+            if self.probation.is_some() { self.options.probation_evidence } else { self.options.rollback_evidence };
+        if harm >= allowed {
             let (model, reference) = (self.guard.model(), self.guard.reference());
             let why = format!(
-                "{} of {} pods went bad with the model, {} of {} without it; evidence {harm:.0} against {:.0} allowed",
-                model.bad, model.placed, reference.bad, reference.placed, self.options.rollback_evidence
+                "{} of {} pods went bad with the model, {} of {} without it; evidence {harm:.0} against {allowed:.0} allowed",
+                model.bad, model.placed, reference.bad, reference.placed
             );
             self.take_back(By::Itself, why, events);
             return;

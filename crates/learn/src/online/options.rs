@@ -34,7 +34,7 @@ pub struct LearnerOptions {
     pub min_matured: usize,
     /// Bad ones among them without which nothing is trained.
     pub min_bad: usize,
-    /// Share of the matured examples, the newest, that models are judged by.
+    /// Share of the matured examples, the newest, that models are calibrated on and judged by.
     pub holdout: f64,
     /// The largest expected calibration error of a model that is promoted.
     pub max_ece: f64,
@@ -48,6 +48,8 @@ pub struct LearnerOptions {
     pub probation_for: Duration,
     /// A model is taken back when the evidence against it would be met with by chance once in so many harmless ones.
     pub rollback_evidence: f64,
+    /// The same on probation, where a false alarm costs little.
+    pub probation_evidence: f64,
 }
 
 impl Default for LearnerOptions {
@@ -68,13 +70,14 @@ impl Default for LearnerOptions {
             min_interval: HOUR / 4,
             min_matured: 2_000,
             min_bad: 100,
-            holdout: 0.25,
+            holdout: 0.3,
             max_ece: 0.03,
             max_latency_ns: 5_000.0,
             holdback: 0.05,
             probation: 0.5,
             probation_for: HOUR / 2,
             rollback_evidence: 20.0,
+            probation_evidence: 10.0,
         }
     }
 }

@@ -15,6 +15,10 @@ use crate::model::{LearnedModel, ModelError, note};
 
 /// Bins of a feature.
 const MAX_BINS: usize = 128;
+/// The share of the hold-out, its older part, that probabilities are calibrated on; the rest judges.
+const CALIBRATE: f64 = 0.4;
+/// Rows, and bad ones among them, without which probabilities are calibrated out of bag on the training set instead.
+const LEAST_TO_CALIBRATE: (usize, usize) = (150, 15);
 /// Rows from which on probabilities are calibrated by isotonic regression; below, by Platt's scaling.
 const ISOTONIC_FROM: usize = 2_000;
 /// Rows that importance is measured on at most.
@@ -94,6 +98,7 @@ pub struct Plan {
     pub(super) now_ms: i64,
     pub(super) number: u64,
     pub(super) train: Vec<Labelled>,
+    pub(super) calibrate: Vec<Labelled>,
     pub(super) test: Vec<Labelled>,
     pub(super) from_ms: i64,
     pub(super) champion: Option<Arc<LearnedModel>>,
@@ -248,8 +253,10 @@ impl Plan {
         let said_weight: f64 = said.iter().map(|example| example.weight).sum();
         let factor = (FEEDBACK_SHARE * weight / said_weight.max(1e-9)).min(1.0);
         train.extend(said.into_iter().map(|example| Labelled { weight: example.weight * factor, ..example }));
-        let test: Vec<Labelled> =
+        let held: Vec<Labelled> =
             solid.iter().filter(|(kept, ..)| kept.at_ms >= test_from).map(|entry| of(entry)).collect();
+        let (calibrate, test) = held.split_at((held.len() as f64 * CALIBRATE) as usize);
+        let (calibrate, test) = (calibrate.to_vec(), test.to_vec());
         let both = |set: &[Labelled]| set.iter().any(|e| e.bad) && set.iter().any(|e| !e.bad);
         if train.len() * 4 < options.min_matured || !both(&train) || !both(&test) {
             return Err(too_few());
@@ -257,7 +264,7 @@ impl Plan {
         let from_ms = labelled.first().map_or(now_ms, |(kept, ..)| kept.at_ms);
         let options = options.clone();
         let champion = champion.map(|(model, _)| model);
-        Ok(Plan { reason, options, now_ms, number, train, test, from_ms, champion, by_feedback })
+        Ok(Plan { reason, options, now_ms, number, train, calibrate, test, from_ms, champion, by_feedback })
     }
 
     /// Trains and judges. Equal plans give equal models, to the last byte, whatever the number of threads.
@@ -288,13 +295,32 @@ impl Plan {
         watcher.step("training", 0.05);
         let (forest, out_of_bag) = Forest::train_out_of_bag(&bins, &rows, &labels, &weights, &params)?;
         watcher.step("calibrating", 0.6);
-        let seen: Vec<usize> = (0..rows.len()).filter(|at| out_of_bag.predictions[*at].is_finite()).collect();
-        let pick = |of: &[f32]| -> Vec<f32> { seen.iter().map(|at| of[*at]).collect() };
-        let (raw, truth, heavy) = (pick(&out_of_bag.predictions), pick(&labels), pick(&weights));
-        let isotonic = seen.len() >= ISOTONIC_FROM;
-        let fit = if isotonic { Calibrator::isotonic } else { Calibrator::platt };
-        let calibrator = fit(&raw, &truth, &heavy)?;
-        let calibration = if isotonic { "isotonic, out of bag" } else { "Platt, out of bag" };
+        let bad = self.calibrate.iter().filter(|e| e.bad).count();
+        let later = self.calibrate.len() >= LEAST_TO_CALIBRATE.0 && bad >= LEAST_TO_CALIBRATE.1;
+        let (raw, truth, heavy): (Vec<f32>, Vec<f32>, Vec<f32>) = if later {
+            let mut rows = bins.rows();
+            for example in &self.calibrate {
+                rows.push(&bins, &example.row)?;
+            }
+            let truth = self.calibrate.iter().map(|e| f32::from(u8::from(e.bad))).collect();
+            (forest.predict(&rows)?, truth, self.calibrate.iter().map(|e| e.weight as f32).collect())
+        } else {
+            let seen: Vec<usize> = (0..rows.len()).filter(|at| out_of_bag.predictions[*at].is_finite()).collect();
+            let pick = |of: &[f32]| -> Vec<f32> { seen.iter().map(|at| of[*at]).collect() };
+            (pick(&out_of_bag.predictions), pick(&labels), pick(&weights))
+        };
+        let isotonic = raw.len() >= ISOTONIC_FROM;
+        let calibrator = if isotonic {
+            Calibrator::isotonic(&raw, &truth, &heavy)
+        } else {
+            Calibrator::platt(&raw, &truth, &heavy)
+        }?;
+        let calibration = match (isotonic, later) {
+            (true, true) => "isotonic, on later examples",
+            (false, true) => "Platt, on later examples",
+            (true, false) => "isotonic, out of bag",
+            (false, false) => "Platt, out of bag",
+        };
 
         watcher.step("judging", 0.65);
         let mut metadata = BTreeMap::new();

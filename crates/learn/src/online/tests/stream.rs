@@ -121,7 +121,7 @@ impl Stream {
                 example.label = label;
                 self.learner.observe(&example).unwrap();
             }
-            if self.number % 15 == 0 {
+            if self.number.is_multiple_of(15) {
                 let events = self.learner.tick(UnixMillis(self.now));
                 let now = self.now;
                 self.events.extend(events.into_iter().map(|event| (now, event)));
