@@ -74,5 +74,8 @@ fn labels(kind: RelatedKind) -> [&'static str; 3] {
         RelatedKind::ReplicationController => of!("ReplicationController"),
         RelatedKind::ReplicaSet => of!("apps/ReplicaSet"),
         RelatedKind::StatefulSet => of!("apps/StatefulSet"),
+        RelatedKind::ResourceClaim => of!("resource.k8s.io/ResourceClaim"),
+        RelatedKind::ResourceSlice => of!("resource.k8s.io/ResourceSlice"),
+        RelatedKind::DeviceClass => of!("resource.k8s.io/DeviceClass"),
     }
 }

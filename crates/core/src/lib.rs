@@ -1,6 +1,7 @@
 //! The decision core: units, cluster state, queue, plugins, cycle, preemption, diagnosis. Pure.
 
 pub mod cache;
+pub mod cel;
 pub mod cluster_event;
 pub mod cycle;
 pub mod enhanced;

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod bind;
+mod claims;
 mod client;
 mod condition;
 pub mod convert;
@@ -20,6 +21,7 @@ mod workload;
 
 pub use backoff::Backoff;
 pub use bind::{BindError, Binder, Binding};
+pub use claims::{ClaimError, ClaimPreparer};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
 pub use condition::{ConditionReporter, NotScheduled, Receipt};
 pub use events::{EventRecorder, News, PodRef};

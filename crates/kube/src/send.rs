@@ -140,6 +140,28 @@ pub(crate) async fn get<T: DeserializeOwned>(
     }
 }
 
+/// Makes an object, within the fence; as the server made it.
+pub(crate) async fn create<T: DeserializeOwned>(
+    Writer { client, fence }: &Writer,
+    path: &str,
+    body: &serde_json::Value,
+    timeout: Duration,
+) -> Result<T, Failure> {
+    let refused = |code, message| Failure { code: Some(code), ..Failure::without_answer(message) };
+    let Some(left) = fence.permit() else {
+        return Err(Failure { fenced: true, ..Failure::without_answer("this replica does not lead".to_owned()) });
+    };
+    let request =
+        Request::post(path).header(header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes());
+    let request = request.map_err(|error| refused(400, error.to_string()))?;
+    match tokio::time::timeout(timeout.min(left), client.request::<T>(request)).await {
+        Ok(Ok(object)) => Ok(object),
+        Ok(Err(kube::Error::Api(status))) => Err(refused(status.code, status.message.clone())),
+        Ok(Err(error)) => Err(Failure::without_answer(error.to_string())),
+        Err(_) => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
+    }
+}
+
 /// Appends a JSON string.
 pub(crate) fn push_string(json: &mut Vec<u8>, text: &str) {
     // Writing to memory does not fail, and a string is always JSON.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use augur_core::cycle::Decision;
-use augur_core::object::{Pod, PodUid};
+use augur_core::object::{Pod, PodUid, RelatedKey};
 use augur_core::scheduler::{BindResult, Nomination};
 use augur_kube::{
-    BindError, Binder, Binding, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled, PodRef,
-    Receipt, VolumePreparer, Writer,
+    BindError, Binder, Binding, ClaimPreparer, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled,
+    PodRef, Receipt, VolumePreparer, Writer,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
@@ -67,6 +67,7 @@ pub struct Outbound {
     runtime: Handle,
     binder: Binder,
     volumes: VolumePreparer,
+    claims: ClaimPreparer,
     evictor: Evictor,
     events: EventRecorder,
     conditions: ConditionReporter,
@@ -87,8 +88,9 @@ impl Outbound {
         runtime.spawn(send_conditions);
         let binder = Binder::new(writer.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
         let volumes = VolumePreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
+        let claims = ClaimPreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
-        (Outbound { runtime, binder, volumes, evictor, events, conditions, back }, results)
+        (Outbound { runtime, binder, volumes, claims, evictor, events, conditions, back }, results)
     }
 
     /// Events that were lost.
@@ -98,15 +100,24 @@ impl Outbound {
 
     /// Has done what the decision asks for before the pod can be bound. The result comes back as [`Back::Prepared`], in every
     /// case.
-    pub fn prepare(&self, pod: &Pod, node: &Arc<str>, decision: Arc<Decision>) {
-        let (uid, node) = (pod.uid.clone(), node.clone());
-        let (volumes, back) = (self.volumes.clone(), self.back.clone());
+    pub fn prepare(&self, pod: &Pod, node: &Arc<str>, decision: Arc<Decision>, now: Timestamp) {
+        let (pod, node) = (pod_ref(pod), node.clone());
+        let (volumes, claims, back) = (self.volumes.clone(), self.claims.clone(), self.back.clone());
         self.runtime.spawn(async move {
-            let result = volumes.prepare(&decision.volumes, &node).await;
-            let result = result.map_err(|error| error.to_string().into());
+            let result = match volumes.prepare(&decision.volumes, &node).await {
+                Ok(()) if decision.devices.is_empty() => Ok(()),
+                Ok(()) => claims.prepare(&pod, &decision.devices, now).await.map_err(|error| error.to_string().into()),
+                Err(error) => Err(error.to_string().into()),
+            };
             // The receiver is gone only after a shutdown.
-            let _ = back.send(Back::Prepared(uid, result)).await;
+            let _ = back.send(Back::Prepared(pod.uid, result)).await;
         });
+    }
+
+    /// Takes back what a claim has for the pod, or deletes the claim. What comes of it is seen by the watch.
+    pub fn free_claim(&self, pod: &Pod, claim: RelatedKey, delete: bool) {
+        let (pod, claims) = (pod_ref(pod), self.claims.clone());
+        self.runtime.spawn(async move { claims.free(&pod, &claim, delete).await });
     }
 
     /// Binds the pod, of which this was told before. The result comes back as [`Back::Bound`], in every case.

@@ -11,6 +11,7 @@ use augur_api::{AttemptResult, NodeCondition, PendingPods, SchedulerMetrics};
 use augur_clock::Clock;
 use augur_core::cycle::{Algorithm, Decision};
 use augur_core::object::{Node, NodeName, Pod, PodUid};
+use augur_core::plugins::ClaimsAfter;
 use augur_core::predictor::{Fallback, Predictor};
 use augur_core::scheduler::{BindResult, Effect, Input, Scheduler};
 use augur_core::state::{ClusterSummary, NodeSignals};
@@ -375,7 +376,7 @@ impl Owner {
         for effect in effects {
             match effect {
                 Effect::Prepare { pod, node, decision, attempts } => {
-                    self.outbound.prepare(&pod, &node, decision.clone());
+                    self.outbound.prepare(&pod, &node, decision.clone(), self.clock.now());
                     self.launch(pod, node, &decision, attempts, took);
                 }
                 Effect::Bind { pod, node, decision, attempts } => {
@@ -395,6 +396,9 @@ impl Owner {
                     self.asking -= usize::from(binding.asking);
                     self.not_bound(&binding);
                     tracing::warn!(pod = %binding.pod.full_name(), node = %binding.node, %error, "not bound");
+                }
+                Effect::FreeClaim { pod, claim, after } => {
+                    self.outbound.free_claim(&pod, claim, after == ClaimsAfter::Deleted);
                 }
                 Effect::Evict { victim, preemptor, node } => {
                     self.evicting += 1;

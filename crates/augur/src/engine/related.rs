@@ -36,6 +36,9 @@ fn path(kind: RelatedKind) -> &'static str {
         RelatedKind::CsiNode => "/apis/storage.k8s.io/v1/csinodes",
         RelatedKind::CsiDriver => "/apis/storage.k8s.io/v1/csidrivers",
         RelatedKind::CsiStorageCapacity => "/apis/storage.k8s.io/v1/csistoragecapacities",
+        RelatedKind::ResourceClaim => "/apis/resource.k8s.io/v1/resourceclaims",
+        RelatedKind::ResourceSlice => "/apis/resource.k8s.io/v1/resourceslices",
+        RelatedKind::DeviceClass => "/apis/resource.k8s.io/v1/deviceclasses",
         RelatedKind::VolumeAttachment => "/apis/storage.k8s.io/v1/volumeattachments",
     }
 }

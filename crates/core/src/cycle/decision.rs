@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::diagnosis::Diagnosis;
 use crate::enhanced::EnhancedScore;
-use crate::object::{NodeName, PodVolumes};
+use crate::object::{NodeName, PodDevices, PodVolumes};
 use crate::plugins::{Code, PluginId};
 use crate::predictor::{Fallback, NodePrediction};
 use crate::time::Timestamp;
@@ -61,6 +61,13 @@ pub enum Outcome {
     Refused(Vec<Arc<str>>),
     /// Its scheduling gates hold it back; their names.
     Gated(Vec<Arc<str>>),
+    /// It does not enter the queue yet, for lack of something that it names.
+    Held {
+        /// The plugin that misses it.
+        by: PluginId,
+        /// What is missing, in kube-scheduler's words.
+        why: String,
+    },
     /// It could not be judged, as kube-scheduler could not; why.
     Failed(String),
 }
@@ -96,6 +103,8 @@ pub struct Decision {
     pub not_considered: Vec<Arc<str>>,
     /// What has to be done about the pod's claims before it can run on the chosen node.
     pub volumes: PodVolumes,
+    /// What has to be done about its claims to devices first.
+    pub devices: PodDevices,
     /// A sentence for people.
     pub reason: String,
     /// The cycle's seed and time.
@@ -115,7 +124,7 @@ impl Decision {
     /// Whether something has to be done before the pod can be bound (kube-scheduler's PreBind).
     #[must_use]
     pub fn needs_preparation(&self) -> bool {
-        !self.volumes.is_empty()
+        !self.volumes.is_empty() || !self.devices.is_empty()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::object::PodSpec;
-use crate::plugins::{self, PluginId, PluginSet, Rejection};
+use crate::object::{PodSpec, RelatedKey};
+use crate::plugins::{self, ClaimsAfter, PluginId, PluginSet, Rejection};
 
 /// What could be found out about evicting pods for the sake of one that fits nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,10 @@ pub struct Diagnosis {
     pub asks_for_claims: bool,
     /// What evicting pods would bring.
     pub preemption: PreemptionOutlook,
+    /// What is to become of the pod's claims to devices.
+    pub claims: ClaimsAfter,
+    /// The claim that is to give its devices back, or to go.
+    pub freed: Option<RelatedKey>,
 }
 
 impl Diagnosis {
@@ -54,8 +58,10 @@ impl Diagnosis {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
-        if let Some(why) = self.turned_away.as_ref().filter(|_| self.asks_for_claims) {
-            // The end is what kube-scheduler 1.36 makes of a plugin that does not find what it would have prepared.
+        let claims = self.asks_for_claims.then(|| self.claims.message().to_owned());
+        // What kube-scheduler 1.36 makes of the plugin that would look at claims when one before it turned the pod away.
+        if self.turned_away.is_some() && self.asks_for_claims && !self.plugins.contains(PluginId::DynamicResources) {
+            let why = self.turned_away.as_deref().unwrap_or_default();
             return format!("0/{} nodes are available: {why}. not found", self.nodes);
         }
         let mut message = match &self.turned_away {
@@ -63,13 +69,10 @@ impl Diagnosis {
             None => nodes_message(self.nodes, &self.reasons),
         };
         // Each plugin that is asked when no node fits has its part, unless one helps.
-        let claims = self.asks_for_claims.then_some("no new claims to deallocate");
-        let parts = match &self.preemption {
+        let parts: Vec<String> = match &self.preemption {
             PreemptionOutlook::Possible(_) => Vec::new(),
-            PreemptionOutlook::Disabled => claims.map(str::to_owned).into_iter().collect(),
-            PreemptionOutlook::Impossible(why) => {
-                claims.map(str::to_owned).into_iter().chain([format!("preemption: {why}")]).collect()
-            }
+            PreemptionOutlook::Disabled => claims.into_iter().collect(),
+            PreemptionOutlook::Impossible(why) => claims.into_iter().chain([format!("preemption: {why}")]).collect(),
         };
         if !parts.is_empty() {
             message.push(' ');

@@ -26,13 +26,13 @@ use std::sync::Arc;
 pub use decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
 pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
 
-use crate::object::Pod;
-use crate::plugins::{self, PluginId, PluginSet, Stop};
+use crate::object::{Node, Pod};
+use crate::plugins::{self, ClaimsAfter, PluginId, PluginSet, Rejection, Stop, dynamic_resources};
 use crate::predictor::Predictor;
 use crate::profile::Profile;
 use crate::state::ClusterState;
 use company::{Domains, Identities, Identity};
-use judgement::{Surveys, judge_crowded};
+use judgement::{Judged, Surveys, judge_crowded};
 use report::{bare, unschedulable};
 use score::Scoring;
 use standing::Standing;
@@ -102,6 +102,11 @@ impl Decider {
             let reason = format!("it needs what is not implemented: {}", refused.join(", "));
             return bare(state, pod, cycle, Outcome::Refused(refused), reason);
         }
+        if profile.plugins.pre_filter().contains(&PluginId::DynamicResources)
+            && let Some(why) = dynamic_resources::held_back(pod, state)
+        {
+            return bare(state, pod, cycle, Outcome::Held { by: PluginId::DynamicResources, why: why.clone() }, why);
+        }
         if let Some(decision) = turned_away(state, pod, profile, cycle) {
             return decision;
         }
@@ -151,7 +156,9 @@ impl Decider {
         start.surveys.judge(standing, state);
         judge_crowded(standing, &start, state, pod);
         let feasible = standing.feasible();
-        let decision = if feasible == 0 {
+        let decision = if let Some(error) = failure(standing, state, pod) {
+            bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
+        } else if feasible == 0 {
             unschedulable(standing, &start, &mut self.domains, state, pod, cycle)
         } else if let (Some((plugin, error)), 2..) = (standing.score_error(), feasible) {
             let error = format!("running PreScore plugin \"{}\": {error}", plugin.name());
@@ -185,9 +192,35 @@ fn turned_away(state: &ClusterState, pod: &Pod, profile: &Profile, cycle: Cycle)
         asks_for_claims: profile.plugins.post_filter().contains(PluginId::DynamicResources),
         preemption: preempt::hopeless(state, pod, &profile.plugins),
         turned_away: Some(why),
+        claims: ClaimsAfter::None,
+        freed: None,
     };
     let reason = diagnosis.message();
     Some(bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason))
+}
+
+/// Why the attempt failed as a whole while nodes were judged, if it did; of several nodes, on the first by name.
+fn failure(standing: &Standing, state: &ClusterState, pod: &Pod) -> Option<String> {
+    if pod.spec.device_claims.is_empty() && pod.spec.extended.is_empty() {
+        return None;
+    }
+    let failed = rejected_for_devices(standing, state)
+        .filter_map(|(node, rejection)| Some((&node.name, dynamic_resources::failure(pod, state, node, rejection)?)));
+    let (_, error) = failed.min_by(|(a, _), (b, _)| a.cmp(b))?;
+    Some(format!("running \"{}\" filter plugin: {error}", PluginId::DynamicResources.name()))
+}
+
+/// Nodes that were rejected by DynamicResources.
+fn rejected_for_devices<'a>(
+    standing: &'a Standing,
+    state: &'a ClusterState,
+) -> impl Iterator<Item = (&'a Node, Rejection)> + 'a {
+    state.ids().filter_map(|id| match standing.status(id) {
+        Judged::Rejected(rejection) if rejection.plugin == PluginId::DynamicResources => {
+            Some((&**state.view(id).node(), rejection))
+        }
+        _ => None,
+    })
 }
 
 /// The plugins whose judgement a refused pod lacks: it waits for what concerns them.

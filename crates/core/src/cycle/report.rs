@@ -6,9 +6,9 @@ use super::diagnosis::{Diagnosis, narrowed_reason, texts};
 use super::judgement::Judged;
 use super::standing::Standing;
 use super::trial::Start;
-use super::{preempt, unsupported};
-use crate::object::{Pod, PodSpec, PodVolumes};
-use crate::plugins::{Code, PluginId, PluginSet};
+use super::{preempt, rejected_for_devices, unsupported};
+use crate::object::{Pod, PodDevices, PodSpec, PodVolumes};
+use crate::plugins::{Code, PluginId, PluginSet, dynamic_resources};
 use crate::predictor::Fallback;
 use crate::state::ClusterState;
 
@@ -29,6 +29,7 @@ pub(super) fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outco
         nodes: Vec::new(),
         not_considered: unsupported::preferred(state, pod),
         volumes: PodVolumes::default(),
+        devices: PodDevices::default(),
         reason,
         cycle,
     }
@@ -64,7 +65,9 @@ pub(super) fn unschedulable<'a>(
     let preemption = preempt::outlook(state, pod, standing, start, &domains.by_name(state), cycle.now);
     let asks_for_claims = standing.plugins().post_filter().contains(PluginId::DynamicResources);
     let nodes = state.node_count();
-    let diagnosis = Diagnosis { nodes, reasons, plugins, turned_away: None, asks_for_claims, preemption };
+    let (claims, freed) = dynamic_resources::aftermath(pod, state, rejected_for_devices(standing, state));
+    let diagnosis =
+        Diagnosis { nodes, reasons, plugins, turned_away: None, asks_for_claims, preemption, claims, freed };
     let reason = diagnosis.message();
     let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
     if cycle.detail == Detail::Full {

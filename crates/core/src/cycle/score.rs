@@ -10,8 +10,8 @@ use super::report::{chosen_sentence, rejections};
 use super::standing::{Choice, Standing};
 use super::{confidence, unsupported};
 use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
-use crate::object::Pod;
-use crate::plugins::volume_binding;
+use crate::object::{Pod, PodDevices};
+use crate::plugins::{PluginId, dynamic_resources, volume_binding};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
 use crate::profile::{MAX_MODEL_SHARE, Profile};
 use crate::state::{ClusterState, NodeId, NodeView, mix};
@@ -38,6 +38,7 @@ pub(super) struct Scoring {
 
 /// Adds up the total of a node.
 struct Totals<'t> {
+    state: &'t ClusterState,
     standing: &'t Standing,
     scorer: &'t EnhancedScorer,
     /// What enhanced scoring is multiplied with; 0 where it does not count.
@@ -46,6 +47,8 @@ struct Totals<'t> {
     rows: Option<&'t [EnhancedRow]>,
     /// By node.
     moved: &'t [Moved],
+    /// What devices are worth, by node in the order of name hashes; empty where that is the same everywhere.
+    devices: &'t [(u64, i64)],
 }
 
 impl Totals<'_> {
@@ -57,7 +60,13 @@ impl Totals<'_> {
     fn without_model(&self, id: NodeId) -> f64 {
         let row = self.rows.map_or(EnhancedRow::default(), |rows| rows[id.index()]);
         let enhanced = if self.weight > 0.0 { self.weight * self.scorer.total(&row) } else { 0.0 };
-        self.standing.total(id) as f64 + enhanced
+        (self.standing.total(id) + self.devices(id).unwrap_or(0)) as f64 + enhanced
+    }
+
+    /// The weighted score of DynamicResources, if it has a say.
+    fn devices(&self, id: NodeId) -> Option<i64> {
+        let hash = self.state.name_hash(id);
+        self.devices.binary_search_by_key(&hash, |(hash, _)| *hash).ok().map(|at| self.devices[at].1)
     }
 
     fn of(&self, id: NodeId) -> f64 {
@@ -107,7 +116,8 @@ impl Scoring {
         let mut feasible = std::mem::take(&mut self.feasible);
         feasible.clear();
         let asks = predictor.available(cycle.now);
-        if column.is_some() || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
+        let by_devices = compares && dynamic_resources::tells_apart(pod, state, profile);
+        if column.is_some() || by_devices || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
             feasible.extend(standing.feasible_rows());
             // The order of rows would show in the last bits of sums.
             feasible.sort_unstable_by_key(|id| state.name_hash(*id));
@@ -118,12 +128,19 @@ impl Scoring {
         scorer.close();
         let weight = if compares { profile.enhanced.weight.max(0.0) } else { 0.0 };
         let rows = column.filter(|_| weight > 0.0 && scorer.knows_anything()).map(|column| column.rows.as_slice());
-        let range = standing.range() as f64 + weight * 100.0;
+        let mut range = standing.range() as f64 + weight * 100.0;
+        let mut devices = Vec::new();
+        if by_devices {
+            let weight = profile.weight(PluginId::DynamicResources);
+            let scores = dynamic_resources::scores(pod, state, &feasible);
+            devices.extend(feasible.iter().zip(scores).map(|(id, score)| (state.name_hash(*id), weight * score)));
+            range += 100.0 * weight as f64;
+        }
         let mut moved = Vec::new();
         let mut all = std::mem::take(&mut self.totals);
         all.clear();
-        if rows.is_some() || (compares && asks.is_ok()) {
-            let totals = Totals { standing, scorer: &scorer, weight, rows, moved: &[] };
+        if rows.is_some() || by_devices || (compares && asks.is_ok()) {
+            let totals = Totals { state, standing, scorer: &scorer, weight, rows, moved: &[], devices: &devices };
             all.extend(feasible.iter().map(|id| totals.without_model(*id)));
         }
         let limits = (profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range, profile.model_candidates);
@@ -138,7 +155,7 @@ impl Scoring {
                 all[at] += part;
             }
         }
-        let choice = if rows.is_some() || !moved.is_empty() {
+        let choice = if rows.is_some() || by_devices || !moved.is_empty() {
             choose_among(cycle.seed, &feasible, &all)
         } else {
             standing.choose(|equals| draw(cycle.seed, equals))
@@ -156,12 +173,19 @@ impl Scoring {
             }
             choice.equals = 1;
         }
-        let totals = Totals { standing, scorer: &scorer, weight, rows, moved: &moved };
+        let totals = Totals { state, standing, scorer: &scorer, weight, rows, moved: &moved, devices: &devices };
         let enhanced = self.enhanced.as_ref().map(|column| column.rows.as_slice()).unwrap_or_default();
         let report = |id: NodeId| NodeReport {
             node: state.view(id).name().clone(),
             rejection: None,
-            plugins: if compares { standing.parts(state, id) } else { Vec::new() },
+            plugins: if compares {
+                let mut parts = standing.parts(state, id);
+                parts.extend(totals.devices(id).map(|score| (PluginId::DynamicResources, score)));
+                parts.sort_by_key(|(plugin, _)| *plugin);
+                parts
+            } else {
+                Vec::new()
+            },
             enhanced: Some(scorer.score(&enhanced.get(id.index()).copied().unwrap_or_default())),
             prediction: totals.moved(id).map(|(_, _, prediction)| *prediction),
             model_part: totals.moved(id).map_or(0.0, |(_, part, _)| *part),
@@ -202,6 +226,10 @@ impl Scoring {
             nodes,
             not_considered: unsupported::preferred(state, pod),
             volumes: volume_binding::pod_volumes(pod, state, state.view(choice.best).node()),
+            devices: match standing.plugins().filter().contains(&PluginId::DynamicResources) {
+                true => dynamic_resources::pod_devices(pod, state, state.view(choice.best).node()),
+                false => PodDevices::default(),
+            },
             reason,
             cycle,
         }

@@ -128,6 +128,8 @@ pub(super) struct Standing {
     followed: u64,
     members: u64,
     images: u64,
+    /// Of what extended resources stand for.
+    device_classes: u64,
     hashes: Arc<Vec<u64>>,
     classes: Vec<ClassVerdict>,
     group_of: Vec<u32>,
@@ -202,6 +204,7 @@ impl Standing {
             followed: u64::MAX,
             members: 0,
             images: state.images().version(),
+            device_classes: state.related().devices().classes_version(),
             hashes: Arc::default(),
             classes: Vec::new(),
             group_of: Vec::new(),
@@ -249,6 +252,15 @@ impl Standing {
             if context.images != self.context.images {
                 self.context = context;
                 self.classes.clear();
+                all = true;
+            }
+        }
+        let classes = state.related().devices().classes_version();
+        if self.device_classes != classes {
+            self.device_classes = classes;
+            let context = Context::new(&self.context.spec, self.context.node.as_ref(), state, self.context.plugins());
+            if context.provided != self.context.provided {
+                self.context = context;
                 all = true;
             }
         }

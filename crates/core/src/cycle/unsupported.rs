@@ -31,8 +31,12 @@ pub(super) fn required(state: &ClusterState, pod: &Pod, profile: &ProfilePlugins
             need(PluginId::VolumeBinding, format!("volume \"{volume}\" of the replaced plugin {}", plugin.name()));
         }
     }
-    if spec.claims_devices {
-        need(PluginId::DynamicResources, "resource claims".to_owned());
+    if !spec.device_claims.is_empty() {
+        let unknown = RelatedKind::OF_DEVICES.iter().filter(|kind| !state.related().is_listed(**kind));
+        let unknown: Vec<&str> = unknown.map(|kind| kind.plural()).collect();
+        if !unknown.is_empty() {
+            need(PluginId::DynamicResources, format!("resource claims without a list of {}", unknown.join(", ")));
+        }
     }
     if !state.knows_namespaces() && pod_terms_by_namespace(state, pod) {
         need(PluginId::InterPodAffinity, "affinity to pods of namespaces chosen by label".to_owned());

@@ -5,6 +5,7 @@
 
 mod affinity;
 mod budget;
+mod devices;
 mod labels;
 mod related;
 mod requests;
@@ -19,6 +20,13 @@ pub use affinity::{
     SpreadConstraint, WhenUnsatisfiable,
 };
 pub use budget::DisruptionBudget;
+pub use devices::{
+    AllocatedDevice, Amount, AttributeValue, CLASS_RESOURCE, ClaimAllocation, ClaimOrigin, ConstraintKind, CounterSet,
+    Counters, Device, DeviceAllocation, DeviceAttribute, DeviceCapacity, DeviceClass, DeviceConfig, DeviceConstraint,
+    DeviceId, DeviceRequest, DeviceSelector, DeviceTaint, DeviceToleration, ExactRequest, ExtendedClaim,
+    ExtendedRequest, MOST_CONSUMERS, PodClaimRef, PodDevices, PoolId, QualifiedName, Reach, RequestPolicy,
+    ResourceClaim, ResourceSlice, ValidRange, WrittenRequirement, WrittenSelector, WrittenTerm, is_extended_resource,
+};
 pub use labels::Labels;
 pub use related::{PodSelector, Related, RelatedKey, RelatedKind, Selects};
 pub use requests::{ContainerResources, PodRequests, PodResources, ResourceList, StatusResources};
@@ -146,6 +154,9 @@ pub struct Pod {
     pub controller: Option<ControllerRef>,
     /// What it holds where that differs from the spec, during a resize in place.
     pub resized: Option<Box<PodRequests>>,
+    /// Claims to devices that were made for it, by its own name of each (`status.resourceClaimStatuses`); `None` for one
+    /// that turned out not to be needed.
+    pub generated_claims: Vec<(Arc<str>, Option<Arc<str>>)>,
 }
 
 impl Pod {
@@ -168,6 +179,7 @@ impl Pod {
             workload: None,
             controller: None,
             resized: None,
+            generated_claims: Vec::new(),
         }
     }
 
@@ -221,8 +233,10 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<Arc<str>>,
     /// Volumes that bear on the node.
     pub volumes: Vec<PodVolume>,
-    /// Whether it claims devices (`resourceClaims`).
-    pub claims_devices: bool,
+    /// Claims to devices (`resourceClaims`).
+    pub device_claims: Vec<PodClaimRef>,
+    /// Extended resources that its containers request, which may stand for devices.
+    pub extended: Vec<ExtendedRequest>,
     /// Images of its init containers, containers and image volumes, as written.
     pub images: Vec<Arc<str>>,
     /// How many of the images belong to containers of any kind, and not to volumes.

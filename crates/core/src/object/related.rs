@@ -5,8 +5,8 @@ use std::sync::Arc;
 use augur_notation::LabelSelector;
 
 use super::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Labels, PersistentVolume, PersistentVolumeClaim, StorageClass,
-    VolumeAttachment,
+    CsiDriver, CsiNode, CsiStorageCapacity, DeviceClass, Labels, PersistentVolume, PersistentVolumeClaim,
+    ResourceClaim, ResourceSlice, StorageClass, VolumeAttachment,
 };
 
 /// A kind of related objects.
@@ -24,11 +24,14 @@ pub enum RelatedKind {
     ReplicationController,
     ReplicaSet,
     StatefulSet,
+    ResourceClaim,
+    ResourceSlice,
+    DeviceClass,
 }
 
 impl RelatedKind {
     /// All kinds.
-    pub const ALL: [RelatedKind; 11] = [
+    pub const ALL: [RelatedKind; 14] = [
         RelatedKind::PersistentVolumeClaim,
         RelatedKind::PersistentVolume,
         RelatedKind::StorageClass,
@@ -40,6 +43,9 @@ impl RelatedKind {
         RelatedKind::ReplicationController,
         RelatedKind::ReplicaSet,
         RelatedKind::StatefulSet,
+        RelatedKind::ResourceClaim,
+        RelatedKind::ResourceSlice,
+        RelatedKind::DeviceClass,
     ];
     /// Kinds without which claims cannot be judged.
     pub const OF_STORAGE: [RelatedKind; 7] = [
@@ -51,6 +57,9 @@ impl RelatedKind {
         RelatedKind::CsiStorageCapacity,
         RelatedKind::VolumeAttachment,
     ];
+    /// Kinds without which claims to devices cannot be judged.
+    pub const OF_DEVICES: [RelatedKind; 3] =
+        [RelatedKind::ResourceClaim, RelatedKind::ResourceSlice, RelatedKind::DeviceClass];
     /// Kinds whose selectors tell which pods are alike.
     pub const OF_SELECTORS: [RelatedKind; 4] =
         [RelatedKind::Service, RelatedKind::ReplicationController, RelatedKind::ReplicaSet, RelatedKind::StatefulSet];
@@ -70,6 +79,9 @@ impl RelatedKind {
             RelatedKind::ReplicationController => "replicationcontrollers",
             RelatedKind::ReplicaSet => "replicasets",
             RelatedKind::StatefulSet => "statefulsets",
+            RelatedKind::ResourceClaim => "resourceclaims",
+            RelatedKind::ResourceSlice => "resourceslices",
+            RelatedKind::DeviceClass => "deviceclasses",
         }
     }
 
@@ -126,6 +138,9 @@ pub enum Related {
     ReplicationController(Arc<PodSelector>),
     ReplicaSet(Arc<PodSelector>),
     StatefulSet(Arc<PodSelector>),
+    ResourceClaim(Arc<ResourceClaim>),
+    ResourceSlice(Arc<ResourceSlice>),
+    DeviceClass(Arc<DeviceClass>),
 }
 
 impl Related {
@@ -144,6 +159,9 @@ impl Related {
             Related::ReplicationController(_) => RelatedKind::ReplicationController,
             Related::ReplicaSet(_) => RelatedKind::ReplicaSet,
             Related::StatefulSet(_) => RelatedKind::StatefulSet,
+            Related::ResourceClaim(_) => RelatedKind::ResourceClaim,
+            Related::ResourceSlice(_) => RelatedKind::ResourceSlice,
+            Related::DeviceClass(_) => RelatedKind::DeviceClass,
         }
     }
 
@@ -158,6 +176,9 @@ impl Related {
             Related::CsiDriver(it) => ("".into(), &it.name),
             Related::CsiStorageCapacity(it) => (it.namespace.clone(), &it.name),
             Related::VolumeAttachment(it) => ("".into(), &it.name),
+            Related::ResourceClaim(it) => (it.namespace.clone(), &it.name),
+            Related::ResourceSlice(it) => ("".into(), &it.name),
+            Related::DeviceClass(it) => ("".into(), &it.name),
             Related::Service(it)
             | Related::ReplicationController(it)
             | Related::ReplicaSet(it)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::dynamic_resources::is_provided;
 use super::{PluginId, Survey};
 use crate::cluster_event::ClusterEvent;
 use crate::object::{NodeName, Pod, PodSpec};
@@ -87,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) images: Vec<(ImageId, i64)>,
     /// The plugins of the profile.
     plugins: Arc<ProfilePlugins>,
+    /// Those of the spec's scalar resources, by place, that a class of devices provides where a node has none.
+    pub(crate) provided: Vec<usize>,
 }
 
 impl Context {
@@ -98,7 +101,12 @@ impl Context {
     ) -> Context {
         let found = spec.images.iter().filter_map(|name| state.images().find_as_written(name));
         let images = found.map(|image| (image, state.images().spread_size(image))).collect();
-        Context { spec: spec.clone(), node: node.cloned(), images, plugins: plugins.clone() }
+        let scalars = spec.requests.granted.scalars.iter().enumerate();
+        let provided = match spec.extended.is_empty() {
+            true => Vec::new(),
+            false => scalars.filter(|(_, (name, _))| is_provided(name, state)).map(|(index, _)| index).collect(),
+        };
+        Context { spec: spec.clone(), node: node.cloned(), images, plugins: plugins.clone(), provided }
     }
 
     /// The plugins of the profile.

@@ -5,6 +5,7 @@
 
 mod balanced_allocation;
 mod claims;
+pub(crate) mod dynamic_resources;
 mod framework;
 mod id;
 mod image_locality;
@@ -24,6 +25,7 @@ pub(crate) mod volume_binding;
 mod volume_restrictions;
 mod volume_zone;
 
+pub use dynamic_resources::ClaimsAfter;
 pub use framework::{Code, Rejection};
 pub(crate) use framework::{Context, Narrowed, Normalization, Plugin, Scope, Stop};
 pub use id::{PluginId, PluginSet};
@@ -31,7 +33,7 @@ pub use scheduling_gates::gates_message;
 pub(crate) use survey::Survey;
 
 /// All plugins that filter or score, in the order in which filters run.
-pub(crate) static ALL: [&dyn Plugin; 15] = [
+pub(crate) static ALL: [&dyn Plugin; 16] = [
     &node_unschedulable::NodeUnschedulable,
     &node_name::NodeNamePlugin,
     &taint_toleration::TaintToleration,
@@ -44,6 +46,7 @@ pub(crate) static ALL: [&dyn Plugin; 15] = [
     &volume_zone::VolumeZone,
     &pod_topology_spread::PodTopologySpread,
     &inter_pod_affinity::InterPodAffinity,
+    &dynamic_resources::DynamicResources,
     &node_declared_features::NodeDeclaredFeatures,
     &balanced_allocation::BalancedAllocation,
     &image_locality::ImageLocality,

@@ -3,7 +3,7 @@
 
 use super::{Code, Context, Plugin, PluginId, Rejection, Scope};
 use crate::cluster_event::ClusterEvent;
-use crate::object::{Node, Pod, PodSpec};
+use crate::object::{Node, Pod, PodSpec, Related};
 use crate::profile::{PluginArguments, ResourceWeight, ScoredResource};
 use crate::state::{ClusterState, NodeView, asks_for_nothing};
 
@@ -54,6 +54,10 @@ impl Plugin for NodeResourcesFit {
             let looked_at = granted.scalars.iter().enumerate().filter(|(_, (name, _))| !fit.ignores(name));
             for (index, (name, wanted)) in looked_at {
                 let (allocatable, requested) = node.scalar(name);
+                if allocatable <= 0 && pod.provided.contains(&index) {
+                    // DynamicResources sees to it.
+                    continue;
+                }
                 check(scalar_bit(index), *wanted, allocatable, requested);
             }
         }
@@ -107,6 +111,9 @@ impl Plugin for NodeResourcesFit {
     fn may_help(&self, pod: &Pod, event: &ClusterEvent, _: &PluginArguments) -> bool {
         let pod = &*pod.spec;
         match event {
+            // The class may provide what no node has.
+            ClusterEvent::RelatedAdded(Related::DeviceClass(_))
+            | ClusterEvent::RelatedChanged { object: Related::DeviceClass(_), .. } => !pod.extended.is_empty(),
             ClusterEvent::NodeAdded(node) => could_hold(pod, node),
             ClusterEvent::NodeChanged { before, node } => {
                 (before.allocatable != node.allocatable || before.allowed_pods != node.allowed_pods)
@@ -134,5 +141,8 @@ fn could_hold(pod: &PodSpec, node: &Node) -> bool {
         && wanted.cpu <= has.cpu
         && wanted.memory <= has.memory
         && wanted.ephemeral_storage <= has.ephemeral_storage
-        && wanted.scalars.iter().all(|(name, amount)| *amount <= has.scalar(name))
+        && wanted.scalars.iter().all(|(name, amount)| {
+            // What the node has nothing of may be provided by a class of devices.
+            *amount <= has.scalar(name) || (has.scalar(name) == 0 && pod.extended.iter().any(|e| e.resource == *name))
+        })
 }

@@ -48,6 +48,7 @@ impl Profile {
             (PluginId::NodeAffinity, 2),
             (PluginId::PodTopologySpread, 2),
             (PluginId::InterPodAffinity, 2),
+            (PluginId::DynamicResources, 2),
             (PluginId::NodeResourcesFit, 1),
             (PluginId::NodeResourcesBalancedAllocation, 1),
             (PluginId::ImageLocality, 1),

@@ -28,6 +28,9 @@ const OF_VOLUMES: PluginSet = PluginSet::of(&[
     PluginId::VolumeBinding,
     PluginId::VolumeZone,
 ]);
+/// Plugins for which a change of another object can matter.
+const OF_RELATED: PluginSet =
+    OF_VOLUMES.union(PluginSet::of(&[PluginId::DynamicResources, PluginId::NodeResourcesFit]));
 /// Plugins for which a change of a node can matter.
 const OF_NODES: PluginSet = OF_VOLUMES.union(PluginSet::of(&[
     PluginId::NodeUnschedulable,
@@ -37,6 +40,7 @@ const OF_NODES: PluginSet = OF_VOLUMES.union(PluginSet::of(&[
     PluginId::NodeResourcesFit,
     PluginId::PodTopologySpread,
     PluginId::InterPodAffinity,
+    PluginId::DynamicResources,
     PluginId::NodeDeclaredFeatures,
 ]));
 /// Plugins for which a pod that comes to a node can matter.
@@ -47,6 +51,7 @@ const OF_REMOVED: PluginSet = OF_PLACED.union(PluginSet::of(&[
     PluginId::NodeResourcesFit,
     PluginId::VolumeRestrictions,
     PluginId::NodeVolumeLimits,
+    PluginId::DynamicResources,
 ]));
 
 impl Advisor<ClusterEvent> for Hints<'_> {
@@ -63,7 +68,7 @@ impl Advisor<ClusterEvent> for Hints<'_> {
             ClusterEvent::RelatedAdded(_)
             | ClusterEvent::RelatedChanged { .. }
             | ClusterEvent::RelatedRemoved(_)
-            | ClusterEvent::RelatedListed(_) => OF_VOLUMES,
+            | ClusterEvent::RelatedListed(_) => OF_RELATED,
             ClusterEvent::PodChanged => PluginSet::of(&PluginId::ALL),
         }
     }

@@ -11,7 +11,7 @@ use super::{BindResult, Effect, Nomination, Scheduler};
 use crate::cluster_event::ClusterEvent;
 use crate::cycle::{self, Cycle, Decision, Detail};
 use crate::object::{NodeName, Pod, PodUid, Related};
-use crate::plugins::PluginSet;
+use crate::plugins::{ClaimsAfter, PluginSet, dynamic_resources};
 use crate::predictor::NoModel;
 use crate::queue::QueuedPod;
 use crate::time::Timestamp;
@@ -40,7 +40,8 @@ struct Preparation {
 enum Step {
     Wait,
     Bind,
-    GiveUp(String),
+    /// The plugin that has to give up, and why.
+    GiveUp(&'static str, String),
 }
 
 impl Scheduler {
@@ -62,6 +63,7 @@ impl Scheduler {
             self.state.place(pod.clone(), &node);
         }
         let (pod, node, decision) = (pod.clone(), node.clone(), decision.clone());
+        self.state.promise_devices(&pod.uid, &decision.devices);
         let preparation = decision.needs_preparation().then(|| {
             let counted = self.assumed_volumes.assume(&pod.uid, &node, &decision.volumes, self.state.related());
             counted.into_iter().for_each(|object| drop(self.state.apply_related(object)));
@@ -99,7 +101,10 @@ impl Scheduler {
                 preparation.deadline = Some(now + patience);
                 self.recheck_preparations = true;
             }
-            Err(why) => self.give_up(uid, &why, now, effects),
+            Err(why) => {
+                let devices = binding.decision.volumes.is_empty();
+                self.give_up(uid, if devices { "DynamicResources" } else { "VolumeBinding" }, &why, now, effects);
+            }
         }
     }
 
@@ -115,8 +120,24 @@ impl Scheduler {
             match self.look_at(&uid, now) {
                 Step::Wait => {}
                 Step::Bind => self.send(&uid, now, effects),
-                Step::GiveUp(why) => self.give_up(&uid, &why, now, effects),
+                Step::GiveUp(plugin, why) => {
+                    self.free_devices(&uid, effects);
+                    self.give_up(&uid, plugin, &why, now, effects);
+                }
             }
+        }
+    }
+
+    /// Has the API server take back what it was told about the claims of a pod that is not going to be bound.
+    fn free_devices(&self, uid: &PodUid, effects: &mut Vec<Effect>) {
+        let Some(binding) = self.binding.get(uid) else { return };
+        let (pod, devices) = (&binding.pod, &binding.decision.devices);
+        let mut free = |claim, after| effects.push(Effect::FreeClaim { pod: pod.clone(), claim, after });
+        let allocated = devices.allocations.iter().map(|claim| &claim.claim);
+        allocated.chain(&devices.reservations).for_each(|claim| free(claim.clone(), ClaimsAfter::Deallocated));
+        if devices.extended.is_some() {
+            let made = self.state.related().claims_for_extended_resources(&pod.namespace, uid);
+            made.for_each(|claim| free(claim.key(), ClaimsAfter::Deleted));
         }
     }
 
@@ -133,18 +154,26 @@ impl Scheduler {
             return Step::Wait;
         };
         if !self.pending.contains_key(uid) {
-            return Step::GiveUp("binding volumes: pod does not exist any more".to_owned());
+            return Step::GiveUp("VolumeBinding", "binding volumes: pod does not exist any more".to_owned());
         }
         let Some(node) = self.state.node(&binding.node) else {
-            return Step::GiveUp(format!("binding volumes: failed to get node {:?}", binding.node));
+            return Step::GiveUp("VolumeBinding", format!("binding volumes: failed to get node {:?}", binding.node));
         };
         match self.assumed_volumes.check(&binding.decision.volumes, node.node(), self.state.related()) {
-            Ok(Standing::Bound) => Step::Bind,
+            Ok(Standing::Bound) => {}
             Ok(Standing::Unbound) if deadline <= now => {
-                Step::GiveUp("binding volumes: context deadline exceeded".to_owned())
+                return Step::GiveUp("VolumeBinding", "binding volumes: context deadline exceeded".to_owned());
             }
-            Ok(Standing::Unbound) => Step::Wait,
-            Err(why) => Step::GiveUp(format!("binding volumes: {why}")),
+            Ok(Standing::Unbound) => return Step::Wait,
+            Err(why) => return Step::GiveUp("VolumeBinding", format!("binding volumes: {why}")),
+        }
+        match dynamic_resources::standing(&binding.pod, &binding.decision.devices, self.state.related()) {
+            Ok(true) => Step::Bind,
+            Ok(false) if deadline <= now => {
+                Step::GiveUp("DynamicResources", "device binding timeout: context deadline exceeded".to_owned())
+            }
+            Ok(false) => Step::Wait,
+            Err(why) => Step::GiveUp("DynamicResources", why),
         }
     }
 
@@ -154,6 +183,7 @@ impl Scheduler {
         let (pod, node) = (binding.pod.clone(), binding.node.clone());
         if let Err(why) = self.still_fits(&pod, &node, now) {
             let message = format!("node {node} is no longer feasible: {why}");
+            self.free_devices(uid, effects);
             self.abandon(uid, message, now, effects);
             return;
         }
@@ -186,8 +216,8 @@ impl Scheduler {
         })
     }
 
-    fn give_up(&mut self, uid: &PodUid, why: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.abandon(uid, format!("running PreBind plugin \"VolumeBinding\": {why}"), now, effects);
+    fn give_up(&mut self, uid: &PodUid, plugin: &str, why: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.abandon(uid, format!("running PreBind plugin \"{plugin}\": {why}"), now, effects);
     }
 
     /// Gives a binding up that was not sent: the pod is tried again after its backoff.
@@ -250,6 +280,7 @@ impl Scheduler {
     /// Ends the assumptions about a pod's volumes.
     fn release(&mut self, uid: &PodUid, decision: &Decision, now: Timestamp) {
         self.preparing.remove(uid);
+        self.state.withdraw_devices(uid);
         for object in self.assumed_volumes.release(uid, &decision.volumes) {
             self.count_related(object, now);
         }

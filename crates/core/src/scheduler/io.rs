@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cycle::Decision;
 use crate::object::{DisruptionBudget, Labels, Node, NodeName, Pod, PodUid, Related, RelatedKey, RelatedKind};
+use crate::plugins::ClaimsAfter;
 use crate::state::NodeSignals;
 
 /// Something that happened outside.
@@ -148,6 +149,16 @@ pub enum Effect {
         decision: Option<Arc<Decision>>,
         /// What its status has to say of the node where room is made for it.
         nomination: Nomination,
+    },
+    /// Take the devices of a claim back, or delete the claim: the pod, which has it for itself, fits nowhere with it. What
+    /// comes of it is seen by the watch.
+    FreeClaim {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// The claim.
+        claim: RelatedKey,
+        /// [`ClaimsAfter::Deallocated`] or [`ClaimsAfter::Deleted`].
+        after: ClaimsAfter,
     },
     /// Evict the pod to make room for another. Exactly one [`Input::EvictionResult`] has to come back.
     Evict {

@@ -194,6 +194,9 @@ impl Scheduler {
                 let (plugins, message) = (diagnosis.plugins, diagnosis.message());
                 let nomination = self.make_room(&pod, &diagnosis.preemption, seed, effects);
                 self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
+                if let Some(claim) = diagnosis.freed.clone() {
+                    effects.push(Effect::FreeClaim { pod: pod.clone(), claim, after: diagnosis.claims });
+                }
                 let decision = Some(decision);
                 effects.push(Effect::Unschedulable { pod, reason: "Unschedulable", message, decision, nomination });
             }
@@ -207,6 +210,10 @@ impl Scheduler {
                     decision.total_nodes,
                     features.join(", ")
                 );
+                self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
+            }
+            Outcome::Held { by, why } => {
+                let (plugins, message) = (PluginSet::of(&[*by]), why.clone());
                 self.set_aside(&pod, plugins, "Unschedulable", message, Some(decision), now, effects);
             }
             Outcome::Gated(_) => {
@@ -426,7 +433,10 @@ impl Scheduler {
         let hints = Hints::of(&self.pending, &self.profiles);
         match before {
             None => self.queue.add(&uid, priority, now, &hints),
-            Some(before) if Arc::ptr_eq(&before.spec, &pod.spec) && before.labels == pod.labels => {}
+            Some(before)
+                if Arc::ptr_eq(&before.spec, &pod.spec)
+                    && before.labels == pod.labels
+                    && before.generated_claims == pod.generated_claims => {}
             Some(_) => self.queue.update(&uid, priority, [ClusterEvent::PodChanged], now, &hints),
         }
     }

@@ -5,6 +5,7 @@
 //! kept as long as the version stands.
 
 mod classes;
+mod devices;
 mod images;
 mod kinds;
 mod log;
@@ -23,8 +24,11 @@ pub use related::RelatedObjects;
 pub use rows::{NodeSignals, NodeUse};
 pub use view::{ClusterSummary, NodeView};
 
-use crate::object::{Labels, Node, NodeName, Pod, PodUid, PodVolume, Related, RelatedKey, RelatedKind, Resources};
+use crate::object::{
+    Labels, Node, NodeName, Pod, PodDevices, PodUid, PodVolume, Related, RelatedKey, RelatedKind, Resources,
+};
 pub(crate) use classes::{ClassId, Classes, HOSTNAME};
+pub(crate) use devices::{Consumed, DeviceBook};
 pub(crate) use images::{ImageId, Images};
 pub(crate) use kinds::{KindId, PodKind, PodKinds};
 pub(crate) use log::ChangeLog;
@@ -458,6 +462,16 @@ impl ClusterState {
     pub fn remove_related(&mut self, kind: RelatedKind, key: &RelatedKey) -> Option<Related> {
         self.selectors_version += u64::from(RelatedKind::OF_SELECTORS.contains(&kind));
         self.related.remove(kind, key)
+    }
+
+    /// Notes what a decision gives to the claims of a pod, so that no other gets it.
+    pub fn promise_devices(&mut self, pod: &PodUid, devices: &PodDevices) {
+        self.related.devices_mut().promise(pod, devices);
+    }
+
+    /// Takes back what was promised to the pod and has not come about.
+    pub fn withdraw_devices(&mut self, pod: &PodUid) {
+        self.related.devices_mut().withdraw(pod);
     }
 
     /// Notes that all objects of the kind were given to [`ClusterState::apply_related`]; whether that is new.

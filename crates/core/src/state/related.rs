@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::devices::DeviceBook;
 use crate::object::{
-    ControllerRef, CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, PodSelector,
-    Related, RelatedKey, RelatedKind, StorageClass, VolumeAttachment,
+    ControllerRef, CsiDriver, CsiNode, CsiStorageCapacity, DeviceClass, PersistentVolume, PersistentVolumeClaim,
+    PodSelector, Reach, Related, RelatedKey, RelatedKind, ResourceClaim, ResourceSlice, StorageClass, VolumeAttachment,
 };
 
 /// Objects of one kind.
@@ -19,12 +20,16 @@ struct Table {
     listed: bool,
 }
 
-/// What an object is looked for besides its name: volumes and capacities by class, attachments by node.
-fn group(object: &Related) -> Option<&Arc<str>> {
+/// What an object is looked for besides its name: volumes and capacities by class, attachments and slices by node.
+fn group(object: &Related) -> Option<&str> {
     match object {
-        Related::PersistentVolume(volume) => Some(&volume.class),
-        Related::CsiStorageCapacity(capacity) => Some(&capacity.class),
-        Related::VolumeAttachment(attachment) => Some(&attachment.node),
+        Related::PersistentVolume(volume) => Some(&*volume.class),
+        Related::CsiStorageCapacity(capacity) => Some(&*capacity.class),
+        Related::VolumeAttachment(attachment) => Some(&*attachment.node),
+        Related::ResourceSlice(slice) => match &slice.reach {
+            Reach::Node(node) if slice.counters.is_empty() => Some(&**node),
+            _ => Some(""),
+        },
         _ => None,
     }
 }
@@ -34,7 +39,7 @@ impl Table {
         let key = object.key();
         let before = self.remove(&key);
         if let Some(group) = group(&object) {
-            self.groups.entry(group.clone()).or_default().insert(key.clone(), object.clone());
+            self.groups.entry(group.into()).or_default().insert(key.clone(), object.clone());
         }
         self.objects.entry(key.namespace).or_default().insert(key.name, object);
         before
@@ -62,6 +67,7 @@ impl Table {
 #[derive(Debug, Default)]
 pub struct RelatedObjects {
     tables: [Table; RelatedKind::ALL.len()],
+    devices: DeviceBook,
 }
 
 /// The object, if it is of the kind.
@@ -164,6 +170,53 @@ impl RelatedObjects {
         of_namespace.into_iter().flat_map(HashMap::values).filter_map(|object| of_kind!(object, Service))
     }
 
+    /// The claim to devices of this namespace and name.
+    #[must_use]
+    pub fn resource_claim(&self, namespace: &str, name: &str) -> Option<&ResourceClaim> {
+        of_kind!(self.get(RelatedKind::ResourceClaim, namespace, name)?, ResourceClaim)
+    }
+
+    /// All claims to devices of a namespace, in no order.
+    pub fn resource_claims(&self, namespace: &str) -> impl Iterator<Item = &ResourceClaim> {
+        let of_namespace = self.table(RelatedKind::ResourceClaim).objects.get(namespace);
+        of_namespace.into_iter().flat_map(HashMap::values).filter_map(|object| of_kind!(object, ResourceClaim))
+    }
+
+    /// Claims that were made for the extended resources of the pod, by name.
+    pub fn claims_for_extended_resources(&self, namespace: &str, pod: &str) -> impl Iterator<Item = &ResourceClaim> {
+        let own = |claim: &&ResourceClaim| claim.for_extended_resources && claim.controller.as_deref() == Some(pod);
+        let mut claims: Vec<&ResourceClaim> = self.resource_claims(namespace).filter(own).collect();
+        claims.sort_by(|a, b| a.name.cmp(&b.name));
+        claims.into_iter()
+    }
+
+    /// The class of devices of this name.
+    #[must_use]
+    pub fn device_class(&self, name: &str) -> Option<&DeviceClass> {
+        of_kind!(self.get(RelatedKind::DeviceClass, "", name)?, DeviceClass)
+    }
+
+    /// Slices that only the node of this name reaches, by name; with an empty name, those that are not of one node.
+    pub fn slices_of_node(&self, node: &str) -> impl Iterator<Item = &ResourceSlice> {
+        self.group(RelatedKind::ResourceSlice, node).filter_map(|object| of_kind!(object, ResourceSlice))
+    }
+
+    /// All slices, in no order.
+    pub fn slices(&self) -> impl Iterator<Item = &ResourceSlice> {
+        let all = self.table(RelatedKind::ResourceSlice).objects.values().flat_map(HashMap::values);
+        all.filter_map(|object| of_kind!(object, ResourceSlice))
+    }
+
+    /// Which devices are taken.
+    pub(crate) fn devices(&self) -> &DeviceBook {
+        &self.devices
+    }
+
+    /// Which devices are taken, to be changed by decisions.
+    pub(crate) fn devices_mut(&mut self) -> &mut DeviceBook {
+        &mut self.devices
+    }
+
     /// Whether all objects of the kind were listed, so that what is not there does not exist.
     #[must_use]
     pub fn is_listed(&self, kind: RelatedKind) -> bool {
@@ -172,12 +225,43 @@ impl RelatedObjects {
 
     /// Adds an object or follows its change; as it was before.
     pub(crate) fn apply(&mut self, object: Related) -> Option<Related> {
-        self.tables[object.kind().index()].insert(object)
+        let kind = object.kind();
+        let of_devices = RelatedKind::OF_DEVICES.contains(&kind).then(|| object.clone());
+        let before = self.tables[kind.index()].insert(object);
+        if of_devices.is_some() {
+            self.follow_devices(before.as_ref(), of_devices.as_ref());
+        }
+        before
     }
 
     /// Removes an object; as it was.
     pub(crate) fn remove(&mut self, kind: RelatedKind, key: &RelatedKey) -> Option<Related> {
-        self.tables[kind.index()].remove(key)
+        let before = self.tables[kind.index()].remove(key);
+        self.follow_devices(before.as_ref(), None);
+        before
+    }
+
+    /// Keeps the book of devices. Both are of one kind.
+    fn follow_devices(&mut self, before: Option<&Related>, object: Option<&Related>) {
+        match before.or(object) {
+            Some(Related::ResourceClaim(_)) => {
+                let claim = |object: &'_ Related| match object {
+                    Related::ResourceClaim(claim) => Some(claim.clone()),
+                    _ => None,
+                };
+                let (before, now) = (before.and_then(claim), object.and_then(claim));
+                self.devices.follow_claim(before.as_deref(), now.as_deref());
+            }
+            Some(Related::DeviceClass(_)) => {
+                let class = |object: &'_ Related| match object {
+                    Related::DeviceClass(class) => Some(class.clone()),
+                    _ => None,
+                };
+                let (before, now) = (before.and_then(class), object.and_then(class));
+                self.devices.follow_class(before.as_ref(), now.as_ref());
+            }
+            _ => {}
+        }
     }
 
     /// Notes that all objects of the kind were listed; whether that is new.

@@ -272,7 +272,8 @@ fn pod_spec(value: &Value) -> PodSpec {
         host_ports: with_ports.flat_map(|c| list(&c["ports"])).filter_map(host_port).collect(),
         scheduling_gates: list(&spec["schedulingGates"]).iter().map(|gate| text(&gate["name"]).into()).collect(),
         volumes: list(&spec["volumes"]).iter().filter_map(volume).collect(),
-        claims_devices: !list(&spec["resourceClaims"]).is_empty(),
+        device_claims: Vec::new(),
+        extended: Vec::new(),
         images: all.map(|c| text(&c["image"])).chain(image_volumes).map(Into::into).collect(),
         image_containers: (containers.len() + init_containers.len()) as u32,
         required_features: required_features(spec),
@@ -322,6 +323,7 @@ pub fn pod(value: &Value) -> Pod {
             .find(|owner| owner["controller"] == true)
             .and_then(controller),
         resized: (resized != spec.requests).then(|| Box::new(resized)),
+        generated_claims: Vec::new(),
         ..Pod::new(text(&metadata["uid"]), text(&metadata["namespace"]), text(&metadata["name"]), Arc::new(spec))
     }
 }

@@ -5,6 +5,7 @@
 
 mod affinity;
 mod budget;
+mod devices;
 mod node;
 mod pod;
 mod related;

@@ -8,6 +8,7 @@ use augur_core::object::{
 };
 
 use super::affinity::{node_affinity, pod_affinities, spread};
+use super::devices::{extended_requests, pod_claim};
 use super::{NAMELESS, amounts, labels, some, timestamp};
 use crate::reflect::Skipped;
 use crate::wire;
@@ -56,6 +57,14 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
         controller: controller(meta),
         workload: Some(WorkloadRef { kind: kind.into(), name: owner.into() }),
         resized,
+        generated_claims: status
+            .resource_claim_statuses
+            .iter()
+            .map(|claim| {
+                let made = claim.resource_claim_name.as_ref().map(|name| name.as_str().into());
+                (claim.name.as_str().into(), made)
+            })
+            .collect(),
     })
 }
 
@@ -181,7 +190,8 @@ fn spec_with(meta: &wire::ObjectMeta<'_>, spec: &wire::PodSpec<'_>, resources: &
             .collect(),
         scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.as_str().into()).collect(),
         volumes: spec.volumes.iter().filter_map(volume).collect(),
-        claims_devices: !spec.resource_claims.is_empty(),
+        device_claims: spec.resource_claims.iter().map(pod_claim).collect(),
+        extended: extended_requests(spec),
         images: containers()
             .map(|container| &container.image)
             .chain(image_volumes)

@@ -11,6 +11,7 @@ use augur_notation::{LabelSelector, Quantity};
 use serde::Deserialize;
 
 use super::affinity::{selector, term};
+use super::devices::{device_class, resource_claim, resource_slice};
 use super::{BAD_QUANTITY, NAMELESS, labels, some};
 use crate::reflect::{MALFORMED, Skipped};
 use crate::wire::{self, RelatedMeta, Text};
@@ -46,6 +47,15 @@ pub fn related(kind: RelatedKind, json: &str) -> Result<(Related, String), Skipp
         }),
         RelatedKind::VolumeAttachment => read(json, |attachment: &wire::VolumeAttachment<'_>| {
             Ok((Related::VolumeAttachment(Arc::new(volume_attachment(attachment))), &attachment.metadata))
+        }),
+        RelatedKind::ResourceClaim => read(json, |claim: &wire::ResourceClaim<'_>| {
+            Ok((Related::ResourceClaim(Arc::new(resource_claim(claim)?)), &claim.metadata))
+        }),
+        RelatedKind::ResourceSlice => read(json, |slice: &wire::ResourceSlice<'_>| {
+            Ok((Related::ResourceSlice(Arc::new(resource_slice(slice)?)), &slice.metadata))
+        }),
+        RelatedKind::DeviceClass => read(json, |class: &wire::DeviceClass<'_>| {
+            Ok((Related::DeviceClass(Arc::new(device_class(class))), &class.metadata))
         }),
         RelatedKind::Service => {
             read(json, |object: &wire::SelectsByLabels<'_>| Ok((Related::Service(by_labels(object)), &object.metadata)))
@@ -83,7 +93,7 @@ fn or_empty(value: Option<&Text<'_>>) -> Arc<str> {
     value.map_or_else(|| "".into(), text)
 }
 
-fn size(value: &Text<'_>, place: &str) -> Result<Quantity, Skipped> {
+pub(super) fn size(value: &Text<'_>, place: &str) -> Result<Quantity, Skipped> {
     Quantity::parse(value).map_err(|error| Skipped::new(BAD_QUANTITY, format!("{place}: {}: {error}", value.as_str())))
 }
 

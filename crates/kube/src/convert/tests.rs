@@ -125,7 +125,7 @@ fn tolerations_gates_and_volumes() {
     assert_eq!(spec.tolerations[0], Toleration { operator: TolerationOperator::Exists, ..Toleration::default() });
     assert_eq!(spec.tolerations[1].effect, Some(Effect::NoExecute));
     assert_eq!(spec.scheduling_gates, ["example.com/wait".into()]);
-    assert!(spec.claims_devices);
+    assert_eq!(spec.device_claims.len(), 1);
     let disk = Disk::Rbd { monitors: vec!["m".into()], pool: "".into(), image: "x".into(), read_only: true };
     let expected = [PodVolume::Claim("data".into()), PodVolume::EphemeralClaim("e".into()), PodVolume::Disk(disk)];
     assert_eq!(spec.volumes, expected);

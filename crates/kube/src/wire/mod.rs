@@ -5,6 +5,7 @@
 
 mod affinity;
 mod budget;
+mod devices;
 mod node;
 mod pod;
 mod related;
@@ -19,6 +20,13 @@ pub use affinity::{
     PodAffinityTerm, PreferredSchedulingTerm, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 pub use budget::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
+pub use devices::{
+    AllocatedDevice, AllocatedDevices, Allocation, CapacityRequirements, CelSelector, Consumer, Counter,
+    CounterConsumption, CounterSet, Device, DeviceAttribute, DeviceCapacity, DeviceClaim, DeviceClass, DeviceClassSpec,
+    DeviceConfig, DeviceConstraint, DeviceRequest, DeviceSelector, DeviceStatus, DeviceToleration, ExactRequest,
+    PodResourceClaim, PodResourceClaimStatus, RequestPolicy, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus,
+    ResourcePool, ResourceSlice, ResourceSliceSpec, ValidRange,
+};
 pub use node::{ContainerImage, Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 pub use pod::{
     ClaimSource, Container, ContainerPort, ContainerState, ContainerStatus, DiskSource, ImageSource, Pod, PodCondition,

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Affinity, Map, ObjectMeta, Text, TopologySpreadConstraint, null_is_default};
+use super::{
+    Affinity, Map, ObjectMeta, PodResourceClaim, PodResourceClaimStatus, Text, TopologySpreadConstraint,
+    null_is_default,
+};
 
 /// A pod.
 #[derive(Debug, Default, Deserialize)]
@@ -65,9 +68,9 @@ pub struct PodSpec<'a> {
     /// Volumes.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub volumes: Vec<Volume<'a>>,
-    /// Devices of dynamic resource allocation.
-    #[serde(deserialize_with = "null_is_default")]
-    pub resource_claims: Vec<IgnoredAny>,
+    /// Claims to devices.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub resource_claims: Vec<PodResourceClaim<'a>>,
     /// Whether it shares the node's network.
     pub host_network: Option<bool>,
     /// Whether it shares the node's users, as it does unless this says no.
@@ -276,6 +279,9 @@ pub struct PodStatus<'a> {
     /// Init containers.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub init_container_statuses: Vec<ContainerStatus<'a>>,
+    /// Claims to devices that were made for it.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub resource_claim_statuses: Vec<PodResourceClaimStatus<'a>>,
     /// Amounts that the pod as a whole has now.
     #[serde(borrow)]
     pub resources: Option<ResourceRequirements<'a>>,

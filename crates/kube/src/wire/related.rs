@@ -27,6 +27,9 @@ pub struct RelatedMeta<'a> {
     /// Annotations that decide.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub annotations: Annotations<'a>,
+    /// When it was created (RFC 3339).
+    #[serde(borrow)]
+    pub creation_timestamp: Option<Text<'a>>,
     /// When its deletion was asked for (RFC 3339).
     #[serde(borrow)]
     pub deletion_timestamp: Option<Text<'a>>,
@@ -51,6 +54,9 @@ pub struct Annotations<'a> {
     /// Plugins that CSI drivers replace on a node, separated by commas.
     #[serde(borrow, rename = "storage.alpha.kubernetes.io/migrated-plugins")]
     pub migrated_plugins: Option<Text<'a>>,
+    /// Whether a claim was made for the extended resources of a pod.
+    #[serde(borrow, rename = "resource.kubernetes.io/extended-resource-claim")]
+    pub extended_resource_claim: Option<Text<'a>>,
 }
 
 /// A claim to a volume.

@@ -123,7 +123,10 @@ impl Run {
                     self.step(Input::EvictionResult { uid: victim.uid.clone(), result: Ok(()) });
                     self.step(Input::PodDeleted(victim.uid.clone()));
                 }
-                Effect::Unschedulable { .. } | Effect::Prepare { .. } | Effect::Abandoned { .. } => {}
+                Effect::Unschedulable { .. }
+                | Effect::Prepare { .. }
+                | Effect::Abandoned { .. }
+                | Effect::FreeClaim { .. } => {}
             }
         }
         if made_room {

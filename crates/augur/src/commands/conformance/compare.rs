@@ -19,6 +19,11 @@ pub fn differences(expected: &Value, decision: &Decision, state: &ClusterState) 
             comparison.same("preEnqueue plugin", gated["plugin"].as_str(), Some("SchedulingGates"));
             comparison.same("preEnqueue reasons", names(&gated["reasons"]), BTreeSet::from([&*gates_message(gates)]));
         }
+        Outcome::Held { by, why } => {
+            let held = &expected["preEnqueue"];
+            comparison.same("preEnqueue plugin", held["plugin"].as_str(), Some(by.name()));
+            comparison.same("preEnqueue reasons", names(&held["reasons"]), BTreeSet::from([why.as_str()]));
+        }
         // Its text is not asserted.
         Outcome::Failed(error) => {
             comparison.same("error", expected["error"].is_string().then_some("an error"), Some("an error"));
