@@ -39,18 +39,19 @@ pub(super) fn selector(
 }
 
 pub(super) fn pod_affinities(affinity: &wire::Affinity<'_>, not_understood: &mut Vec<Arc<str>>) -> PodAffinities {
+    // As in kube-scheduler, one term that cannot be read takes its whole list with it.
     let mut terms = |wire: &[wire::PodAffinityTerm<'_>], place: &str| -> Vec<PodAffinityTerm> {
-        wire.iter().filter_map(|term| pod_term(term, place, not_understood)).collect()
+        let read = wire.iter().map(|term| pod_term(term, place, not_understood));
+        read.collect::<Option<_>>().unwrap_or_default()
     };
     let required = terms(&affinity.pod_affinity.required, "podAffinity");
     let required_anti = terms(&affinity.pod_anti_affinity.required, "podAntiAffinity");
     let mut preferred = |wire: &[wire::WeightedPodAffinityTerm<'_>], place: &str| -> Vec<PreferredPodTerm> {
-        wire.iter()
-            .filter_map(|weighted| {
-                let term = pod_term(&weighted.pod_affinity_term, place, not_understood)?;
-                Some(PreferredPodTerm { weight: weighted.weight, term })
-            })
-            .collect()
+        let read = wire.iter().map(|weighted| {
+            let term = pod_term(&weighted.pod_affinity_term, place, not_understood)?;
+            Some(PreferredPodTerm { weight: weighted.weight, term })
+        });
+        read.collect::<Option<_>>().unwrap_or_default()
     };
     PodAffinities {
         required,
