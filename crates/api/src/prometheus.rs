@@ -52,6 +52,12 @@ struct QueueLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SkippedLabels {
+    kind: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IncomingLabels {
     event: &'static str,
     queue: &'static str,
@@ -118,6 +124,7 @@ pub struct SchedulerMetrics {
     sli: Histograms<SliLabels>,
     incoming: Family<IncomingLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
+    skipped: Family<SkippedLabels, Counter>,
 }
 
 /// kube-scheduler's buckets of an attempt: 1 ms to 16 s.
@@ -160,6 +167,7 @@ impl SchedulerMetrics {
         let sli = Histograms::new_with_constructor(sli_buckets as fn() -> Histogram);
         let incoming = Family::default();
         let decisions = Family::default();
+        let skipped = Family::default();
         let k = registry.sub_registry_with_prefix("scheduler");
         k.register("schedule_attempts", "Attempts to schedule pods, by result", attempts.clone());
         k.register(
@@ -188,6 +196,11 @@ impl SchedulerMetrics {
         let ours = registry.sub_registry_with_prefix("augur");
         ours.register("decision_duration_seconds", "Time of a decision alone", decision_duration.clone());
         ours.register("decisions", "Decisions, by algorithm and reason for doing without a model", decisions.clone());
+        ours.register(
+            "objects_skipped",
+            "Objects that could not be understood and were left out, by kind and reason",
+            skipped.clone(),
+        );
         Self {
             registry,
             attempts,
@@ -204,6 +217,7 @@ impl SchedulerMetrics {
             sli,
             incoming,
             decisions,
+            skipped,
         }
     }
 
@@ -233,6 +247,11 @@ impl SchedulerMetrics {
     /// So many pods in all came into `queue` (`active`, `backoff`, `unschedulable`, `gated`) because of `event`.
     pub fn incoming(&self, event: &'static str, queue: &'static str, total: u64) {
         self.incoming.get_or_create(&IncomingLabels { event, queue }).inner().store(total, Ordering::Relaxed);
+    }
+
+    /// So many objects of the kind (`pods`, `nodes`, …) in all were left out for the reason.
+    pub fn skipped(&self, kind: &'static str, reason: &'static str, total: u64) {
+        self.skipped.get_or_create(&SkippedLabels { kind, reason }).inner().store(total, Ordering::Relaxed);
     }
 
     /// A binding ended after this time.
@@ -419,6 +438,7 @@ mod tests {
         m.preemption(2);
         m.unschedulable([(("NodeResourcesFit", "default-scheduler".to_owned()), 4)]);
         m.cached(3, 2, 1);
+        m.skipped("nodes", "bad_quantity", 2);
         m.pending(PendingPods { active: 2, ..PendingPods::default() });
         let http = HttpMetrics::new("scheduler");
         http.request("GET", "/api/v1/nodes/{name}", 200, Duration::from_millis(1));
@@ -438,6 +458,7 @@ mod tests {
             r#"scheduler_unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 4"#,
             r#"scheduler_cache_size{type="assumed_pods"} 1"#,
             r#"augur_decisions_total{algorithm="enhanced_scoring",fallback_reason="not_trained"} 1"#,
+            r#"augur_objects_skipped_total{kind="nodes",reason="bad_quantity"} 2"#,
             "augur_nodes 3.0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");

@@ -209,10 +209,8 @@ fn losses(status: &EngineStatus, watches: &Shared) -> Vec<(u64, String)> {
         (status.events_dropped, "events lost".to_owned()),
         (status.conditions_lost, "conditions not accepted".to_owned()),
     ];
-    for (kind, stats) in [("pods", &watches.pods), ("nodes", &watches.nodes)] {
-        losses
-            .extend(stats.skipped().into_iter().map(|(reason, count)| (count, format!("{kind} skipped as {reason}"))));
-    }
+    let skipped = watches.skipped().into_iter();
+    losses.extend(skipped.map(|(kind, reason, count)| (count, format!("{kind} skipped as {reason}"))));
     losses
 }
 

@@ -29,6 +29,9 @@ impl Owner {
             self.scheduler.state().pod_count(),
             self.scheduler.binding(),
         );
+        for (kind, reason, total) in self.shared.skipped() {
+            self.counters.skipped(kind, reason, total);
+        }
         // Looking through all that waits takes its time when there is much of it.
         self.seconds += 1;
         if !self.seconds.is_multiple_of(UNSCHEDULABLE_EVERY) {

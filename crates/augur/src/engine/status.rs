@@ -104,6 +104,14 @@ impl Shared {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
     }
 
+    /// Objects that could not be understood and were left out since the start: kind, reason, how many.
+    pub fn skipped(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let related = self.related.iter().map(|(kind, stats)| (*kind, stats));
+        let all = [("pods", &self.pods), ("nodes", &self.nodes)].into_iter().chain(related);
+        all.flat_map(|(kind, stats)| stats.skipped().into_iter().map(move |(reason, count)| (kind, reason, count)))
+            .collect()
+    }
+
     /// Whether both watches are running.
     pub fn is_synced(&self) -> bool {
         self.pods.synced.load(Ordering::Relaxed) && self.nodes.synced.load(Ordering::Relaxed)
