@@ -104,7 +104,6 @@ impl Cluster {
             history: self.history.handle(),
             past: augur_learn::PastSlot::default(),
             predictor: Arc::new(NoModel::default()),
-            past: Default::default(),
             metrics_interval: Duration::from_secs(5),
             metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
