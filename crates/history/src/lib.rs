@@ -18,7 +18,7 @@ mod store;
 mod types;
 
 pub use handle::{FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, Summary};
-pub use memory::{Changes, Memory, Placement};
+pub use memory::{Changes, EventObservation, EventSubject, Memory, Placement};
 pub use performance::{DayCounts, Performance};
 pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};

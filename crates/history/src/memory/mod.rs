@@ -8,6 +8,7 @@
 //! as of now. Whatever `rates` answers rests on what came before, so features computed from it are point-in-time.
 
 mod censoring;
+mod event;
 mod forget;
 mod lately;
 pub(crate) mod load;
@@ -29,6 +30,7 @@ use crate::types::{
     PodPhase, UnixMillis, WorkloadKey,
 };
 use censoring::Censoring;
+pub use event::{EventObservation, EventSubject};
 use lately::Lately;
 use pod::{News, READY_WITHIN_MS, Tracked, may_be_app};
 use recent::{ClusterRecent, Revision, Trouble, Troubles, at_fault};
@@ -307,8 +309,8 @@ impl Memory {
             self.label(uid);
         }
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        let judged = pod.trouble_at.is_none_or(|at| now.0 >= at.0 + HOUR_MS);
-        if pod.trouble_at.is_some() && judged {
+        // Whose fault it was can be told for good once the hour after it has been seen.
+        if pod.trouble_at.is_some_and(|at| now.0 == at.0 + HOUR_MS) {
             self.attribute(uid);
         }
         let Some(pod) = self.pods.get_mut(uid) else { return };
@@ -335,31 +337,38 @@ impl Memory {
         }
     }
 
-    /// Finds out whose fault the pod's trouble is, as far as that is known now.
+    /// Finds out whose fault the pod's trouble is, as far as that is known now, and holds it against the node or takes that back.
     fn attribute(&mut self, uid: &Arc<str>) {
-        let Some(pod) = self.pods.get(uid).filter(|pod| !pod.app_fault) else { return };
-        if !at_fault(pod, &self.workloads, &self.nodes, &self.recent) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let Some(at) = pod.trouble_at else { return };
+        let fault = at_fault(pod, &self.workloads, &self.nodes, &self.recent);
+        let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.app_fault != fault) else { return };
+        pod.app_fault = fault;
+        let own = pod.cause.is_some_and(may_be_app);
+        let changed = match (fault, pod.blamed_at) {
+            (true, Some(_)) => -1.0,
+            (false, None) if pod.counted && own => 1.0,
+            _ => 0.0,
+        };
+        self.changes.pods.insert(uid.clone());
+        if changed == 0.0 {
             return;
         }
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.app_fault = true;
+        pod.blamed_at = (!fault).then_some(at);
         let (node, workload) = (pod.node.clone(), pod.workload.clone());
-        if let Some(blamed) = pod.blamed_at.take() {
-            let id = self.workloads.id(&workload);
-            let now = self.now.0;
-            let memory = self.nodes.entry(&node);
-            let bucket = memory.series.at(blamed.hour());
-            bucket.troubled = bucket.troubled.saturating_sub(1);
-            memory.lately.cleared(now, now - blamed.0);
-            if let Some(cell) = memory.cells.get_mut(&id) {
-                let cell = cell.touch(now);
-                cell.failures = (cell.failures - weight(now - blamed.0)).max(0.0);
-            }
-            self.changes.nodes.insert(node.clone());
-            self.changes.cells.insert((node, workload));
-            self.rates_stale = true;
+        let now = self.now.0;
+        let bucket = self.nodes.entry(&node).series.at(at.hour());
+        bucket.troubled = if fault { bucket.troubled.saturating_sub(1) } else { bucket.troubled.saturating_add(1) };
+        let (lately, age) = (&mut self.nodes.entry(&node).lately, now - at.0);
+        if fault {
+            lately.cleared(now, age);
+        } else {
+            lately.trouble(now, age);
         }
-        self.changes.pods.insert(uid.clone());
+        let cell = self.cell(&node, &workload).touch(now);
+        cell.failures = (cell.failures + changed * weight(now - at.0)).max(0.0);
+        self.changes.nodes.insert(node);
+        self.rates_stale = true;
     }
 
     fn label(&mut self, uid: &Arc<str>) {
@@ -571,9 +580,10 @@ impl Memory {
             bucket.unready += u32::from(news.unready);
         };
         add(self.workload_hour(&workload), news.trouble.is_some());
-        self.attribute(uid);
-        // A workload that fails everywhere does not stain the node.
-        let blame = news.trouble.is_some() && self.pods.get(uid).is_some_and(|pod| !pod.app_fault);
+        // A workload that fails everywhere does not stain the node; what comes to light later corrects this.
+        let fault = news.trouble.is_some()
+            && self.pods.get(uid).is_some_and(|pod| at_fault(pod, &self.workloads, &self.nodes, &self.recent));
+        let blame = news.trouble.is_some() && !fault;
         add(self.node_hour(&node), blame);
         if blame {
             self.nodes.entry(&node).lately.trouble(now.0, now.0 - placed_at.0);
@@ -597,8 +607,8 @@ impl Memory {
             (tally.failures, tally.node_failures) = (0.0, 0.0);
         }
         self.cell(&node, &workload).touch(now.0).add(&tally);
-        if let Some(pod) = self.pods.get_mut(uid).filter(|_| blame) {
-            pod.blamed_at = Some(now);
+        if let Some(pod) = self.pods.get_mut(uid).filter(|_| news.trouble.is_some()) {
+            (pod.app_fault, pod.blamed_at) = (fault, blame.then_some(now));
         }
     }
 
