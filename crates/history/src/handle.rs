@@ -10,7 +10,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::keeper::Keeper;
+use crate::memory::EventObservation;
 use crate::performance::Performance;
+use crate::usage::UsageRound;
+use crate::usage::series::{self, SeriesOf, UsageSeries};
 use crate::rates::Rates;
 use crate::store::{self, HistoryError, Store};
 use crate::types::{
@@ -114,6 +117,8 @@ enum Message {
     BindFailed(DecisionId, Arc<str>, UnixMillis),
     Pod(Box<PodObservation>),
     Node(NodeObservation),
+    Usage(Box<UsageRound>),
+    Event(Box<EventObservation>),
     Listed(UnixMillis),
     Tick(UnixMillis),
     Feedback(Box<Feedback>, UnixMillis, Reply<Result<FeedbackReceipt, FeedbackError>>),
@@ -231,6 +236,26 @@ impl HistoryHandle {
     /// Records what is seen of a node. Never blocks.
     pub fn observe_node(&self, observation: NodeObservation) -> bool {
         self.post(Message::Node(observation))
+    }
+
+    /// Records one round of readings. Never blocks.
+    pub fn observe_usage(&self, round: UsageRound) -> bool {
+        self.post(Message::Usage(Box::new(round)))
+    }
+
+    /// Records an Event of the cluster. Never blocks.
+    pub fn observe_event(&self, event: EventObservation) -> bool {
+        self.post(Message::Event(Box::new(event)))
+    }
+
+    /// The series of a pod, a node or everything since a moment. What was read in the last ten minutes is not among it yet.
+    /// Blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn usage_series(&self, of: SeriesOf<'_>, since: UnixMillis) -> Result<Vec<UsageSeries>, HistoryError> {
+        self.flush();
+        series::read(&self.store.read()?, of, since)
     }
 
     /// Tells that the first full list of pods has been observed: remembered pods that were not in it are gone.
@@ -457,6 +482,8 @@ impl Writer {
             Message::BindFailed(id, uid, at) => self.keeper.bind_failed(id, &uid, at),
             Message::Pod(observation) => self.keeper.pod(&observation),
             Message::Node(observation) => self.keeper.node(&observation),
+            Message::Usage(round) => self.keeper.usage(&round),
+            Message::Event(event) => self.keeper.event(&event),
             Message::Listed(at) => self.keeper.listed(at),
             Message::Tick(at) => self.keeper.advance(at),
             Message::Feedback(feedback, at, reply) => match self.keeper.feedback(*feedback, at) {
@@ -471,7 +498,10 @@ impl Writer {
             }
             Message::Subscribe(subscriber) => self.subscribers.push(subscriber),
             Message::Barrier(sender) => waiting.barriers.push(sender),
-            Message::Close => waiting.close = true,
+            Message::Close => {
+                self.keeper.close();
+                waiting.close = true;
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use crate::types::HOUR_MS;
 pub(crate) fn from_1(store: &Store) -> Result<(), HistoryError> {
     store.write("bringing the file up to version 2", |tx| {
         tx.open_table(store::NODE_CELLS)?;
+        store::open_usage_tables(tx)?;
         let mut tallies: BTreeMap<String, Vec<(u32, Bucket)>> = BTreeMap::new();
         for row in tx.open_table(store::WORKLOAD_HOURS)?.iter()? {
             let (key, value) = row?;

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::types::WorkloadKey;
+use crate::usage::UsagePercentiles;
 
 /// One workload counts on one node as at most so many pods.
 pub const CELL_PODS: f64 = 2.0;
@@ -112,11 +113,16 @@ pub struct NodeRates {
     pub mean_cpu: Option<f64>,
     /// The same for memory.
     pub mean_memory: Option<f64>,
-    /// Expected peak of CPU use as a fraction of allocatable: decayed mean + 2.33 standard deviations (one sample in a
-    /// hundred lies above it if they are normal); `None` before ten samples.
+    /// Expected peak of CPU use as a fraction of allocatable: the larger of the decayed mean + [`PEAK_SIGMAS`] standard
+    /// deviations, and of `expected_cpu` where the allocatable CPU is known (Bashir et al., "Take it to the Limit", EuroSys
+    /// 2021); `None` before ten samples.
     pub peak_cpu: Option<f64>,
     /// The same for memory.
     pub peak_memory: Option<f64>,
+    /// The 99th percentiles of the pods that are on the node, by their workloads, summed up, in cores; `None` before a reading.
+    pub expected_cpu: Option<f64>,
+    /// The same for memory, in bytes.
+    pub expected_memory: Option<f64>,
 }
 
 /// What is known of a workload.
@@ -144,6 +150,8 @@ pub struct WorkloadRates {
     pub start_p95_ms: Option<i64>,
     /// Whose counts weigh most in the rates: `workload`, `namespace` or `cluster`.
     pub backoff_level: &'static str,
+    /// What its pods use; `None` before ten samples.
+    pub usage: Option<UsagePercentiles>,
     /// By revision of its pod template, oldest first; only when more than one is known.
     pub templates: Vec<(Arc<str>, RateSet)>,
 }
@@ -270,6 +278,9 @@ pub(crate) struct Usage {
 
 const USAGE_HALF_LIFE_MS: f64 = 24.0 * 3_600_000.0;
 const USAGE_MIN_SAMPLES: u32 = 10;
+/// Standard deviations between the mean and the peak: if readings are normal, one in 740 lies above, the highest of about six
+/// hours of them.
+pub const PEAK_SIGMAS: f64 = 3.0;
 
 impl Usage {
     pub fn add(&mut self, value: f64, at_ms: i64) {
@@ -291,7 +302,7 @@ impl Usage {
     }
 
     pub fn peak(&self) -> Option<f64> {
-        (self.samples >= USAGE_MIN_SAMPLES).then(|| self.mean + 2.33 * self.variance.max(0.0).sqrt())
+        (self.samples >= USAGE_MIN_SAMPLES).then(|| self.mean + PEAK_SIGMAS * self.variance.max(0.0).sqrt())
     }
 }
 

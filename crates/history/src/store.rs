@@ -11,6 +11,7 @@ use redb::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::usage::series;
 use crate::types::{DecisionFilter, DecisionId, DecisionRecord, FeedbackRecord, Outcome};
 
 /// Name of the file within the data directory.
@@ -39,6 +40,8 @@ pub(crate) const USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("nod
 pub(crate) const NODE_CELLS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("node_cells");
 /// Decayed counts of a workload and its revisions.
 pub(crate) const WORKLOAD_TALLIES: TableDefinition<&str, &[u8]> = TableDefinition::new("workload_tallies");
+/// Histograms of usage of a workload.
+pub(crate) const WORKLOAD_USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("workload_usage");
 /// Pods that are being followed, by uid.
 pub(crate) const PODS: TableDefinition<&str, &[u8]> = TableDefinition::new("pods");
 pub(crate) const DAYS: TableDefinition<u32, &[u8]> = TableDefinition::new("days");
@@ -149,6 +152,7 @@ impl Store {
             tx.open_table(EXAMPLES)?;
             tx.open_table(NODE_CELLS)?;
             tx.open_table(WORKLOAD_TALLIES)?;
+            open_usage_tables(tx)?;
             Ok(())
         })
     }
@@ -282,6 +286,17 @@ impl Store {
         let step = "counting rows";
         self.read()?.open_table(table).map_err(storage(step))?.len().map_err(storage(step))
     }
+}
+
+/// Makes the tables of usage that are not there yet.
+pub(crate) fn open_usage_tables(tx: &WriteTransaction) -> Result<(), redb::Error> {
+    tx.open_table(WORKLOAD_USAGE)?;
+    tx.open_table(series::RAW)?;
+    tx.open_table(series::COARSE)?;
+    tx.open_table(series::SERIES)?;
+    tx.open_table(series::SERIES_OPEN)?;
+    tx.open_table(series::SERIES_ENDED)?;
+    Ok(())
 }
 
 fn get<T: DeserializeOwned>(

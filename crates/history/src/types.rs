@@ -261,6 +261,8 @@ pub struct NodeObservation {
     pub cpu: Option<f64>,
     /// Memory in use as a fraction of allocatable; `None` without a fresh sample.
     pub memory: Option<f64>,
+    /// Allocatable cores and bytes; `None` when not known.
+    pub allocatable: Option<(f64, f64)>,
     /// Whether it is gone from the API.
     pub gone: bool,
     /// When this was seen.

@@ -4,6 +4,7 @@ use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{Gone, Keeper, Pending, workload_name};
 use crate::store::{self, HistoryError, encode};
+use crate::usage::series;
 use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
 
 /// Decisions removed in one transaction, so that no commit takes long.
@@ -17,6 +18,7 @@ impl Keeper {
         let result = store.write("writing history", |tx| {
             self.put_records(tx, &mut pending)?;
             self.put_counters(tx, &pending)?;
+            self.put_usage(tx, &pending)?;
             self.retain(tx)?;
             let mut meta = tx.open_table(store::META)?;
             let t = self.totals;
@@ -26,6 +28,7 @@ impl Keeper {
                 ("feedback", t.feedback),
                 ("contradicting", t.contradicting),
                 ("last_feedback", t.last_feedback),
+                ("last_series", self.memory.usage.next_id().into()),
             ] {
                 meta.insert(name, value)?;
             }
@@ -131,6 +134,26 @@ impl Keeper {
                 None => cells.remove((&**node, name.as_str()))?,
             };
         }
+        Ok(())
+    }
+
+    fn put_usage(&mut self, tx: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
+        let mut histograms = tx.open_table(store::WORKLOAD_USAGE)?;
+        for key in pending.usage.iter().chain(&pending.workloads) {
+            let known = self.memory.workloads.get(key);
+            match known.map(|workload| workload.usage.as_ref()) {
+                Some(Some(usage)) if pending.usage.contains(key) => {
+                    histograms.insert(workload_name(key).as_str(), encode(&usage.store())?.as_slice())?;
+                }
+                Some(_) => {}
+                None => {
+                    histograms.remove(workload_name(key).as_str())?;
+                }
+            }
+        }
+        let now = self.memory.now();
+        series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed)?;
+        self.compacting = series::compact(tx, now, self.memory.window_ms())?;
         Ok(())
     }
 

@@ -15,7 +15,8 @@ use crate::counters::Bucket;
 use crate::memory::load::RevisionTally;
 use crate::memory::pod::Tracked;
 use crate::memory::tally::Tally;
-use crate::memory::{Gone, Memory, Placement, Verdict};
+use crate::memory::{EventObservation, Gone, Memory, Placement, Verdict};
+use crate::usage::{Sealed, SeriesName, UsageRound, WorkloadUsage, series};
 use crate::performance::DayCounts;
 use crate::rates::Rates;
 use crate::store::{self, HistoryError, Store, decode, storage};
@@ -52,6 +53,10 @@ struct Pending {
     workloads: HashSet<WorkloadKey>,
     cells: HashSet<(Arc<str>, WorkloadKey)>,
     hours_gone: Vec<(Gone, u32)>,
+    series_created: Vec<(SeriesName, u32)>,
+    series_ended: Vec<(SeriesName, u32)>,
+    sealed: Vec<Sealed>,
+    usage: HashSet<WorkloadKey>,
 }
 
 pub(crate) struct Keeper {
@@ -64,6 +69,8 @@ pub(crate) struct Keeper {
     pub totals: Totals,
     saved: Totals,
     retained_at: i64,
+    /// Old readings wait to be made coarse.
+    compacting: bool,
     /// Outcomes that changed since they were last taken, for subscribers.
     pub told: Vec<Outcome>,
 }
@@ -80,6 +87,7 @@ impl Keeper {
             totals: Totals::default(),
             saved: Totals::default(),
             retained_at: 0,
+            compacting: false,
             told: Vec::new(),
             store: store.clone(),
         };
@@ -127,6 +135,14 @@ impl Keeper {
             let node = memory.nodes.entry(&key.value().into());
             (node.cpu, node.memory, node.class) = decode(value.value(), "usage")?;
         }
+        for row in tx.open_table(store::WORKLOAD_USAGE).map_err(storage(step))?.iter().map_err(storage(step))? {
+            let (key, value) = row.map_err(storage(step))?;
+            if let Some(workload) = workload_of(key.value()) {
+                let stored = decode(value.value(), "histogram")?;
+                memory.workloads.entry(&workload).usage = Some(Box::new(WorkloadUsage::load(&stored)));
+            }
+        }
+        memory.usage.resume(u32::try_from(meta("last_series")?).unwrap_or(0), series::open_series(&tx)?);
         for row in tx.open_table(store::DAYS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
             keeper.days.insert(key.value(), decode(value.value(), "day")?);
@@ -166,6 +182,10 @@ impl Keeper {
         for (gone, hour) in changes.hours_gone {
             pending.hours_gone.push((gone, hour));
         }
+        pending.series_created.extend(changes.series_created);
+        pending.series_ended.extend(changes.series_ended);
+        pending.sealed.extend(changes.sealed);
+        pending.usage.extend(changes.usage);
         let first_day = UnixMillis(self.memory.now().0 - self.memory.window_ms()).day();
         while let Some(day) = self.days.first_key_value().map(|(day, _)| *day).filter(|day| *day < first_day) {
             self.days.remove(&day);
@@ -238,6 +258,22 @@ impl Keeper {
 
     pub fn node(&mut self, o: &NodeObservation) {
         self.memory.node(o);
+        self.take_changes();
+    }
+
+    /// Nothing comes any more.
+    pub fn close(&mut self) {
+        self.memory.seal();
+        self.take_changes();
+    }
+
+    pub fn usage(&mut self, round: &UsageRound) {
+        self.memory.usage(round);
+        self.take_changes();
+    }
+
+    pub fn event(&mut self, event: &EventObservation) {
+        self.memory.event(event);
         self.take_changes();
     }
 
@@ -320,7 +356,11 @@ impl Keeper {
             && p.nodes.is_empty()
             && p.workloads.is_empty()
             && p.cells.is_empty()
-            && p.hours_gone.is_empty())
+            && p.hours_gone.is_empty()
+            && p.series_created.is_empty()
+            && p.series_ended.is_empty()
+            && p.sealed.is_empty()
+            && !self.compacting)
     }
 
     /// How many records wait, the measure of when to commit early.

@@ -31,6 +31,7 @@ impl Memory {
                 self.changes.workloads.insert(key.clone());
             }
         }
+        self.usage.forget_workloads(&ids);
         let gone = &mut self.changes.cells_gone;
         for (name, memory) in self.nodes.iter_mut() {
             memory.cells.retain(|id, _| match ids.get(id) {

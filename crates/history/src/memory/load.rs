@@ -36,6 +36,9 @@ impl Memory {
         if let Some(workload_id) = self.workloads.find(&pod.workload) {
             let (_, recent) = self.workloads.entry(&pod.workload).revision(&pod.revision);
             recent.alive += u32::from(pod.counted && !pod.ended);
+            if pod.counted && !pod.ended {
+                self.usage.pod_came(&pod.pod.namespace, &pod.pod.name, workload_id, node_id);
+            }
             if let (Some(at), Some(cause)) = (pod.trouble_at, pod.cause) {
                 recent.troubles.add(Trouble { at: at.0, other: node_id, cause });
                 node.troubles.add(Trouble { at: at.0, other: workload_id, cause });

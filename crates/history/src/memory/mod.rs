@@ -29,6 +29,7 @@ use crate::types::{
     Cause, DAY_MS, DecisionId, HOUR_MS, NodeObservation, Outcome, OutcomeLabel, OutcomeState, PodKey, PodObservation,
     PodPhase, UnixMillis, WorkloadKey,
 };
+use crate::usage::{Sealed, SeriesName, UsageMemory, WorkloadUsage};
 use censoring::Censoring;
 pub use event::{EventObservation, EventSubject};
 use lately::Lately;
@@ -58,6 +59,8 @@ const NODE_DOWN_MS: i64 = 40_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeMemory {
     pub class: Arc<str>,
+    /// Allocatable cores and bytes.
+    pub allocatable: Option<(f64, f64)>,
     pub series: Series,
     pub cpu: Usage,
     pub memory: Usage,
@@ -82,6 +85,7 @@ pub(crate) struct WorkloadMemory {
     pub tally: Tally,
     /// The latest start latencies in ms, oldest first.
     starts: Vec<i64>,
+    pub usage: Option<Box<WorkloadUsage>>,
     /// By revision, the newest last.
     revisions: Vec<(Arc<str>, Tally, Revision)>,
 }
@@ -164,6 +168,11 @@ pub struct Changes {
     pub(crate) cells: HashSet<(Arc<str>, WorkloadKey)>,
     pub(crate) cells_gone: Vec<(Arc<str>, WorkloadKey)>,
     pub(crate) hours_gone: Vec<(Gone, u32)>,
+    pub(crate) series_created: Vec<(SeriesName, u32)>,
+    pub(crate) series_ended: Vec<(SeriesName, u32)>,
+    pub(crate) sealed: Vec<Sealed>,
+    /// Workloads whose histograms changed in the ten minutes that were sealed.
+    pub(crate) usage: Vec<WorkloadKey>,
 }
 
 /// What happened, is counted, and is not judged yet. See the module.
@@ -174,11 +183,12 @@ pub struct Memory {
     closed: BTreeMap<(i64, Arc<str>), Outcome>,
     pub(crate) nodes: Rows<Arc<str>, NodeMemory>,
     pub(crate) workloads: Rows<WorkloadKey, WorkloadMemory>,
+    pub(crate) usage: UsageMemory,
     recent: ClusterRecent,
     censoring: Censoring,
     /// Pods to look at again, soonest first.
     due: BinaryHeap<Reverse<(i64, Arc<str>)>>,
-    changes: Changes,
+    pub(crate) changes: Changes,
     /// The latest time that any message has shown.
     now: UnixMillis,
     first_hour: u32,
@@ -202,6 +212,7 @@ impl Memory {
             closed: BTreeMap::new(),
             nodes: Rows::default(),
             workloads: Rows::default(),
+            usage: UsageMemory::default(),
             recent: ClusterRecent::default(),
             censoring: Censoring::default(),
             due: BinaryHeap::new(),
@@ -527,6 +538,10 @@ impl Memory {
             memory.alive += 1;
             memory.lately.came(o.at.0);
             self.workloads.entry(&workload).revision(&revision).1.alive += 1;
+            if !over {
+                let (node_id, workload_id) = (self.nodes.id(&node), self.workloads.id(&workload));
+                self.usage.pod_came(&o.pod.namespace, &o.pod.name, workload_id, node_id);
+            }
         }
         if ended {
             let memory = self.nodes.entry(&node);
@@ -534,6 +549,7 @@ impl Memory {
             let (_, recent) = self.workloads.entry(&workload).revision(&revision);
             recent.alive = recent.alive.saturating_sub(1);
             recent.ended.add(o.at.0);
+            self.usage_ends(&o.pod.namespace, &o.pod.name);
         }
         if news.changed || first {
             self.count(uid, news);
@@ -650,6 +666,7 @@ impl Memory {
         if !o.class.is_empty() {
             memory.class = o.class.clone();
         }
+        memory.allocatable = o.allocatable.or(memory.allocatable);
         if let Some((last, ready)) = memory.last {
             let passed = u32::try_from((o.at.0 - last.0).clamp(0, WATCHED_GAP_MS)).unwrap_or(0);
             if passed > 0 {
@@ -694,6 +711,8 @@ impl Memory {
             self.remember(&uid);
             self.close(&uid);
         }
+        let lost = self.usage.lost();
+        self.changes.series_ended.extend(lost);
     }
 
     fn node_hour(&mut self, node: &Arc<str>) -> &mut Bucket {

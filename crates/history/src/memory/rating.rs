@@ -115,6 +115,7 @@ impl Memory {
                 evictions: sums.evicted,
                 unready: sums.unready,
                 start_p95_ms: memory.start_p95_ms(),
+                usage: memory.usage.as_ref().and_then(|usage| usage.percentiles),
                 backoff_level,
                 templates,
             };
@@ -125,11 +126,11 @@ impl Memory {
         let held: Vec<_> = self
             .nodes
             .iter()
-            .map(|(_, name, memory)| (name, memory, blame(memory, now, &records), memory.series.sums()))
+            .map(|(id, name, memory)| (name, memory, blame(memory, now, &records), memory.series.sums(), id))
             .collect();
         let mut total = Tally::default();
         let mut classes: BTreeMap<Arc<str>, (Tally, u64)> = BTreeMap::new();
-        for (_, memory, tally, sums) in &held {
+        for (_, memory, tally, sums, _) in &held {
             total.add(tally);
             rates.pods += sums.started;
             let (of_class, seen) = classes.entry(memory.class.clone()).or_default();
@@ -148,7 +149,7 @@ impl Memory {
         }
         let members: Vec<Member> = held
             .iter()
-            .map(|(_, memory, tally, sums)| Member {
+            .map(|(_, memory, tally, sums, _)| Member {
                 tally: *tally,
                 above: above_nodes.get(&memory.class).copied().unwrap_or(cluster),
                 seen: sums.started,
@@ -156,11 +157,15 @@ impl Memory {
             .collect();
         let k_node = strengths(&members);
         rates.nodes.reserve(members.len());
-        for ((name, memory, _, sums), member) in held.iter().zip(&members) {
+        for ((name, memory, _, sums, id), member) in held.iter().zip(&members) {
             let set = member.rates(k_node);
             let lately = memory.lately.as_of(now).map(|(pods, trouble)| Lately { pods, trouble });
             let recent = memory.series.since(self.now.hour().saturating_sub(1));
             let ready_share = (sums.watched_ms > 0).then(|| sums.ready_ms as f64 / sums.watched_ms as f64);
+            let expected = self.usage.expected(*id);
+            let share = |expected: Option<f64>, of: Option<f64>| Some(expected? / of.filter(|of| *of > 0.0)?);
+            let peak = |usual: Option<f64>, sum: Option<f64>| usual.map(|usual| sum.map_or(usual, |sum| usual.max(sum)));
+            let (cores, bytes) = memory.allocatable.unzip();
             let known = NodeRates {
                 class: memory.class.clone(),
                 failure_rate: set.failure,
@@ -180,8 +185,10 @@ impl Memory {
                 average_restarts: (sums.started > 0).then(|| sums.restarts as f64 / sums.started as f64),
                 mean_cpu: memory.cpu.mean(),
                 mean_memory: memory.memory.mean(),
-                peak_cpu: memory.cpu.peak(),
-                peak_memory: memory.memory.peak(),
+                peak_cpu: peak(memory.cpu.peak(), share(expected.map(|e| e.0), cores)),
+                peak_memory: peak(memory.memory.peak(), share(expected.map(|e| e.1), bytes)),
+                expected_cpu: expected.map(|e| e.0),
+                expected_memory: expected.map(|e| e.1),
             };
             rates.nodes.insert((*name).clone(), known);
         }

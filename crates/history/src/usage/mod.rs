@@ -1,0 +1,406 @@
+//! What containers and nodes use: series in compressed blocks, histograms by workload, and the sum of what the pods of a node
+//! are expected to use at most. Entry point: [`Memory::usage`], once for every round of readings.
+//!
+//! Only the block of the present ten minutes is in memory; it is sealed when the next begins. `series.rs` reads what was sealed.
+
+pub(crate) mod block;
+pub(crate) mod code;
+pub(crate) mod histogram;
+pub(crate) mod series;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::memory::Memory;
+use crate::types::{DAY_MS, UnixMillis};
+use block::{Block, RAW_BLOCK_MS, RAW_POINTS, RAW_STEP_MS};
+use histogram::{Histogram, Scale, Stored};
+
+/// Blocks of one time, so that reading one series does not mean reading all.
+pub(crate) const SHARDS: u32 = 64;
+/// Containers of a pod whose series are kept; Kubernetes has no bound, this one keeps a strange pod from filling the memory.
+const CONTAINERS: usize = 32;
+/// Samples of a workload before its percentiles say something.
+const MIN_SAMPLES: u64 = 10;
+
+/// What one container uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerUsage {
+    /// The container.
+    pub name: Arc<str>,
+    /// CPU in cores.
+    pub cpu: f64,
+    /// Memory in bytes.
+    pub memory: f64,
+}
+
+/// What the containers of one pod use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodUsage {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Its containers.
+    pub containers: Vec<ContainerUsage>,
+}
+
+/// What one node uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeUsage {
+    /// Name.
+    pub name: Arc<str>,
+    /// CPU in cores.
+    pub cpu: f64,
+    /// Memory in bytes.
+    pub memory: f64,
+}
+
+/// One round of readings. Readings that cannot be true are left out by whoever makes it.
+#[derive(Debug, Clone, Default)]
+pub struct UsageRound {
+    /// When it was taken.
+    pub at: UnixMillis,
+    /// Nodes.
+    pub nodes: Vec<NodeUsage>,
+    /// Pods; those that are not followed are ignored.
+    pub pods: Vec<PodUsage>,
+}
+
+/// What the pods of a workload use, all containers together, from decayed histograms (24 h); memory from daily peaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct UsagePercentiles {
+    /// Samples of CPU.
+    pub samples: u64,
+    /// Median of CPU in cores.
+    pub cpu_p50: f64,
+    /// 95th percentile.
+    pub cpu_p95: f64,
+    /// 99th percentile.
+    pub cpu_p99: f64,
+    /// Median of the daily peaks of memory in bytes.
+    pub memory_p50: f64,
+    /// 98th percentile.
+    pub memory_p98: f64,
+    /// 99th percentile.
+    pub memory_p99: f64,
+}
+
+/// The histograms of a workload.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WorkloadUsage {
+    cpu: Histogram,
+    memory: Histogram,
+    samples: u64,
+    pub percentiles: Option<UsagePercentiles>,
+}
+
+impl WorkloadUsage {
+    fn refresh(&mut self) {
+        let cpu = |share| self.cpu.percentile(Scale::Cpu, share).unwrap_or(0.0);
+        let memory = |share| self.memory.percentile(Scale::Memory, share).unwrap_or(0.0);
+        self.percentiles = (self.samples >= MIN_SAMPLES).then(|| UsagePercentiles {
+            samples: self.samples,
+            cpu_p50: cpu(0.5),
+            cpu_p95: cpu(0.95),
+            cpu_p99: cpu(0.99),
+            memory_p50: memory(0.5),
+            memory_p98: memory(0.98),
+            memory_p99: memory(0.99),
+        });
+    }
+
+    pub fn store(&self) -> (u64, Stored, Stored) {
+        (self.samples, self.cpu.store(), self.memory.store())
+    }
+
+    pub fn load((samples, cpu, memory): &(u64, Stored, Stored)) -> Self {
+        let mut usage = Self {
+            cpu: Histogram::load(cpu),
+            memory: Histogram::load(memory),
+            samples: *samples,
+            percentiles: None,
+        };
+        usage.refresh();
+        usage
+    }
+}
+
+/// Whose series it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SeriesName {
+    /// Empty for a node.
+    pub pod: Arc<str>,
+    /// Empty for a node.
+    pub namespace: Arc<str>,
+    /// Empty for a node.
+    pub container: Arc<str>,
+    /// The node (of a pod: where it runs).
+    pub node: Arc<str>,
+}
+
+/// A series within the block of the present.
+#[derive(Debug, Clone)]
+struct Open {
+    id: u32,
+    touched: bool,
+    points: [[u16; 2]; RAW_POINTS],
+}
+
+/// A pod that is there, as usage sees it.
+#[derive(Debug, Clone)]
+struct PodSlot {
+    workload: u32,
+    node: u32,
+    containers: Vec<(Arc<str>, u32)>,
+    /// The highest memory of the present day of its life, and when that ends.
+    peak: f64,
+    day_ends: i64,
+    /// The latest reading: cores and bytes.
+    last: (f64, f64),
+}
+
+/// Ten minutes of series of one shard.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub start: i64,
+    pub shard: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// The present of all series.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UsageMemory {
+    /// When the block of the present begins.
+    start: Option<i64>,
+    open: Vec<Open>,
+    free: Vec<u32>,
+    /// Places of series that ended; free once the block is sealed.
+    ending: Vec<u32>,
+    nodes: HashMap<Arc<str>, u32>,
+    pods: HashMap<(Arc<str>, Arc<str>), PodSlot>,
+    /// Series that were open when the store was closed, by name.
+    known: HashMap<SeriesName, u32>,
+    next_id: u32,
+    /// What the pods of a node are expected to use at most, by the number of the node: millionths of a core
+    /// and bytes, in whole numbers so that their order does not matter.
+    expected: BTreeMap<u32, (u64, u64)>,
+    stale: HashSet<u32>,
+    /// Pods read that are not followed.
+    pub unknown: u64,
+}
+
+impl UsageMemory {
+    /// Goes on where the store was closed.
+    pub fn resume(&mut self, next_id: u32, known: HashMap<SeriesName, u32>) {
+        self.next_id = next_id;
+        self.known = known;
+    }
+
+    pub fn next_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// What the pods of this node are expected to use at most: cores and bytes.
+    pub fn expected(&self, node: u32) -> Option<(f64, f64)> {
+        self.expected.get(&node).map(|(cpu, memory)| (*cpu as f64 / 1e6, *memory as f64))
+    }
+
+    /// Series that are open.
+    pub fn series(&self) -> usize {
+        self.open.len() - self.free.len()
+    }
+
+    pub fn pod_came(&mut self, namespace: &Arc<str>, name: &Arc<str>, workload: u32, node: u32) {
+        let slot = PodSlot { workload, node, containers: Vec::new(), peak: 0.0, day_ends: 0, last: (0.0, 0.0) };
+        self.pods.insert((namespace.clone(), name.clone()), slot);
+    }
+
+    /// Names of series that were open when the store was closed, and whose pods did not come back.
+    pub fn lost(&mut self) -> Vec<(SeriesName, u32)> {
+        let pods = &self.pods;
+        let lost = |name: &SeriesName| {
+            !name.pod.is_empty() && !pods.contains_key(&(name.namespace.clone(), name.pod.clone()))
+        };
+        self.known.extract_if(|name, _| lost(name)).collect()
+    }
+
+    pub fn forget_workloads(&mut self, ids: &HashMap<u32, &crate::types::WorkloadKey>) {
+        for slot in self.pods.values_mut().filter(|slot| ids.contains_key(&slot.workload)) {
+            slot.workload = u32::MAX;
+        }
+        self.stale.retain(|id| !ids.contains_key(id));
+    }
+}
+
+/// The place of a series, which is made when it is new.
+fn place(usage: &mut UsageMemory, created: &mut Vec<(SeriesName, u32)>, name: SeriesName) -> u32 {
+    let id = usage.known.remove(&name).unwrap_or_else(|| {
+        usage.next_id += 1;
+        created.push((name, usage.next_id));
+        usage.next_id
+    });
+    let open = Open { id, touched: false, points: [[0; 2]; RAW_POINTS] };
+    match usage.free.pop() {
+        Some(place) => {
+            usage.open[place as usize] = open;
+            place
+        }
+        None => {
+            usage.open.push(open);
+            u32::try_from(usage.open.len() - 1).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+impl Memory {
+    /// Takes in one round of readings.
+    pub fn usage(&mut self, round: &UsageRound) {
+        self.advance(round.at);
+        let start = round.at.0.div_euclid(RAW_BLOCK_MS) * RAW_BLOCK_MS;
+        match self.usage.start {
+            // A clock that goes back says nothing about the past.
+            Some(open) if start < open => return,
+            Some(open) if start > open => self.seal(),
+            _ => {}
+        }
+        self.usage.start = Some(start);
+        let point = usize::try_from((round.at.0 - start) / RAW_STEP_MS).unwrap_or(0).min(RAW_POINTS - 1);
+        let (usage, created) = (&mut self.usage, &mut self.changes.series_created);
+        let set = |open: &mut Vec<Open>, place: u32, cpu: f64, memory: f64| {
+            if let Some(series) = open.get_mut(place as usize) {
+                series.points[point] = [code::of_cpu(cpu), code::of_memory(memory)];
+                series.touched = true;
+            }
+        };
+        for node in &round.nodes {
+            let known = usage.nodes.get(&node.name).copied();
+            let at = known.unwrap_or_else(|| {
+                let none: Arc<str> = Arc::default();
+                let name =
+                    SeriesName { pod: none.clone(), namespace: none.clone(), container: none, node: node.name.clone() };
+                let at = place(usage, created, name);
+                usage.nodes.insert(node.name.clone(), at);
+                at
+            });
+            set(&mut usage.open, at, node.cpu, node.memory);
+        }
+        // Moved out, so that both it and its pods can be changed.
+        let mut pods = std::mem::take(&mut usage.pods);
+        for pod in &round.pods {
+            // Two names make the key; cloning them is cheaper than a map of maps.
+            let Some(slot) = pods.get_mut(&(pod.namespace.clone(), pod.name.clone())) else {
+                usage.unknown += 1;
+                continue;
+            };
+            let (mut cpu, mut memory) = (0.0, 0.0);
+            for container in &pod.containers {
+                cpu += container.cpu;
+                memory += container.memory;
+                let found = slot.containers.iter().find(|(name, _)| *name == container.name).map(|(_, at)| *at);
+                let at = match found {
+                    Some(at) => at,
+                    None if slot.containers.len() >= CONTAINERS => continue,
+                    None => {
+                        let name = SeriesName {
+                            pod: pod.name.clone(),
+                            namespace: pod.namespace.clone(),
+                            container: container.name.clone(),
+                            node: self.nodes.key(slot.node).cloned().unwrap_or_default(),
+                        };
+                        let at = place(usage, created, name);
+                        slot.containers.push((container.name.clone(), at));
+                        at
+                    }
+                };
+                set(&mut usage.open, at, container.cpu, container.memory);
+            }
+            if !(cpu.is_finite() && memory.is_finite() && cpu >= 0.0 && memory >= 0.0) {
+                continue;
+            }
+            slot.last = (cpu, memory);
+            let Some(workload) = self.workloads.at_mut(slot.workload) else { continue };
+            let known = workload.usage.get_or_insert_with(Box::default);
+            known.samples += 1;
+            known.cpu.add(Scale::Cpu, cpu, round.at.0);
+            if round.at.0 >= slot.day_ends {
+                (slot.peak, slot.day_ends) = (memory, round.at.0 + DAY_MS);
+                known.memory.add(Scale::Memory, memory, round.at.0);
+            } else if memory > slot.peak {
+                let began = slot.day_ends - DAY_MS;
+                known.memory.take_back(Scale::Memory, slot.peak, began);
+                known.memory.add(Scale::Memory, memory, began);
+                slot.peak = memory;
+            }
+            usage.stale.insert(slot.workload);
+        }
+        usage.pods = pods;
+        self.expect();
+        self.rates_stale = true;
+    }
+
+    /// Percentiles of the workloads read, and what the pods of each node come to.
+    fn expect(&mut self) {
+        for id in &self.usage.stale {
+            if let Some(usage) = self.workloads.at_mut(*id).and_then(|workload| workload.usage.as_mut()) {
+                usage.refresh();
+            }
+        }
+        let mut expected: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        for slot in self.usage.pods.values() {
+            let known = self.workloads.at(slot.workload).and_then(|w| w.usage.as_ref()).and_then(|u| u.percentiles);
+            // Of a workload that was hardly seen the latest reading has to do.
+            let (cpu, memory) = known.map_or(slot.last, |known| (known.cpu_p99, known.memory_p99));
+            let sum = expected.entry(slot.node).or_default();
+            *sum = (sum.0.saturating_add((cpu * 1e6) as u64), sum.1.saturating_add(memory as u64));
+        }
+        self.usage.expected = expected;
+    }
+
+    /// Ends the block of the present.
+    pub(crate) fn seal(&mut self) {
+        let Some(start) = self.usage.start.take() else { return };
+        let mut blocks: Vec<Block> = (0..SHARDS).map(|_| Block { ids: Vec::new(), columns: vec![Vec::new(); 2] }).collect();
+        let mut order: Vec<(u32, u32)> =
+            self.usage.open.iter().enumerate().filter(|(_, s)| s.touched).map(|(at, s)| (s.id, at as u32)).collect();
+        order.sort_unstable();
+        for (id, at) in order {
+            let series = &mut self.usage.open[at as usize];
+            let block = &mut blocks[(id % SHARDS) as usize];
+            block.ids.push(id);
+            for (column, codes) in block.columns.iter_mut().enumerate() {
+                codes.extend(series.points.iter().map(|point| point[column]));
+            }
+            series.points = [[0; 2]; RAW_POINTS];
+            series.touched = false;
+        }
+        for (shard, block) in (0..SHARDS).zip(blocks).filter(|(_, block)| !block.ids.is_empty()) {
+            match block.encode() {
+                Ok(bytes) => self.changes.sealed.push(Sealed { start, shard, bytes }),
+                Err(error) => tracing::error!(%error, "ten minutes of usage are lost"),
+            }
+        }
+        self.usage.free.append(&mut self.usage.ending);
+        let stale = std::mem::take(&mut self.usage.stale);
+        self.changes.usage.extend(stale.iter().filter_map(|id| self.workloads.key(*id).cloned()));
+    }
+
+    /// A pod that is gone has no series any more.
+    pub(crate) fn usage_ends(&mut self, namespace: &Arc<str>, name: &Arc<str>) {
+        let Some(slot) = self.usage.pods.remove(&(namespace.clone(), name.clone())) else { return };
+        for (container, at) in slot.containers {
+            let name = SeriesName {
+                pod: name.clone(),
+                namespace: namespace.clone(),
+                container,
+                node: self.nodes.key(slot.node).cloned().unwrap_or_default(),
+            };
+            if let Some(open) = self.usage.open.get(at as usize) {
+                self.changes.series_ended.push((name, open.id));
+            }
+            self.usage.ending.push(at);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Series on disk: sealed blocks, their names, and how old ones become coarse and then go.
+//!
+//! [`write`] puts sealed blocks down, [`compact`] does a bounded piece of the work that ages ask for, [`read`] finds the series of
+//! one name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
+
+use super::block::{
+    Block, BlockError, COARSE_BLOCK_MS, COARSE_STEP_MS, RAW_BLOCK_MS, RAW_STEP_MS, coarsen,
+};
+use super::{SHARDS, Sealed, SeriesName, code};
+use crate::store::{HistoryError, storage};
+use crate::types::{HOUR_MS, UnixMillis};
+
+/// Readings of the last hours: when the block begins, and its shard.
+pub(crate) const RAW: TableDefinition<(i64, u32), &[u8]> = TableDefinition::new("usage_raw");
+/// Hours of coarse points.
+pub(crate) const COARSE: TableDefinition<(i64, u32), &[u8]> = TableDefinition::new("usage_coarse");
+/// `pod NUL namespace NUL container NUL node NUL` and the number of the series, so that all series of a pod stand together.
+pub(crate) const SERIES: TableDefinition<(&[u8], u32), ()> = TableDefinition::new("series");
+/// Series that go on.
+pub(crate) const SERIES_OPEN: TableDefinition<&[u8], u32> = TableDefinition::new("series_open");
+/// Series that ended, by the hour in which they did.
+pub(crate) const SERIES_ENDED: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("series_ended");
+
+/// How long readings are kept in full.
+const RAW_MS: i64 = 6 * HOUR_MS;
+/// Shards made coarse in one transaction, so that none takes long.
+const SHARDS_AT_ONCE: usize = 4;
+/// Blocks and names removed in one transaction.
+const REMOVE_AT_ONCE: usize = 512;
+
+impl SeriesName {
+    fn key(&self) -> Vec<u8> {
+        [&self.pod, &self.namespace, &self.container, &self.node]
+            .into_iter()
+            .flat_map(|part| part.bytes().chain(std::iter::once(0)))
+            .collect()
+    }
+
+    fn of_key(key: &[u8]) -> Option<Self> {
+        let mut parts = std::str::from_utf8(key).ok()?.split('\0').map(Arc::from);
+        Some(Self { pod: parts.next()?, namespace: parts.next()?, container: parts.next()?, node: parts.next()? })
+    }
+}
+
+/// Names that came and went, and sealed blocks.
+pub(crate) fn write(
+    tx: &WriteTransaction,
+    now: UnixMillis,
+    created: &[(SeriesName, u32)],
+    ended: &[(SeriesName, u32)],
+    sealed: &[Sealed],
+) -> Result<(), redb::Error> {
+    let mut series = tx.open_table(SERIES)?;
+    let mut open = tx.open_table(SERIES_OPEN)?;
+    for (name, id) in created {
+        let key = name.key();
+        series.insert((key.as_slice(), *id), ())?;
+        open.insert(key.as_slice(), id)?;
+    }
+    let mut over = tx.open_table(SERIES_ENDED)?;
+    for (name, id) in ended {
+        let key = name.key();
+        open.remove(key.as_slice())?;
+        over.insert((now.hour(), *id), key.as_slice())?;
+    }
+    let mut raw = tx.open_table(RAW)?;
+    for block in sealed {
+        let key = (block.start, block.shard);
+        let before = raw.get(key)?.map(|bytes| bytes.value().to_vec());
+        // The same ten minutes twice: the process was started again within them.
+        match before.map(|before| joined(&before, &block.bytes)) {
+            Some(Ok(bytes)) => raw.insert(key, bytes.as_slice())?,
+            Some(Err(_)) | None => raw.insert(key, block.bytes.as_slice())?,
+        };
+    }
+    Ok(())
+}
+
+fn joined(before: &[u8], after: &[u8]) -> Result<Vec<u8>, BlockError> {
+    let mut block = Block::decode(after)?;
+    block.join(&Block::decode(before)?);
+    block.encode()
+}
+
+/// Does a piece of what is due: readings older than six hours become coarse, what is older than the window goes. Answers whether
+/// more is due.
+pub(crate) fn compact(tx: &WriteTransaction, now: UnixMillis, window_ms: i64) -> Result<bool, redb::Error> {
+    let mut raw = tx.open_table(RAW)?;
+    let mut coarse = tx.open_table(COARSE)?;
+    for _ in 0..SHARDS_AT_ONCE {
+        let Some((start, shard)) = raw.first()?.map(|(key, _)| key.value()) else { break };
+        let hour = start.div_euclid(COARSE_BLOCK_MS) * COARSE_BLOCK_MS;
+        if hour + COARSE_BLOCK_MS > now.0 - RAW_MS {
+            break;
+        }
+        let mut blocks = Vec::new();
+        for place in 0..COARSE_BLOCK_MS / RAW_BLOCK_MS {
+            let removed = raw.remove((hour + place * RAW_BLOCK_MS, shard))?;
+            match removed.map(|bytes| Block::decode(bytes.value())) {
+                Some(Ok(block)) => blocks.push((place as usize, block)),
+                // What is damaged is lost; the rest of the hour is not.
+                Some(Err(error)) => tracing::warn!(%error, "ten minutes of usage cannot be read"),
+                None => {}
+            }
+        }
+        match coarsen(&blocks).encode() {
+            Ok(bytes) if !blocks.is_empty() => {
+                coarse.insert((hour, shard), bytes.as_slice())?;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "an hour of usage is lost"),
+        }
+    }
+    let oldest = now.0 - window_ms;
+    let mut removed = 0;
+    while removed < REMOVE_AT_ONCE {
+        let first = coarse.first()?.map(|(key, _)| key.value());
+        let Some(key) = first.filter(|key| key.0 + COARSE_BLOCK_MS <= oldest) else { break };
+        coarse.remove(key)?;
+        removed += 1;
+    }
+    let mut ended = tx.open_table(SERIES_ENDED)?;
+    let mut series = tx.open_table(SERIES)?;
+    let oldest_hour = UnixMillis(oldest).hour();
+    while removed < REMOVE_AT_ONCE {
+        let first = ended.first()?.map(|(key, name)| (key.value(), name.value().to_vec()));
+        let Some((key, name)) = first.filter(|(key, _)| key.0 < oldest_hour) else { break };
+        ended.remove(key)?;
+        series.remove((name.as_slice(), key.1))?;
+        removed += 1;
+    }
+    let due = raw.first()?.is_some_and(|(key, _)| key.value().0 + RAW_MS + 2 * COARSE_BLOCK_MS <= now.0);
+    Ok(due || removed >= REMOVE_AT_ONCE)
+}
+
+/// Frees about so many bytes: the oldest blocks go first. Answers whether anything went.
+pub(crate) fn free(tx: &WriteTransaction, bytes: u64) -> Result<bool, redb::Error> {
+    let mut freed = 0;
+    for table in [COARSE, RAW] {
+        let mut table = tx.open_table(table)?;
+        let mut removed = 0;
+        while freed < bytes && removed < REMOVE_AT_ONCE {
+            let first = table.first()?.map(|(key, value)| (key.value(), value.value().len()));
+            let Some((key, length)) = first else { break };
+            table.remove(key)?;
+            freed += length as u64;
+            removed += 1;
+        }
+    }
+    Ok(freed > 0)
+}
+
+/// The series that were open.
+pub(crate) fn open_series(tx: &ReadTransaction) -> Result<HashMap<SeriesName, u32>, HistoryError> {
+    let step = "reading the names of series";
+    let mut known = HashMap::new();
+    for row in tx.open_table(SERIES_OPEN).map_err(storage(step))?.iter().map_err(storage(step))? {
+        let (key, id) = row.map_err(storage(step))?;
+        known.extend(SeriesName::of_key(key.value()).map(|name| (name, id.value())));
+    }
+    Ok(known)
+}
+
+/// A reading, or the mean and the highest of five minutes of readings.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct UsagePoint {
+    /// When it begins.
+    pub at: UnixMillis,
+    /// Milliseconds that it stands for: 30 s within the last hours, five minutes before.
+    pub span_ms: i64,
+    /// Mean CPU in cores.
+    pub cpu: Option<f64>,
+    /// Highest CPU.
+    pub cpu_max: Option<f64>,
+    /// Mean memory in bytes.
+    pub memory: Option<f64>,
+    /// Highest memory.
+    pub memory_max: Option<f64>,
+}
+
+/// The series of one container or node.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct UsageSeries {
+    /// Namespace of the pod; empty for a node.
+    pub namespace: Arc<str>,
+    /// The pod; empty for a node.
+    pub pod: Arc<str>,
+    /// The container; empty for a node.
+    pub container: Arc<str>,
+    /// The node.
+    pub node: Arc<str>,
+    /// Its points, oldest first; what was not read is left out.
+    pub points: Vec<UsagePoint>,
+}
+
+/// Whose series to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeriesOf<'a> {
+    /// Of all containers of the pods of this name, in whatever namespace.
+    Pod(&'a str),
+    /// Of the node of this name.
+    Node(&'a str),
+    /// Of everything.
+    All,
+}
+
+/// The series of something since a moment, oldest points first.
+pub(crate) fn read(
+    tx: &ReadTransaction,
+    of: SeriesOf<'_>,
+    since: UnixMillis,
+) -> Result<Vec<UsageSeries>, HistoryError> {
+    let step = "reading series";
+    let table = tx.open_table(SERIES).map_err(storage(step))?;
+    let prefix: Vec<u8> = match of {
+        SeriesOf::Pod(pod) => pod.bytes().chain(std::iter::once(0)).collect(),
+        SeriesOf::Node(node) => [0, 0, 0].into_iter().chain(node.bytes()).chain(std::iter::once(0)).collect(),
+        SeriesOf::All => Vec::new(),
+    };
+    let mut found: HashMap<u32, UsageSeries> = HashMap::new();
+    for row in table.range((prefix.as_slice(), 0)..).map_err(storage(step))? {
+        let (key, ()) = row.map_err(storage(step)).map(|(key, value)| (key, value.value()))?;
+        let (name, id) = key.value();
+        if !name.starts_with(&prefix) {
+            break;
+        }
+        if let Some(name) = SeriesName::of_key(name) {
+            let SeriesName { pod, namespace, container, node } = name;
+            found.insert(id, UsageSeries { namespace, pod, container, node, points: Vec::new() });
+        }
+    }
+    let shards: std::collections::BTreeSet<u32> = found.keys().map(|id| id % SHARDS).collect();
+    for (table, length) in [(COARSE, COARSE_BLOCK_MS), (RAW, RAW_BLOCK_MS)] {
+        let table = tx.open_table(table).map_err(storage(step))?;
+        let mut start = since.0.div_euclid(length) * length;
+        // From one time to the next, so that only the shards that are wanted are read.
+        while let Some(next) = table
+            .range((start, 0)..)
+            .map_err(storage(step))?
+            .next()
+            .transpose()
+            .map_err(storage(step))?
+            .map(|(key, _)| key.value().0)
+        {
+            for shard in &shards {
+                if let Some(bytes) = table.get((next, *shard)).map_err(storage(step))? {
+                    match Block::decode(bytes.value()) {
+                        Ok(block) => add_points(&block, next, &mut found),
+                        Err(error) => tracing::warn!(%error, "a part of a series cannot be read"),
+                    }
+                }
+            }
+            start = next + 1;
+        }
+    }
+    let mut series: Vec<UsageSeries> = found.into_values().filter(|series| !series.points.is_empty()).collect();
+    for one in &mut series {
+        one.points.retain(|point| point.at >= since);
+    }
+    series.sort_by(|a, b| (&a.namespace, &a.pod, &a.container, &a.node).cmp(&(&b.namespace, &b.pod, &b.container, &b.node)));
+    Ok(series)
+}
+
+fn add_points(block: &Block, start: i64, found: &mut HashMap<u32, UsageSeries>) {
+    let coarse = block.columns.len() > 2;
+    let step = if coarse { COARSE_STEP_MS } else { RAW_STEP_MS };
+    for (index, id) in block.ids.iter().enumerate() {
+        let Some(series) = found.get_mut(id) else { continue };
+        let column = |column: usize| block.series(index, column);
+        for point in 0..block.points() {
+            let cpu = |c: usize| column(c).get(point).and_then(|code| code::cpu(*code));
+            let memory = |c: usize| column(c).get(point).and_then(|code| code::memory(*code));
+            let (cpu, cpu_max, memory, memory_max) = match coarse {
+                true => (cpu(0), cpu(1), memory(2), memory(3)),
+                false => (cpu(0), cpu(0), memory(1), memory(1)),
+            };
+            if cpu.is_some() || memory.is_some() {
+                let at = UnixMillis(start + point as i64 * step);
+                series.points.push(UsagePoint { at, span_ms: step, cpu, cpu_max, memory, memory_max });
+            }
+        }
+    }
+}
