@@ -89,6 +89,15 @@ impl Backend {
             (None, Some(_)) if metrics.readings.0 == 0 => {
                 Check::new(CheckStatus::Degraded, "the Metrics API tells of no node")
             }
+            (None, Some(_)) if metrics.unread > 0 || !metrics.latest_rejected.is_empty() => {
+                let reasons: Vec<_> =
+                    metrics.latest_rejected.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+                let mut message = format!("{} ready nodes without a reading to be believed", metrics.unread);
+                if !reasons.is_empty() {
+                    message.push_str(&format!("; readings left out: {}", reasons.join(", ")));
+                }
+                Check::new(CheckStatus::Degraded, message)
+            }
             (None, Some(_)) => {
                 let (nodes, pods) = metrics.readings;
                 Check::new(CheckStatus::Healthy, format!("readings of {nodes} nodes and {pods} pods"))

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use crate::keeper::Keeper;
 use crate::memory::EventObservation;
 use crate::performance::Performance;
-use crate::usage::UsageRound;
-use crate::usage::series::{self, SeriesOf, UsageSeries};
 use crate::rates::Rates;
 use crate::store::{self, HistoryError, Store};
 use crate::types::{
     DecisionFilter, DecisionId, DecisionRecord, Example, Feedback, FeedbackReceipt, FeedbackRecord, NodeObservation,
     Outcome, PodObservation, UnixMillis,
 };
+use crate::usage::UsageRound;
+use crate::usage::series::{self, SeriesOf, UsageSeries};
 
 /// Messages that may wait for the writing thread: a few seconds of the densest traffic, some 30 MB. When it is full,
 /// observations and decisions are dropped and counted, feedback is refused.
@@ -42,12 +42,14 @@ pub struct HistoryOptions {
     pub window: Duration,
     /// Bytes that decisions may take; the oldest are removed first.
     pub byte_budget: u64,
+    /// Bytes that series of usage may take; the oldest are removed first.
+    pub usage_budget: u64,
 }
 
 impl HistoryOptions {
-    /// Seven days and 2 GiB in `dir`.
+    /// Seven days in `dir`, with 2 GiB of decisions and 1.5 GiB of series.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), window: Duration::from_secs(168 * 3600), byte_budget: 2 << 30 }
+        Self { dir: dir.into(), window: Duration::from_secs(168 * 3600), byte_budget: 2 << 30, usage_budget: 3 << 29 }
     }
 }
 
@@ -91,6 +93,10 @@ pub struct Summary {
     pub decisions: u64,
     /// Their size in bytes.
     pub decision_bytes: u64,
+    /// Size of the series of usage in bytes.
+    pub usage_bytes: u64,
+    /// Series of containers and nodes that go on.
+    pub series: u64,
     /// Outcomes known, immature ones included.
     pub outcomes: u64,
     /// Feedback records.
@@ -166,7 +172,7 @@ impl History {
     /// When the directory cannot be made, or the file is held by another process, torn, or not ours; the message names it.
     pub fn open(options: &HistoryOptions) -> Result<Self, HistoryError> {
         let store = Arc::new(Store::open(&options.dir)?);
-        let mut keeper = Keeper::load(&store, options.window, options.byte_budget)?;
+        let mut keeper = Keeper::load(&store, options)?;
         let shown = Arc::new(Shown::default());
         let newest = store.decisions(&DecisionFilter { limit: 1, ..DecisionFilter::default() })?;
         shown.last_id.store(newest.first().map_or(0, |(record, _)| record.id.0), Ordering::Relaxed);
@@ -381,6 +387,8 @@ impl HistoryHandle {
         Ok(Summary {
             decisions: meta("decisions")?,
             decision_bytes: meta("decision_bytes")?,
+            usage_bytes: meta("usage_bytes")?,
+            series: self.store.count(series::SERIES_OPEN)?,
             outcomes: self.store.count(store::OUTCOMES)?,
             feedback: meta("feedback")?,
             contradicting: meta("contradicting")?,

@@ -23,10 +23,10 @@ pub use memory::{Changes, EventObservation, EventSubject, Memory, Placement};
 pub use performance::{DayCounts, Performance};
 pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};
-pub use usage::series::{SeriesOf, UsagePoint, UsageSeries};
-pub use usage::{ContainerUsage, NodeUsage, PodUsage, UsagePercentiles, UsageRound};
 pub use types::{
     Agreement, Alternative, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback,
     FeedbackReceipt, FeedbackRecord, NodeObservation, NodeScore, Outcome, OutcomeLabel, OutcomeState, PluginPart,
     PodKey, PodObservation, PodPhase, Termination, UnixMillis, WorkloadKey,
 };
+pub use usage::series::{SeriesOf, UsagePoint, UsageSeries};
+pub use usage::{ContainerUsage, NodeUsage, PodUsage, UsagePercentiles, UsageRound};

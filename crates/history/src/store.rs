@@ -11,8 +11,8 @@ use redb::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::usage::series;
 use crate::types::{DecisionFilter, DecisionId, DecisionRecord, FeedbackRecord, Outcome};
+use crate::usage::series;
 
 /// Name of the file within the data directory.
 pub const STORE_FILE: &str = "history.redb";

@@ -172,8 +172,11 @@ fn every_story_ends_as_it_should() {
             teller.line(line);
         }
         // No label before it is due: the last placement of all stories is not later than these.
-        let early: Vec<_> =
-            teller.outcomes.values().filter(|o| teller.memory.now() < o.matures_at && o.label != OutcomeLabel::Immature).collect();
+        let early: Vec<_> = teller
+            .outcomes
+            .values()
+            .filter(|o| teller.memory.now() < o.matures_at && o.label != OutcomeLabel::Immature)
+            .collect();
         // Only a placement that was never carried out ends before its time.
         assert!(early.iter().all(|o| o.label == OutcomeLabel::Censored), "{title}: {early:?}");
         let end = teller.memory.now().0.max(T0 + 3 * 3_600_000);

@@ -28,7 +28,7 @@ pub use events::{EventRecorder, News, PodRef};
 pub use evict::{EvictError, Eviction, Evictor};
 pub use lease::{Fence, Leadership, LeaseConfig, campaign};
 pub use limit::{RequestLimit, limited};
-pub use metrics::{Collected, MetricsError, NodeUsage, PodUsage, Usage, collect};
+pub use metrics::{Collected, MetricsError, NodeUsage, PodReading, Usage, collect};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
 pub use send::Writer;
 pub use volumes::{VolumeError, VolumePreparer};

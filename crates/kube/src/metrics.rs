@@ -3,7 +3,7 @@
 //! [`collect`] asks once. What cannot be true (no number, negative, absurdly large, from the future, long ago) is left out and
 //! counted by reason, so that a half broken metrics server yields what it still knows and never a wrong number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,8 +52,16 @@ pub enum MetricsError {
 
 /// The readings of nodes, by name.
 pub type NodeUsage = HashMap<Arc<str>, Usage>;
-/// The readings of pods (all containers together), by namespace and name.
-pub type PodUsage = HashMap<(Arc<str>, Arc<str>), Usage>;
+/// What the containers of a pod use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodReading {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Containers with their usage.
+    pub containers: Vec<(Arc<str>, Usage)>,
+}
 
 /// What one collection brought.
 #[derive(Debug, Clone)]
@@ -63,7 +71,7 @@ pub struct Collected {
     /// Nodes.
     pub nodes: Result<NodeUsage, MetricsError>,
     /// Pods.
-    pub pods: Result<PodUsage, MetricsError>,
+    pub pods: Result<Vec<PodReading>, MetricsError>,
     /// Readings left out, by reason: `malformed`, `not_an_amount`, `negative`, `absurd`, `future`, `stale`.
     pub rejected: BTreeMap<&'static str, u64>,
 }
@@ -91,6 +99,8 @@ struct Reading<'a> {
 #[serde(default)]
 struct OfContainer<'a> {
     #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
     usage: Amounts<'a>,
 }
 
@@ -115,14 +125,35 @@ pub async fn collect(client: &Client, timeout: Duration, now: Timestamp) -> Coll
         Ok(usage)
     });
     let pods = pods.and_then(|text| {
-        let mut usage = PodUsage::new();
+        // Names of namespaces and containers are few.
+        let mut names: HashSet<Arc<str>> = HashSet::new();
+        let mut pods = Vec::new();
         for (reading, used) in readings(&text, now, &mut rejected)? {
-            let meta = &reading.metadata;
-            usage.insert((meta.namespace.as_str().into(), meta.name.as_str().into()), used);
+            let mut containers = Vec::with_capacity(reading.containers.len());
+            for container in &reading.containers {
+                // Read before without complaint.
+                let usage = Usage {
+                    cpu: amount(&container.usage.cpu, ABSURD_CPU).unwrap_or(0.0),
+                    memory: amount(&container.usage.memory, ABSURD_MEMORY).unwrap_or(0.0),
+                    at: used.at,
+                };
+                containers.push((interned(&mut names, &container.name), usage));
+            }
+            let namespace = interned(&mut names, &reading.metadata.namespace);
+            pods.push(PodReading { namespace, name: reading.metadata.name.as_str().into(), containers });
         }
-        Ok(usage)
+        Ok(pods)
     });
     Collected { at: now, nodes, pods, rejected }
+}
+
+fn interned(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
+    if let Some(known) = names.get(name) {
+        return known.clone();
+    }
+    let name: Arc<str> = name.into();
+    names.insert(name.clone());
+    name
 }
 
 async fn list(client: &Client, kind: &str, timeout: Duration) -> Result<String, MetricsError> {
@@ -225,8 +256,10 @@ mod tests {
         let collected = collected((200, nodes), (200, pods)).await;
         let at = "2026-01-01T00:00:30Z".parse().unwrap();
         assert_eq!(collected.nodes.unwrap()["n1"], Usage { cpu: 1.5, memory: 2048.0, at });
-        let pod = collected.pods.unwrap()[&("shop".into(), "web".into())];
-        assert_eq!(pod, Usage { cpu: 1.25, memory: 2_097_152.0, at });
+        let pods = collected.pods.unwrap();
+        let usage = |cpu, memory| Usage { cpu, memory, at };
+        let containers = vec![("a".into(), usage(0.25, 1_048_576.0)), ("b".into(), usage(1.0, 1_048_576.0))];
+        assert_eq!(pods, [PodReading { namespace: "shop".into(), name: "web".into(), containers }]);
         assert!(collected.rejected.is_empty());
     }
 

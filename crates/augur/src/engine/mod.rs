@@ -8,6 +8,7 @@ mod latency;
 mod observe;
 mod outbound;
 mod owner;
+mod readings;
 mod record;
 mod related;
 mod seen;
@@ -161,20 +162,13 @@ impl Engine {
         watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
         watch_pods(&runtime, &options.client, pods, shared.pods.clone(), leadership.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
-        let (client, clock) = (options.client.clone(), options.clock.clone());
-        let (interval, timeout) = (options.metrics_interval, options.metrics_timeout);
-        runtime.spawn(async move {
-            loop {
-                let collected = augur_kube::collect(&client, timeout, clock.now()).await;
-                if metrics.send(collected).await.is_err() {
-                    return;
-                }
-                tokio::select! {
-                    () = clock.sleep(interval) => {}
-                    () = metrics.closed() => return,
-                }
-            }
-        });
+        let asking = readings::Asking {
+            client: options.client.clone(),
+            clock: options.clock.clone(),
+            interval: options.metrics_interval,
+            timeout: options.metrics_timeout,
+        };
+        runtime.spawn(readings::collect_for_ever(asking, options.history.clone(), metrics));
         let handle = EngineHandle {
             client: options.client.clone(),
             queries,

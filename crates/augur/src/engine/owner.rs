@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use augur_api::{AttemptResult, NodeCondition, PendingPods, SchedulerMetrics};
 use augur_clock::Clock;
 use augur_core::cycle::{Algorithm, Decision};
-use augur_core::object::{Node, NodeName, Pod, PodUid};
+use augur_core::object::{NodeName, Pod, PodUid};
 use augur_core::plugins::ClaimsAfter;
 use augur_core::predictor::{Fallback, Predictor};
 use augur_core::scheduler::{BindResult, Effect, Input, Scheduler};
-use augur_core::state::{ClusterSummary, NodeSignals};
+use augur_core::state::ClusterSummary;
 use augur_history::{
-    DecisionId, DecisionKind, HistoryHandle, NodeObservation, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
+    DecisionId, DecisionKind, HistoryHandle, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
 };
-use augur_kube::{Change, Collected, Fence, Key, Leadership, Usage};
+use augur_kube::{Change, Fence, Key, Leadership, Usage};
 use augur_learn::{Past, PastSlot};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -27,10 +27,11 @@ use tokio::sync::{mpsc, watch};
 use super::counts::tried_to_make_room;
 use super::latency::Latencies;
 use super::outbound::{BINDINGS_IN_FLIGHT, Back, EVICTIONS_IN_FLIGHT, Outbound, Told};
+use super::readings::{Readings, Renewal};
 use super::record::{Recorder, Surroundings};
 use super::related;
 use super::seen::{SeenNode, SeenPod};
-use super::signals::{Shares, core_time, shares, signals};
+use super::signals::{Believed, Shares, core_time};
 use super::status::{Attempts, EngineStatus, MetricsStatus, Shared};
 use super::view::View;
 
@@ -69,7 +70,7 @@ pub struct Inboxes {
     /// From what was carried out.
     pub back: mpsc::Receiver<Back>,
     /// From the Metrics API.
-    pub metrics: mpsc::Receiver<Collected>,
+    pub metrics: mpsc::Receiver<Readings>,
     /// From the services.
     pub queries: mpsc::Receiver<Query>,
     /// Whether this replica leads.
@@ -84,7 +85,7 @@ enum Woken {
     Node(Box<Change<SeenNode>>),
     Related(Box<Input>),
     Back(Back),
-    Metrics(Box<Collected>),
+    Metrics(Box<Readings>),
     Query(Query),
     Time,
     Stop,
@@ -114,7 +115,9 @@ pub struct NodeNote {
     pub conditions: Arc<[NodeCondition]>,
     /// The latest reading.
     pub usage: Option<Usage>,
-    shares: Option<Shares>,
+    pub(super) shares: Option<Shares>,
+    /// The latest reading that was believed.
+    pub(super) believed: Option<Believed>,
 }
 
 /// The thread's own.
@@ -143,14 +146,15 @@ pub struct Owner {
     evicting: usize,
     listed: (bool, bool),
     related_answered: bool,
-    summary_stale: bool,
+    pub(super) summary_stale: bool,
     attempts: Attempts,
     bound: u64,
     binding_errors: u64,
     conditions_lost: u64,
     decisions: Latencies,
     bindings: Latencies,
-    metrics: MetricsStatus,
+    pub(super) metrics: MetricsStatus,
+    pub(super) renewal: Renewal,
     published: Option<Instant>,
     ticked: Option<Timestamp>,
     pub(super) seconds: u32,
@@ -202,6 +206,7 @@ impl Owner {
             decisions: Latencies::default(),
             bindings: Latencies::default(),
             metrics: MetricsStatus::default(),
+            renewal: Renewal::default(),
             published: None,
             ticked: None,
             seconds: 0,
@@ -264,6 +269,7 @@ impl Owner {
             self.take_metrics(collected);
             worked = true;
         }
+        worked |= self.renew();
         for _ in 0..QUERIES_PER_TURN {
             let Ok(query) = inboxes.queries.try_recv() else { break };
             self.answer(query);
@@ -337,7 +343,7 @@ impl Owner {
         self.related_answered
     }
 
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         let now = core_time(self.clock.now());
         let mut effects = Vec::new();
         self.scheduler.step(input, now, &mut effects);
@@ -620,56 +626,6 @@ impl Owner {
         }
     }
 
-    fn observe_node(&self, name: &NodeName, ready: bool, shares: Option<Shares>, gone: bool, at: UnixMillis) {
-        let (cpu, memory) = shares.map_or((None, None), |shares| (shares.cpu, shares.memory));
-        let class = self.scheduler.state().node(name).map_or_else(Arc::default, |view| class(view.node()));
-        self.history.observe_node(NodeObservation { name: name.clone(), class, ready, cpu, memory, gone, at });
-    }
-
-    /// Takes in what the Metrics API brought, and renews the signals of all nodes.
-    fn take_metrics(&mut self, collected: Collected) {
-        let now = collected.at;
-        let at = self.millis();
-        for (reason, count) in collected.rejected {
-            *self.metrics.rejected.entry(reason).or_default() += count;
-        }
-        self.metrics.asked = Some(now);
-        self.metrics.readings.1 = collected.pods.as_ref().map_or(0, HashMap::len);
-        self.metrics.pods_error = collected.pods.err();
-        let usage = match collected.nodes {
-            Ok(usage) => {
-                self.metrics.nodes_error = None;
-                if !usage.is_empty() {
-                    self.metrics.told = Some(now);
-                }
-                usage
-            }
-            Err(error) => {
-                self.metrics.nodes_error = Some(error);
-                HashMap::new()
-            }
-        };
-        self.metrics.readings.0 = usage.len();
-        let rates = self.history.rates();
-        let mut renewed: Vec<(NodeName, Option<NodeSignals>)> = Vec::with_capacity(self.notes.len());
-        for view in self.scheduler.state().nodes() {
-            let node = view.node();
-            let usage = usage.get(&node.name).copied();
-            let shares = usage.as_ref().map(|usage| shares(node, usage));
-            if let Some(note) = self.notes.get_mut(&node.name) {
-                (note.usage, note.shares) = (usage, shares);
-            }
-            renewed.push((node.name.clone(), signals(node, shares, rates.nodes.get(&node.name), now)));
-        }
-        for (name, signals) in &renewed {
-            let ready = self.scheduler.state().node(name).is_some_and(|view| view.node().ready);
-            let shares = signals.map(|signals| Shares { cpu: signals.cpu_usage, memory: signals.memory_usage });
-            self.observe_node(name, ready, shares, false, at);
-        }
-        self.step(Input::Signals(renewed));
-        self.summary_stale = true;
-    }
-
     /// Lets time pass for the scheduler and for history, about every second.
     fn tick(&mut self) {
         let now = self.clock.now();
@@ -694,7 +650,7 @@ impl Owner {
         query(&View { owner: self });
     }
 
-    fn millis(&self) -> UnixMillis {
+    pub(super) fn millis(&self) -> UnixMillis {
         UnixMillis(self.clock.now().as_millisecond())
     }
 
@@ -730,11 +686,6 @@ impl Owner {
             stopped: false,
         });
     }
-}
-
-/// The class of a node: its machine type; empty when it has none.
-fn class(node: &Node) -> Arc<str> {
-    node.labels.get("node.kubernetes.io/instance-type").map_or_else(Arc::default, |value| value.into())
 }
 
 /// What is known of a pod that vanished unseen.

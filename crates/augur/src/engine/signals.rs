@@ -19,6 +19,40 @@ pub struct Shares {
     pub memory: Option<f64>,
 }
 
+/// From one believed reading to the next, both amounts grow at most so many times unless pods come.
+const JUMP: f64 = 5.0;
+/// Below this share nothing is a jump: an idle node may well do five times as much.
+const JUMP_FROM: f64 = 0.01;
+/// Readings in a row that are not believed; what is told for longer is true after all.
+const DOUBTS: u32 = 40;
+
+/// The latest reading of a node that was believed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Believed {
+    /// The reading.
+    pub shares: Shares,
+    /// Pods that were on the node.
+    pub pods: usize,
+    /// Readings since that were not believed.
+    pub doubts: u32,
+}
+
+/// Whether a reading of a node with so many pods cannot be believed: CPU and memory both jumped, and no pods came to explain it.
+pub fn is_jump(before: Option<&Believed>, now: Shares, pods: usize) -> bool {
+    let jumped = |before: Option<f64>, now: Option<f64>| match (before, now) {
+        (Some(before), Some(now)) => now > JUMP * before.max(JUMP_FROM),
+        // Not even as a share of what is there.
+        (Some(_), None) => true,
+        _ => false,
+    };
+    before.is_some_and(|before| {
+        jumped(before.shares.cpu, now.cpu)
+            && jumped(before.shares.memory, now.memory)
+            && pods <= before.pods + before.pods / 4
+            && before.doubts < DOUBTS
+    })
+}
+
 /// The reading of a node as shares of what is allocatable; `None` for a share of nothing and for what cannot be true.
 pub fn shares(node: &Node, usage: &Usage) -> Shares {
     let share = |used: f64, of: f64| Some(used / of).filter(|share| share.is_finite() && *share <= ABSURD_SHARE);
@@ -69,6 +103,19 @@ mod tests {
         assert_eq!(reading(1.0, 250.0), Shares { cpu: Some(0.5), memory: Some(0.25) });
         assert_eq!(reading(90.0, 250.0).cpu, None, "45 times what the node has");
         assert_eq!(shares(&Node::default(), &Usage { cpu: 1.0, memory: 1.0, at: Timestamp::UNIX_EPOCH }).cpu, None);
+    }
+
+    #[test]
+    fn ten_times_as_much_without_new_pods_is_a_lie_until_it_lasts() {
+        let shares = |cpu, memory| Shares { cpu: Some(cpu), memory: Some(memory) };
+        let mut before = Believed { shares: shares(0.08, 0.1), pods: 8, doubts: 0 };
+        assert!(is_jump(Some(&before), shares(0.8, 1.0), 8));
+        assert!(is_jump(Some(&before), Shares { cpu: Some(0.8), memory: None }, 8), "ten times the memory there is");
+        assert!(!is_jump(Some(&before), shares(0.8, 0.12), 8), "a busy hour");
+        assert!(!is_jump(Some(&before), shares(0.8, 1.0), 30), "pods came");
+        assert!(!is_jump(None, shares(0.8, 1.0), 8));
+        before.doubts = DOUBTS;
+        assert!(!is_jump(Some(&before), shares(0.8, 1.0), 8), "it is told for so long");
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub struct MetricsStatus {
     pub readings: (usize, usize),
     /// Readings that cannot be true, by reason, since the start.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// The same of the latest round.
+    pub latest_rejected: BTreeMap<&'static str, u64>,
+    /// Ready nodes of which the latest round told nothing that can be believed.
+    pub unread: usize,
 }
 
 /// What the scheduler thread tells of itself.

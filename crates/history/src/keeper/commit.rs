@@ -4,8 +4,8 @@ use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{Gone, Keeper, Pending, workload_name};
 use crate::store::{self, HistoryError, encode};
-use crate::usage::series;
 use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
+use crate::usage::series;
 
 /// Decisions removed in one transaction, so that no commit takes long.
 const REMOVE_AT_ONCE: usize = 4_096;
@@ -28,6 +28,7 @@ impl Keeper {
                 ("feedback", t.feedback),
                 ("contradicting", t.contradicting),
                 ("last_feedback", t.last_feedback),
+                ("usage_bytes", t.usage_bytes),
                 ("last_series", self.memory.usage.next_id().into()),
             ] {
                 meta.insert(name, value)?;
@@ -152,8 +153,11 @@ impl Keeper {
             }
         }
         let now = self.memory.now();
-        series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed)?;
-        self.compacting = series::compact(tx, now, self.memory.window_ms())?;
+        let held = &mut self.totals.usage_bytes;
+        series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed, held)?;
+        self.compacting = series::compact(tx, now, self.memory.window_ms(), held)?;
+        series::keep_within(tx, self.usage_budget, held)?;
+        self.compacting |= *held > self.usage_budget;
         Ok(())
     }
 

@@ -5,18 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use redb::ReadableTable as _;
 
 mod commit;
 
 use crate::counters::Bucket;
+use crate::handle::HistoryOptions;
 use crate::memory::load::RevisionTally;
 use crate::memory::pod::Tracked;
 use crate::memory::tally::Tally;
 use crate::memory::{EventObservation, Gone, Memory, Placement, Verdict};
-use crate::usage::{Sealed, SeriesName, UsageRound, WorkloadUsage, series};
 use crate::performance::DayCounts;
 use crate::rates::Rates;
 use crate::store::{self, HistoryError, Store, decode, storage};
@@ -24,6 +23,7 @@ use crate::types::{
     DecisionId, DecisionKind, DecisionRecord, Example, FeedbackRecord, NodeObservation, Outcome, OutcomeLabel,
     OutcomeState, PodObservation, UnixMillis, WorkloadKey,
 };
+use crate::usage::{Sealed, SeriesName, UsageRound, WorkloadUsage, series};
 
 /// Pods whose failed attempts are folded into one record; beyond it each attempt is a record of its own.
 const MAX_FAILING: usize = 50_000;
@@ -36,6 +36,8 @@ pub(crate) struct Totals {
     pub feedback: u64,
     pub contradicting: u64,
     pub last_feedback: u64,
+    /// Bytes of all blocks of series.
+    pub usage_bytes: u64,
 }
 
 /// What one commit writes besides dirty counters.
@@ -62,6 +64,7 @@ struct Pending {
 pub(crate) struct Keeper {
     pub store: Arc<Store>,
     byte_budget: u64,
+    usage_budget: u64,
     pub memory: Memory,
     days: BTreeMap<u32, DayCounts>,
     failing: HashMap<Arc<str>, DecisionRecord>,
@@ -77,10 +80,11 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Reads what is needed in memory from the store.
-    pub fn load(store: &Arc<Store>, window: Duration, byte_budget: u64) -> Result<Self, HistoryError> {
+    pub fn load(store: &Arc<Store>, options: &HistoryOptions) -> Result<Self, HistoryError> {
         let mut keeper = Self {
-            byte_budget,
-            memory: Memory::new(window),
+            byte_budget: options.byte_budget,
+            usage_budget: options.usage_budget,
+            memory: Memory::new(options.window),
             days: BTreeMap::new(),
             failing: HashMap::new(),
             pending: Pending::default(),
@@ -100,6 +104,7 @@ impl Keeper {
             feedback: meta("feedback")?,
             contradicting: meta("contradicting")?,
             last_feedback: meta("last_feedback")?,
+            usage_bytes: meta("usage_bytes")?,
         };
         keeper.saved = keeper.totals;
         let memory = &mut keeper.memory;

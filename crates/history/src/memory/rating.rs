@@ -164,7 +164,8 @@ impl Memory {
             let ready_share = (sums.watched_ms > 0).then(|| sums.ready_ms as f64 / sums.watched_ms as f64);
             let expected = self.usage.expected(*id);
             let share = |expected: Option<f64>, of: Option<f64>| Some(expected? / of.filter(|of| *of > 0.0)?);
-            let peak = |usual: Option<f64>, sum: Option<f64>| usual.map(|usual| sum.map_or(usual, |sum| usual.max(sum)));
+            let peak =
+                |usual: Option<f64>, sum: Option<f64>| usual.map(|usual| sum.map_or(usual, |sum| usual.max(sum)));
             let (cores, bytes) = memory.allocatable.unzip();
             let known = NodeRates {
                 class: memory.class.clone(),

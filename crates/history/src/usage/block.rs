@@ -174,7 +174,10 @@ mod tests {
     use super::*;
 
     fn raw(id: u32, cpu: f64, memory: f64) -> Block {
-        Block { ids: vec![id], columns: vec![vec![code::of_cpu(cpu); RAW_POINTS], vec![code::of_memory(memory); RAW_POINTS]] }
+        Block {
+            ids: vec![id],
+            columns: vec![vec![code::of_cpu(cpu); RAW_POINTS], vec![code::of_memory(memory); RAW_POINTS]],
+        }
     }
 
     #[test]
@@ -184,7 +187,9 @@ mod tests {
         assert_eq!(Block::decode(&bytes).unwrap(), block);
         assert_eq!((block.points(), block.series(1, 0)), (20, &(20..40).collect::<Vec<u16>>()[..]));
         for cut in 1..bytes.len() {
-            assert!(Block::decode(&bytes[..cut]).is_err_and(|_| true) || Block::decode(&bytes[..cut]).unwrap() != block);
+            assert!(
+                Block::decode(&bytes[..cut]).is_err_and(|_| true) || Block::decode(&bytes[..cut]).unwrap() != block
+            );
         }
         assert_eq!(Block::decode(&[]).unwrap(), Block::default());
     }

@@ -117,12 +117,8 @@ impl WorkloadUsage {
     }
 
     pub fn load((samples, cpu, memory): &(u64, Stored, Stored)) -> Self {
-        let mut usage = Self {
-            cpu: Histogram::load(cpu),
-            memory: Histogram::load(memory),
-            samples: *samples,
-            percentiles: None,
-        };
+        let mut usage =
+            Self { cpu: Histogram::load(cpu), memory: Histogram::load(memory), samples: *samples, percentiles: None };
         usage.refresh();
         usage
     }
@@ -208,11 +204,6 @@ impl UsageMemory {
         self.expected.get(&node).map(|(cpu, memory)| (*cpu as f64 / 1e6, *memory as f64))
     }
 
-    /// Series that are open.
-    pub fn series(&self) -> usize {
-        self.open.len() - self.free.len()
-    }
-
     pub fn pod_came(&mut self, namespace: &Arc<str>, name: &Arc<str>, workload: u32, node: u32) {
         let slot = PodSlot { workload, node, containers: Vec::new(), peak: 0.0, day_ends: 0, last: (0.0, 0.0) };
         self.pods.insert((namespace.clone(), name.clone()), slot);
@@ -221,9 +212,8 @@ impl UsageMemory {
     /// Names of series that were open when the store was closed, and whose pods did not come back.
     pub fn lost(&mut self) -> Vec<(SeriesName, u32)> {
         let pods = &self.pods;
-        let lost = |name: &SeriesName| {
-            !name.pod.is_empty() && !pods.contains_key(&(name.namespace.clone(), name.pod.clone()))
-        };
+        let lost =
+            |name: &SeriesName| !name.pod.is_empty() && !pods.contains_key(&(name.namespace.clone(), name.pod.clone()));
         self.known.extract_if(|name, _| lost(name)).collect()
     }
 
@@ -362,7 +352,8 @@ impl Memory {
     /// Ends the block of the present.
     pub(crate) fn seal(&mut self) {
         let Some(start) = self.usage.start.take() else { return };
-        let mut blocks: Vec<Block> = (0..SHARDS).map(|_| Block { ids: Vec::new(), columns: vec![Vec::new(); 2] }).collect();
+        let mut blocks: Vec<Block> =
+            (0..SHARDS).map(|_| Block { ids: Vec::new(), columns: vec![Vec::new(); 2] }).collect();
         let mut order: Vec<(u32, u32)> =
             self.usage.open.iter().enumerate().filter(|(_, s)| s.touched).map(|(at, s)| (s.id, at as u32)).collect();
         order.sort_unstable();

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use super::block::{
-    Block, BlockError, COARSE_BLOCK_MS, COARSE_STEP_MS, RAW_BLOCK_MS, RAW_STEP_MS, coarsen,
-};
+use super::block::{Block, BlockError, COARSE_BLOCK_MS, COARSE_STEP_MS, RAW_BLOCK_MS, RAW_STEP_MS, coarsen};
 use super::{SHARDS, Sealed, SeriesName, code};
 use crate::store::{HistoryError, storage};
 use crate::types::{HOUR_MS, UnixMillis};
@@ -47,13 +45,14 @@ impl SeriesName {
     }
 }
 
-/// Names that came and went, and sealed blocks.
+/// Names that came and went, and sealed blocks. `held` counts the bytes of all blocks.
 pub(crate) fn write(
     tx: &WriteTransaction,
     now: UnixMillis,
     created: &[(SeriesName, u32)],
     ended: &[(SeriesName, u32)],
     sealed: &[Sealed],
+    held: &mut u64,
 ) -> Result<(), redb::Error> {
     let mut series = tx.open_table(SERIES)?;
     let mut open = tx.open_table(SERIES_OPEN)?;
@@ -72,11 +71,12 @@ pub(crate) fn write(
     for block in sealed {
         let key = (block.start, block.shard);
         let before = raw.get(key)?.map(|bytes| bytes.value().to_vec());
+        *held = held.saturating_sub(before.as_ref().map_or(0, |bytes| bytes.len() as u64));
         // The same ten minutes twice: the process was started again within them.
-        match before.map(|before| joined(&before, &block.bytes)) {
-            Some(Ok(bytes)) => raw.insert(key, bytes.as_slice())?,
-            Some(Err(_)) | None => raw.insert(key, block.bytes.as_slice())?,
-        };
+        let both = before.and_then(|before| joined(&before, &block.bytes).ok());
+        let bytes = both.as_deref().unwrap_or(&block.bytes);
+        raw.insert(key, bytes)?;
+        *held += bytes.len() as u64;
     }
     Ok(())
 }
@@ -89,7 +89,12 @@ fn joined(before: &[u8], after: &[u8]) -> Result<Vec<u8>, BlockError> {
 
 /// Does a piece of what is due: readings older than six hours become coarse, what is older than the window goes. Answers whether
 /// more is due.
-pub(crate) fn compact(tx: &WriteTransaction, now: UnixMillis, window_ms: i64) -> Result<bool, redb::Error> {
+pub(crate) fn compact(
+    tx: &WriteTransaction,
+    now: UnixMillis,
+    window_ms: i64,
+    held: &mut u64,
+) -> Result<bool, redb::Error> {
     let mut raw = tx.open_table(RAW)?;
     let mut coarse = tx.open_table(COARSE)?;
     for _ in 0..SHARDS_AT_ONCE {
@@ -101,7 +106,11 @@ pub(crate) fn compact(tx: &WriteTransaction, now: UnixMillis, window_ms: i64) ->
         let mut blocks = Vec::new();
         for place in 0..COARSE_BLOCK_MS / RAW_BLOCK_MS {
             let removed = raw.remove((hour + place * RAW_BLOCK_MS, shard))?;
-            match removed.map(|bytes| Block::decode(bytes.value())) {
+            let decoded = removed.map(|bytes| {
+                *held = held.saturating_sub(bytes.value().len() as u64);
+                Block::decode(bytes.value())
+            });
+            match decoded {
                 Some(Ok(block)) => blocks.push((place as usize, block)),
                 // What is damaged is lost; the rest of the hour is not.
                 Some(Err(error)) => tracing::warn!(%error, "ten minutes of usage cannot be read"),
@@ -111,6 +120,7 @@ pub(crate) fn compact(tx: &WriteTransaction, now: UnixMillis, window_ms: i64) ->
         match coarsen(&blocks).encode() {
             Ok(bytes) if !blocks.is_empty() => {
                 coarse.insert((hour, shard), bytes.as_slice())?;
+                *held += bytes.len() as u64;
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "an hour of usage is lost"),
@@ -121,7 +131,8 @@ pub(crate) fn compact(tx: &WriteTransaction, now: UnixMillis, window_ms: i64) ->
     while removed < REMOVE_AT_ONCE {
         let first = coarse.first()?.map(|(key, _)| key.value());
         let Some(key) = first.filter(|key| key.0 + COARSE_BLOCK_MS <= oldest) else { break };
-        coarse.remove(key)?;
+        let length = coarse.remove(key)?.map_or(0, |bytes| bytes.value().len() as u64);
+        *held = held.saturating_sub(length);
         removed += 1;
     }
     let mut ended = tx.open_table(SERIES_ENDED)?;
@@ -138,21 +149,20 @@ pub(crate) fn compact(tx: &WriteTransaction, now: UnixMillis, window_ms: i64) ->
     Ok(due || removed >= REMOVE_AT_ONCE)
 }
 
-/// Frees about so many bytes: the oldest blocks go first. Answers whether anything went.
-pub(crate) fn free(tx: &WriteTransaction, bytes: u64) -> Result<bool, redb::Error> {
-    let mut freed = 0;
+/// Removes the oldest blocks while they take more than `budget`, a bounded number at once.
+pub(crate) fn keep_within(tx: &WriteTransaction, budget: u64, held: &mut u64) -> Result<(), redb::Error> {
     for table in [COARSE, RAW] {
         let mut table = tx.open_table(table)?;
         let mut removed = 0;
-        while freed < bytes && removed < REMOVE_AT_ONCE {
+        while *held > budget && removed < REMOVE_AT_ONCE {
             let first = table.first()?.map(|(key, value)| (key.value(), value.value().len()));
             let Some((key, length)) = first else { break };
             table.remove(key)?;
-            freed += length as u64;
+            *held = held.saturating_sub(length as u64);
             removed += 1;
         }
     }
-    Ok(freed > 0)
+    Ok(())
 }
 
 /// The series that were open.
@@ -262,7 +272,9 @@ pub(crate) fn read(
     for one in &mut series {
         one.points.retain(|point| point.at >= since);
     }
-    series.sort_by(|a, b| (&a.namespace, &a.pod, &a.container, &a.node).cmp(&(&b.namespace, &b.pod, &b.container, &b.node)));
+    series.sort_by(|a, b| {
+        (&a.namespace, &a.pod, &a.container, &a.node).cmp(&(&b.namespace, &b.pod, &b.container, &b.node))
+    });
     Ok(series)
 }
 
