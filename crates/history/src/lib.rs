@@ -29,4 +29,4 @@ pub use types::{
     PodKey, PodObservation, PodPhase, Termination, UnixMillis, WorkloadKey,
 };
 pub use usage::series::{SeriesOf, UsagePoint, UsageSeries};
-pub use usage::{ContainerUsage, NodeUsage, PodUsage, UsagePercentiles, UsageRound};
+pub use usage::{ContainerSample, NodeSample, PodSample, UsagePercentiles, UsageRound};

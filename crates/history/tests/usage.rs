@@ -1,5 +1,4 @@
 //! Usage: what was read comes back, full for hours and coarse after, and gives percentiles and peaks.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -9,14 +8,14 @@ use common::*;
 const CONTAINER_CPU: f64 = 0.5;
 
 fn round(when: i64, pods: &[(&str, f64, f64)]) -> UsageRound {
-    let pod = |(name, cpu, memory): &(&str, f64, f64)| PodUsage {
+    let pod = |(name, cpu, memory): &(&str, f64, f64)| PodSample {
         namespace: "default".into(),
         name: (*name).into(),
-        containers: vec![ContainerUsage { name: "main".into(), cpu: *cpu, memory: *memory }],
+        containers: vec![ContainerSample { name: "main".into(), cpu: *cpu, memory: *memory }],
     };
     UsageRound {
         at: at(when),
-        nodes: vec![NodeUsage { name: "n1".into(), cpu: 2.0, memory: 8e9 }],
+        nodes: vec![NodeSample { name: "n1".into(), cpu: 2.0, memory: 8e9 }],
         pods: pods.iter().map(pod).collect(),
     }
 }

@@ -11,7 +11,7 @@ use augur_clock::Clock;
 use augur_core::object::{Node, NodeName};
 use augur_core::scheduler::Input;
 use augur_core::state::NodeSignals;
-use augur_history::{ContainerUsage, HistoryHandle, NodeObservation, NodeUsage, PodUsage, UnixMillis, UsageRound};
+use augur_history::{ContainerSample, HistoryHandle, NodeObservation, NodeSample, PodSample, UnixMillis, UsageRound};
 use augur_kube::{Collected, MetricsError, Usage};
 use jiff::Timestamp;
 use kube::Client;
@@ -75,14 +75,14 @@ fn jittered(interval: Duration, now: Timestamp) -> Duration {
 fn split(collected: Collected) -> (UsageRound, Readings) {
     let at = UnixMillis(collected.at.as_millisecond());
     let nodes = collected.nodes.iter().flatten();
-    let nodes = nodes.map(|(name, usage)| NodeUsage { name: name.clone(), cpu: usage.cpu, memory: usage.memory });
+    let nodes = nodes.map(|(name, usage)| NodeSample { name: name.clone(), cpu: usage.cpu, memory: usage.memory });
     let nodes = nodes.collect();
     let (pods, count) = match collected.pods {
         Ok(pods) => {
             let count = pods.len();
             let container =
-                |(name, usage): (Arc<str>, Usage)| ContainerUsage { name, cpu: usage.cpu, memory: usage.memory };
-            let pods = pods.into_iter().map(|pod| PodUsage {
+                |(name, usage): (Arc<str>, Usage)| ContainerSample { name, cpu: usage.cpu, memory: usage.memory };
+            let pods = pods.into_iter().map(|pod| PodSample {
                 namespace: pod.namespace,
                 name: pod.name,
                 containers: pod.containers.into_iter().map(container).collect(),

@@ -27,7 +27,7 @@ const MIN_SAMPLES: u64 = 10;
 
 /// What one container uses.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ContainerUsage {
+pub struct ContainerSample {
     /// The container.
     pub name: Arc<str>,
     /// CPU in cores.
@@ -38,18 +38,18 @@ pub struct ContainerUsage {
 
 /// What the containers of one pod use.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PodUsage {
+pub struct PodSample {
     /// Namespace.
     pub namespace: Arc<str>,
     /// Name.
     pub name: Arc<str>,
     /// Its containers.
-    pub containers: Vec<ContainerUsage>,
+    pub containers: Vec<ContainerSample>,
 }
 
 /// What one node uses.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NodeUsage {
+pub struct NodeSample {
     /// Name.
     pub name: Arc<str>,
     /// CPU in cores.
@@ -64,9 +64,9 @@ pub struct UsageRound {
     /// When it was taken.
     pub at: UnixMillis,
     /// Nodes.
-    pub nodes: Vec<NodeUsage>,
+    pub nodes: Vec<NodeSample>,
     /// Pods; those that are not followed are ignored.
-    pub pods: Vec<PodUsage>,
+    pub pods: Vec<PodSample>,
 }
 
 /// What the pods of a workload use, all containers together, from decayed histograms (24 h); memory from daily peaks.
