@@ -50,6 +50,10 @@ pub enum Command {
     Conformance(ConformanceArgs),
     /// Checks a configuration file and prints the settings that result from it.
     Config(ConfigArgs),
+    /// Trains a model on a table and writes it to a file.
+    Train(TrainArgs),
+    /// Trains on a table's train rows, judges on its test rows and prints how good the probabilities are.
+    Evaluate(EvaluateArgs),
 }
 
 /// Arguments of `augur up`.
@@ -239,6 +243,64 @@ pub struct ConformanceArgs {
     /// Only the case of this id.
     #[arg(long, value_name = "ID")]
     pub case: Option<String>,
+}
+
+/// Arguments of `augur train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The table: CSV with a header (may be gzip-compressed) or Parquet, its rows in the order of time.
+    #[arg(long, value_name = "FILE")]
+    pub table: PathBuf,
+    /// The column of labels, 0 and 1.
+    #[arg(long, value_name = "COLUMN")]
+    pub label: String,
+    /// A column that is no feature, because it only says which rows belong together.
+    #[arg(long, value_name = "COLUMN")]
+    pub group: Option<String>,
+    /// The column that says `train` or `test`; only train rows are used. Without it all are.
+    #[arg(long, value_name = "COLUMN")]
+    pub split: Option<String>,
+    /// Where the model is written.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Seed of all random choices.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `augur evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The table: CSV with a header (may be gzip-compressed) or Parquet, its rows in the order of time.
+    #[arg(long, value_name = "FILE")]
+    pub table: PathBuf,
+    /// The column of labels, 0 and 1.
+    #[arg(long, value_name = "COLUMN")]
+    pub label: String,
+    /// The column of rows that belong together, as a user's; intervals come from drawing groups. It is no feature.
+    #[arg(long, value_name = "COLUMN")]
+    pub group: Option<String>,
+    /// The column that says `train` or `test`. Without it the last 30 % of the rows are tested on.
+    #[arg(long, value_name = "COLUMN")]
+    pub split: Option<String>,
+    /// The form of what is printed.
+    #[arg(long, value_enum, default_value_t = EvaluateFormat::Text)]
+    pub format: EvaluateFormat,
+    /// Also writes a report with plots, one HTML file.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Seed of all random choices.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// The form of what `augur evaluate` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvaluateFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// The measurements.

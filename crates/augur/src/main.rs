@@ -13,6 +13,7 @@ mod output;
 mod services;
 mod span;
 mod system;
+mod table;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             Command::Bench(BenchCommand::Predict(args)) => bench::predict::run(&args).await,
             Command::Conformance(args) => return commands::conformance::run(&args),
             Command::Config(args) => commands::config::run(&args),
+            Command::Train(args) => commands::evaluate::train(&args),
+            Command::Evaluate(args) => commands::evaluate::evaluate(&args),
         }?;
         Ok(true)
     })

@@ -13,6 +13,8 @@ mod forest;
 mod importance;
 mod metrics;
 mod predict;
+#[cfg(target_arch = "x86_64")]
+mod predict_avx2;
 mod random;
 mod refresh;
 mod select;

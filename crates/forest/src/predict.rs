@@ -19,6 +19,11 @@ pub enum Path {
 
 /// The sum of all trees' leaves for each row. `out` is as long as there are rows.
 pub(crate) fn sums(groups: &[Group], codes: &[u8], stride: usize, path: Path, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if path == Path::Fastest && crate::predict_avx2::sums(groups, codes, stride, out) {
+        return;
+    }
+    #[cfg(not(target_arch = "x86_64"))]
     let _ = path;
     portable(groups, codes, stride, out);
 }

@@ -3,6 +3,7 @@
 pub mod apiserver;
 pub mod config;
 pub mod conformance;
+pub mod evaluate;
 pub mod health;
 pub mod scheduler;
 pub mod up;
