@@ -59,6 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             clock: Clock::manual(NOW.parse()?),
             metrics: Arc::new(SchedulerMetrics::new()),
             access: Access::Loopback,
+            configz: Arc::default(),
             thresholds: Thresholds::default(),
             model: ModelOptions::default(),
             version: String::new(),

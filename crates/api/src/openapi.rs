@@ -15,6 +15,7 @@ use crate::{extender, learner, scheduler};
         scheduler::health,
         scheduler::livez,
         scheduler::readyz,
+        scheduler::configz,
         scheduler::prometheus_text,
         scheduler::metrics,
         scheduler::nodes,

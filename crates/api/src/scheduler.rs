@@ -37,6 +37,7 @@ pub fn router(parts: Services) -> Router {
         .route("/livez", get(livez))
         .route("/healthz", get(livez))
         .route("/readyz", get(readyz))
+        .route("/configz", get(configz))
         .route("/metrics", get(prometheus_text))
         .route("/api/v1/metrics", get(metrics))
         .route("/api/v1/nodes", get(nodes))
@@ -151,6 +152,12 @@ fn told(name: &str, uri: &Uri, checks: &[(&str, bool)], why: &str) -> Result<Str
     }
     let lines: String = checks.iter().map(|(check, _)| format!("[+]{check} ok\n")).collect();
     Ok(format!("{lines}{name} check passed\n"))
+}
+
+/// The settings in effect, as kube-scheduler shows its own; what is secret is not among them.
+#[utoipa::path(get, path = "/configz", tag = "health", responses((status = 200, body = Object)))]
+pub(crate) async fn configz(State(service): Shared) -> Result<Response, ApiError> {
+    json(&*service.configz, 4_096)
 }
 
 /// Metrics in Prometheus' text format, or in OpenMetrics' if asked for.

@@ -1,5 +1,6 @@
 //! What both services share: their parts, access, bodies, answers and counting.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub enum Access {
     Loopback,
     /// Whoever presents this bearer token.
     Token(String),
+    /// Whoever presents the bearer token that this file holds.
+    TokenFile(PathBuf),
     /// Nobody: the service listens beyond loopback, and no token was configured.
     Closed,
 }
@@ -83,6 +86,8 @@ pub struct Services {
     pub model: ModelOptions,
     /// Version of the program.
     pub version: String,
+    /// The settings in effect, as `/configz` shows them.
+    pub configz: Arc<serde_json::Value>,
 }
 
 /// One service.
@@ -121,18 +126,15 @@ impl Service {
                 "no_token_configured",
                 "this service listens beyond loopback and was started without a token; start it with one to change state",
             )),
-            Access::Token(token) => {
-                let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-                match given.and_then(|v| v.strip_prefix("Bearer ")) {
-                    Some(given) if equal(given.trim().as_bytes(), token.as_bytes()) => Ok(()),
-                    Some(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "wrong_token", "the bearer token is wrong")),
-                    None => Err(ApiError::new(
-                        StatusCode::UNAUTHORIZED,
-                        "token_required",
-                        "this endpoint changes state; send the header `Authorization: Bearer TOKEN`",
-                    )),
+            Access::Token(token) => presents(headers, token),
+            Access::TokenFile(file) => match std::fs::read_to_string(file) {
+                Ok(token) if !token.trim().is_empty() => presents(headers, token.trim()),
+                found => {
+                    let why = found.map_or_else(|error| error.to_string(), |_| "it is empty".to_owned());
+                    let message = format!("the token file {} cannot be used: {why}", file.display());
+                    Err(ApiError::unavailable("no_token", message))
                 }
-            }
+            },
         }
     }
 
@@ -146,6 +148,20 @@ impl Service {
             Ok(result) => Ok(result?),
             Err(error) => Err(ApiError::unavailable("history_unavailable", format!("reading history failed: {error}"))),
         }
+    }
+}
+
+/// Refuses a request without this bearer token.
+fn presents(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    match given.and_then(|v| v.strip_prefix("Bearer ")) {
+        Some(given) if equal(given.trim().as_bytes(), token.as_bytes()) => Ok(()),
+        Some(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "wrong_token", "the bearer token is wrong")),
+        None => Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "token_required",
+            "this endpoint changes state; send the header `Authorization: Bearer TOKEN`",
+        )),
     }
 }
 

@@ -16,6 +16,7 @@ const SCHEDULER: &[Call] = &[
     ("GET", "/health", "", 200),
     ("GET", "/livez", "", 200),
     ("GET", "/readyz", "", 200),
+    ("GET", "/configz", "", 200),
     ("GET", "/metrics", "", 200),
     ("GET", "/api/v1/metrics", "", 200),
     ("GET", "/api/v1/nodes", "", 200),
@@ -196,6 +197,24 @@ async fn a_page_of_another_site_cannot_send_feedback() {
         request.headers_mut().insert("origin", origin.parse().unwrap());
         assert_eq!(call(&f.learner, request).await.status().as_u16(), status, "{origin}");
     }
+}
+
+#[tokio::test]
+async fn a_token_file_is_read_anew_at_each_request() {
+    use augur_api::{Access, CheckStatus};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let f = fixture_with(Access::TokenFile(file.clone()), CheckStatus::Healthy);
+    let ask = async |token: &str| {
+        let mut request = common::request("POST", "/feedback", FEEDBACK);
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        call(&f.learner, request).await.status().as_u16()
+    };
+    assert_eq!(ask("first").await, 503, "there is no file yet");
+    std::fs::write(&file, "first\n").unwrap();
+    assert_eq!((ask("first").await, ask("second").await), (200, 403));
+    std::fs::write(&file, "second").unwrap();
+    assert_eq!((ask("first").await, ask("second").await), (403, 200));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::cluster::BenchClusterArgs;
 use crate::election::ElectionArgs;
+use crate::serving::ServingArgs;
 
 /// A Kubernetes scheduler that learns from what became of the pods it placed.
 #[derive(Debug, Parser)]
@@ -191,9 +192,9 @@ pub struct SchedulerArgs {
     /// Seed of the choice among nodes of equal score.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// What a client must send as a bearer token to change state, when the services listen beyond loopback.
-    #[arg(long, env = "AUGUR_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
+    /// How the services are protected.
+    #[command(flatten)]
+    pub serving: ServingArgs,
     /// Leader election.
     #[command(flatten)]
     pub election: ElectionArgs,

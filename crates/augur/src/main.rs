@@ -11,6 +11,7 @@ mod listen;
 mod logging;
 mod output;
 mod services;
+mod serving;
 mod span;
 mod system;
 mod table;

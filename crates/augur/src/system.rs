@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use augur_api::dto::Thresholds;
-use augur_api::{
-    Access, Check, CheckStatus, ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router,
-};
+use augur_api::{Check, CheckStatus, ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router};
 use augur_apiserver::{Identity, serve, serve_tls};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
@@ -26,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::engine::{Engine, EngineHandle, EngineOptions};
 use crate::services::Backend;
+use crate::serving::ServingArgs;
 
 /// How long servers may take to end; streams of events never end by themselves.
 const FAREWELL: Duration = Duration::from_millis(800);
@@ -52,8 +51,10 @@ pub struct SystemOptions<'a> {
     pub scheduler: TcpListener,
     /// Where the learner service listens, if it is served here.
     pub learner: Option<TcpListener>,
-    /// The token that state-changing calls have to carry beyond loopback.
-    pub token: Option<String>,
+    /// How the services are protected.
+    pub serving: ServingArgs,
+    /// The settings in effect, for `/configz`.
+    pub configz: serde_json::Value,
 }
 
 /// Opens the memory in a data folder, which no other process may use as long.
@@ -101,27 +102,25 @@ impl System {
             Some(_) => Check::new(CheckStatus::Healthy, "served by this process"),
             None => Check::new(CheckStatus::Degraded, "not served here; --learner-port PORT serves it"),
         };
-        let loopback = options.scheduler.local_addr()?.ip().is_loopback();
+        let listens = options.scheduler.local_addr()?.ip();
+        let identity = options.serving.identity(listens)?;
         let thresholds = thresholds(config);
         let services = Services {
             backend: Arc::new(Backend::new(engine.handle(), thresholds, learner_check)),
             history: history.handle(),
             clock: options.clock,
             metrics: counters,
-            access: match options.token {
-                Some(token) => Access::Token(token),
-                None if loopback => Access::Loopback,
-                None => Access::Closed,
-            },
+            access: options.serving.access(listens),
+            configz: Arc::new(options.configz),
             thresholds,
             model: model_options(config),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let (stop, _) = watch::channel(false);
         let mut system = System { engine, history, servers: JoinSet::new(), stop };
-        system.serve(options.scheduler, scheduler_router(services.clone()), None);
+        system.serve(options.scheduler, scheduler_router(services.clone()), identity.clone());
         if let Some(listener) = options.learner {
-            system.serve(listener, learner_router(services), None);
+            system.serve(listener, learner_router(services), identity);
         }
         Ok(system)
     }

@@ -231,6 +231,7 @@ pub fn fixture_with(access: Access, kubernetes: CheckStatus) -> Fixture {
         thresholds: Thresholds::default(),
         model: ModelOptions::default(),
         version: "1.2.3".to_owned(),
+        configz: Arc::new(serde_json::json!({ "kubescheduler.config.k8s.io/v1": {} })),
     };
     Fixture {
         scheduler: scheduler_router(services.clone()),

@@ -10,6 +10,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 
@@ -27,6 +28,14 @@ pub enum TlsError {
         /// What the maker says.
         source: rcgen::Error,
     },
+    /// A file holds something else than it should.
+    #[error("this is no {what} in PEM: {why}")]
+    Pem {
+        /// What it should hold.
+        what: &'static str,
+        /// Why it does not.
+        why: String,
+    },
     /// It cannot be used.
     #[error("cannot use the certificate: {0}")]
     Config(#[from] rustls::Error),
@@ -35,9 +44,16 @@ pub enum TlsError {
 /// A certificate with its key.
 #[derive(Debug)]
 pub struct Identity {
-    certificate: CertificateDer<'static>,
+    /// The certificate, and those that vouch for it.
+    chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     pem: String,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Identity { chain: self.chain.clone(), key: self.key.clone_key(), pem: self.pem.clone() }
+    }
 }
 
 impl Identity {
@@ -50,7 +66,35 @@ impl Identity {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(owned)
             .map_err(|source| TlsError::Certificate { names: names.join(", "), source })?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
-        Ok(Identity { certificate: cert.der().clone(), key, pem: cert.pem() })
+        Ok(Identity { chain: vec![cert.der().clone()], key, pem: cert.pem() })
+    }
+
+    /// Certificate and key of such an identity as the texts of two files.
+    ///
+    /// # Errors
+    /// A name cannot stand in a certificate.
+    pub fn self_signed_pem(names: &[&str]) -> Result<(String, String), TlsError> {
+        let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(owned)
+            .map_err(|source| TlsError::Certificate { names: names.join(", "), source })?;
+        Ok((cert.pem(), signing_key.serialize_pem()))
+    }
+
+    /// A certificate, with those that vouch for it after it, and its key, both in PEM.
+    ///
+    /// # Errors
+    /// They hold something else, or do not belong together.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let wrong = |what| move |why: rustls::pki_types::pem::Error| TlsError::Pem { what, why: why.to_string() };
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(certificates).collect::<Result<_, _>>().map_err(wrong("certificate"))?;
+        if chain.is_empty() {
+            return Err(TlsError::Pem { what: "certificate", why: "there is none".to_owned() });
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(wrong("private key"))?;
+        let identity = Identity { chain, key, pem: String::from_utf8_lossy(certificates).into_owned() };
+        identity.config()?;
+        Ok(identity)
     }
 
     /// The certificate in PEM, for clients to trust.
@@ -64,7 +108,7 @@ impl Identity {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())?;
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }

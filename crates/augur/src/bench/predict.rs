@@ -22,6 +22,7 @@ use crate::cli::BenchPredictArgs;
 use crate::config::Settings;
 use crate::kubeconfig::{self, Access};
 use crate::output;
+use crate::serving::ServingArgs;
 use crate::system::{System, SystemOptions, open_history};
 
 /// Pods on each node, so that nodes differ in what is requested and used.
@@ -87,7 +88,8 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
         history: open_history(&config, folder)?,
         scheduler: TcpListener::bind("127.0.0.1:0").await?,
         learner: Some(learner),
-        token: None,
+        serving: ServingArgs::default(),
+        configz: settings.configz(),
     })?;
     system.serve(api, server.router(), None);
     let engine = system.engine();

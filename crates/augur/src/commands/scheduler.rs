@@ -50,7 +50,8 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     let profiles = settings.profiles();
     let names: Vec<&str> = profiles.iter().map(|profile| &*profile.scheduler_name).collect();
     let names = names.join(", ");
-    output::line(&format!("augur schedules pods of {names}; http://{}/docs", scheduler.local_addr()?))?;
+    let scheme = if args.serving.tls || args.serving.tls_cert_file.is_some() { "https" } else { "http" };
+    output::line(&format!("augur schedules pods of {names}; {scheme}://{}/docs", scheduler.local_addr()?))?;
     let mut system = System::start(SystemOptions {
         client,
         clock: Clock::real(),
@@ -62,7 +63,8 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         history,
         scheduler,
         learner,
-        token: args.token,
+        serving: args.serving,
+        configz: settings.configz(),
     })?;
     let ended = tokio::select! {
         signal = stop_signal() => signal,

@@ -17,6 +17,7 @@ use crate::cli::{Speed, UpArgs};
 use crate::config::Settings;
 use crate::kubeconfig::{self, Access};
 use crate::listen::{listen, reachable};
+use crate::serving::ServingArgs;
 use crate::system::{System, SystemOptions, open_history, stop_signal};
 use screen::{Progress, Screen};
 
@@ -101,7 +102,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         history,
         scheduler,
         learner: Some(learner),
-        token: None,
+        serving: ServingArgs::default(),
+        configz: settings.configz(),
     })?;
     system.serve(api, server.router(), identity);
 
