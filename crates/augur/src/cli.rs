@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::cluster::BenchClusterArgs;
+use crate::bench::placement::{Policy, Scenario};
+
 use crate::election::ElectionArgs;
 use crate::serving::ServingArgs;
 
@@ -315,6 +317,43 @@ pub enum BenchCommand {
     Decide(BenchDecideArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.
     Predict(BenchPredictArgs),
+    /// Policies in the same simulated worlds, by virtual time: what becomes of their placements.
+    Placement(BenchPlacementArgs),
+}
+
+/// Arguments of `augur bench placement`.
+#[derive(Debug, Args)]
+pub struct BenchPlacementArgs {
+    /// The character of the worlds.
+    #[arg(long, value_enum, default_value_t = Scenario::FailingNodes)]
+    pub scenario: Scenario,
+    /// What is compared, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Policy::value_variants().to_vec())]
+    pub policies: Vec<Policy>,
+    /// Worlds, each by its own seed from 1 on.
+    #[arg(long, default_value_t = 5)]
+    pub seeds: u64,
+    /// Nodes of each world.
+    #[arg(long, default_value_t = 50)]
+    pub nodes: usize,
+    /// Simulated hours.
+    #[arg(long, default_value_t = 24.0)]
+    pub hours: f64,
+    /// Writes a report with plots, one HTML file.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = PlacementFormat::Text)]
+    pub format: PlacementFormat,
+}
+
+/// The form of a measurement's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlacementFormat {
+    /// A table, and one JSON line last.
+    Text,
+    /// The JSON line alone.
+    Json,
 }
 
 /// Arguments of `augur bench apiserver`.

@@ -4,6 +4,7 @@ pub mod apiserver;
 pub mod cluster;
 pub mod decide;
 pub mod http1;
+pub mod placement;
 pub mod predict;
 pub mod process;
 pub mod sample;

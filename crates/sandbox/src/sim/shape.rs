@@ -99,7 +99,7 @@ pub struct Fitted {
 /// The shapes that come with Augur (`config/shapes/fitted.csv`, made by `scripts/traces/fit.py`).
 #[must_use]
 pub fn fitted() -> &'static Fitted {
-    static ROWS: OnceLock<Vec<(String, f64, Millis, [f64; KNOTS])>> = OnceLock::new();
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
     static ALL: OnceLock<Fitted> = OnceLock::new();
     let rows: &'static Vec<_> = ROWS.get_or_init(|| FITTED.lines().filter_map(row).collect());
     ALL.get_or_init(|| {
@@ -121,8 +121,11 @@ pub fn fitted() -> &'static Fitted {
     })
 }
 
-/// A line of the table; `None` for its head.
-fn row(line: &str) -> Option<(String, f64, Millis, [f64; KNOTS])> {
+/// A line of the table: kind, weight, hold, quantiles.
+type Row = (String, f64, Millis, [f64; KNOTS]);
+
+/// Reads a line of the table; `None` for its head.
+fn row(line: &str) -> Option<Row> {
     let mut cells = line.split(',');
     let kind = cells.next()?.to_owned();
     let mut number = || cells.next()?.parse::<f64>().ok();

@@ -1,0 +1,128 @@
+//! `augur bench placement`: policies in the same simulated worlds, by virtual time; what became of their placements, with
+//! intervals over seeds. Entry point: [`run`]; one run of one policy is [`run::run`].
+
+mod dice;
+mod eyes;
+mod ledger;
+mod oracle;
+mod policy;
+mod report;
+mod result;
+mod run;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trimaran;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::cli::{BenchPlacementArgs, PlacementFormat};
+use crate::output;
+pub use policy::Policy;
+use result::RunResult;
+pub use world::Scenario;
+use world::World;
+
+/// Runs at once at most: one for each core of a small machine.
+const WORKERS: usize = 2;
+
+/// What all runs measured.
+struct Measured {
+    scenario: Scenario,
+    nodes: usize,
+    hours: f64,
+    policies: Vec<Policy>,
+    seeds: Vec<u64>,
+    /// By policy, then by seed.
+    runs: Vec<Vec<RunResult>>,
+    seconds: f64,
+}
+
+impl Measured {
+    /// A column of one policy, by seed.
+    fn values(&self, policy: usize, of: fn(&RunResult) -> f64) -> Vec<f64> {
+        self.runs[policy].iter().map(of).collect()
+    }
+
+    /// The place of a policy, if it took part.
+    fn find(&self, policy: Policy) -> Option<usize> {
+        self.policies.iter().position(|known| *known == policy)
+    }
+}
+
+/// Runs the measurement, prints it, and writes the report.
+///
+/// # Errors
+/// When there is nothing to measure, or something cannot be written.
+pub fn run(args: &BenchPlacementArgs) -> anyhow::Result<()> {
+    if args.nodes < 3 || args.seeds == 0 || !(args.hours > 0.0 && args.hours <= 1_000.0) {
+        bail!("a measurement needs at least 3 nodes, one seed, and from 0 to 1000 hours");
+    }
+    let mut policies = args.policies.clone();
+    let mut seen = std::collections::BTreeSet::new();
+    policies.retain(|policy| seen.insert(*policy));
+    let measured = measure(args.scenario, args.nodes, args.hours, policies, args.seeds, &|done, of, text| {
+        // Progress goes to standard error, so that standard output can be read by programs.
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "[{done:>3}/{of}] {text}");
+    });
+    if let Some(path) = &args.report {
+        std::fs::write(path, report::html(&measured)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if args.format == PlacementFormat::Text {
+        output::line(&table::text(&measured))?;
+    }
+    output::line(&table::json(&measured).to_string())?;
+    Ok(())
+}
+
+fn measure(
+    scenario: Scenario,
+    nodes: usize,
+    hours: f64,
+    policies: Vec<Policy>,
+    seeds: u64,
+    progress: &(dyn Fn(usize, usize, String) + Sync),
+) -> Measured {
+    let began = Instant::now();
+    let seeds: Vec<u64> = (1..=seeds).collect();
+    let jobs: Vec<(usize, usize)> =
+        (0..seeds.len()).flat_map(|seed| (0..policies.len()).map(move |policy| (seed, policy))).collect();
+    let next = AtomicUsize::new(0);
+    let done = AtomicUsize::new(0);
+    let results: Mutex<Vec<Vec<Option<RunResult>>>> = Mutex::new(vec![vec![None; seeds.len()]; policies.len()]);
+    let work = || {
+        while let Some(&(seed, policy)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let started = Instant::now();
+            let world = World::new(scenario, nodes, hours, seeds[seed]);
+            let result = run::run(&world, policies[policy]);
+            let text = format!(
+                "seed {:>2} {:<16} {:>6} placements, {:>5.1} bad per 1,000, {:.1} s",
+                seeds[seed],
+                policies[policy].name(),
+                result.tally.placements,
+                (result::METRICS[0].of)(&result),
+                started.elapsed().as_secs_f64()
+            );
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), text);
+            // A poisoned lock means that the other worker panicked, which ends the scope too.
+            if let Ok(mut results) = results.lock() {
+                results[policy][seed] = Some(result);
+            }
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    let runs = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let runs = runs.into_iter().map(|by_seed| by_seed.into_iter().flatten().collect()).collect();
+    Measured { scenario, nodes, hours, policies, seeds, runs, seconds: began.elapsed().as_secs_f64() }
+}
