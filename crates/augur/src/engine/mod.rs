@@ -12,7 +12,7 @@ mod readings;
 mod record;
 mod related;
 mod seen;
-mod signals;
+pub mod signals;
 mod status;
 mod view;
 

@@ -11,6 +11,7 @@ use augur_history::{
     Changes, DecisionId, Memory, NodeObservation, Placement, PodKey, PodObservation, PodPhase, Rates, Termination,
     UnixMillis, WorkloadKey,
 };
+use augur_learn::workload_key;
 use augur_sandbox::sim::{ContainerReport, ContainerState, Millis, Phase, PodReport};
 use jiff::Timestamp;
 
@@ -111,8 +112,9 @@ impl Eyes {
     }
 
     /// Makes all rates anew.
-    pub fn renew(&mut self) {
+    pub fn renew(&mut self) -> Arc<Rates> {
         self.rates = Arc::new(self.memory.rates());
+        self.rates.clone()
     }
 
     /// What scoring reads of a node.
@@ -121,15 +123,6 @@ impl Eyes {
         let at = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
         signals(node, shares, self.rates.nodes.get(&node.name), at)
     }
-}
-
-/// The workload of a pod as history names it.
-pub fn workload_key(pod: &Pod) -> WorkloadKey {
-    let (kind, name) = match &pod.workload {
-        Some(workload) => (workload.kind.clone(), workload.name.clone()),
-        None => ("Pod".into(), pod.name.clone()),
-    };
-    WorkloadKey { namespace: pod.namespace.clone(), kind, name }
 }
 
 /// The latest termination among the containers; one that failed goes before one that did not.

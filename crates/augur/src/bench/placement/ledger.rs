@@ -37,6 +37,18 @@ struct Placement {
     truth: Option<Truth>,
 }
 
+impl Truth {
+    /// The name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Truth::Good => "good",
+            Truth::Bad(cause) => CAUSES[cause],
+            Truth::Application => "application",
+            Truth::Open => "open",
+        }
+    }
+}
+
 /// Counts over placements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {

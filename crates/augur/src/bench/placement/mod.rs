@@ -4,6 +4,7 @@
 mod dice;
 mod eyes;
 mod ledger;
+mod mind;
 mod oracle;
 mod policy;
 mod report;

@@ -1,5 +1,8 @@
 //! What a run measured, and what runs over seeds say together. Entry points: [`RunResult`], [`Metric`], [`Estimate`].
 
+use std::collections::BTreeMap;
+
+use augur_sandbox::sim::Millis;
 use serde::Serialize;
 
 use super::ledger::Tally;
@@ -24,6 +27,19 @@ pub struct RunResult {
     pub unplaced: u64,
     /// Milliseconds that placed pods waited.
     pub waited: f64,
+    /// What happened to models.
+    pub moments: Vec<Moment>,
+    /// Labels that history gave, by what really became of the placement: truth, label, placements.
+    pub confusion: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// Something that happened to a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Moment {
+    /// When, in milliseconds since 1970.
+    pub at: Millis,
+    pub kind: &'static str,
+    pub text: String,
 }
 
 /// A column of the tables.

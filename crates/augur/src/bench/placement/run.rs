@@ -18,9 +18,11 @@ use augur_sandbox::sim::{
 };
 
 use augur_history::PodPhase;
+use augur_learn::workload_key;
 
 use super::eyes::Eyes;
 use super::ledger::{HORIZON, Ledger, READY_WITHIN};
+use super::mind::Mind;
 use super::oracle::Oracle;
 use super::policy::Policy;
 use super::result::RunResult;
@@ -64,6 +66,7 @@ impl Owner {
 struct Live {
     owner: Owner,
     node: usize,
+    since: Millis,
     stopping: bool,
 }
 
@@ -115,6 +118,8 @@ struct Run<'w> {
     oracle: Oracle,
     /// Of policies that look at live signals.
     eyes: Option<Eyes>,
+    /// Of the policy that learns.
+    mind: Option<Mind>,
     now: Millis,
     events: BinaryHeap<Reverse<(Millis, u64, Event)>>,
     sequence: u64,
@@ -149,6 +154,7 @@ impl<'w> Run<'w> {
             decider: Decider::new(),
             oracle: Oracle::new(world),
             eyes: matches!(policy, Policy::Enhanced | Policy::Augur).then(Eyes::default),
+            mind: (policy == Policy::Augur).then(|| Mind::new(world)),
             now: START,
             events: BinaryHeap::new(),
             sequence: 0,
@@ -212,6 +218,15 @@ impl<'w> Run<'w> {
         self.result.evictions = counts.evicted;
         self.result.restarts = counts.restarts;
         self.result.unplaced = self.waiting.len() as u64;
+        if let Some(mind) = self.mind.take() {
+            self.result.moments = mind.moments;
+            for (uid, label) in mind.labels {
+                if let Some(truth) = self.ledger.judged.get(&uid) {
+                    let row = self.result.confusion.entry(truth.name().to_owned()).or_default();
+                    *row.entry(format!("{label:?}").to_lowercase()).or_default() += 1;
+                }
+            }
+        }
         self.result.tally = self.ledger.all;
         self.result.hourly = std::mem::take(&mut self.ledger.hourly);
         self.result
@@ -273,7 +288,12 @@ impl<'w> Run<'w> {
 
     /// The object of a pod is gone.
     fn gone(&mut self, uid: &Arc<str>, phase: PodPhase, disruption: Option<&str>) {
-        if self.live.remove(uid).is_some() {
+        if let Some(live) = self.live.remove(uid) {
+            if let Some(mind) = &mut self.mind
+                && let Some((pod, _)) = self.state.pod(uid)
+            {
+                mind.lived(&workload_key(pod), self.now - live.since, phase == PodPhase::Succeeded || live.stopping);
+            }
             if let Some(eyes) = &mut self.eyes {
                 eyes.gone(uid, phase, disruption, self.now);
             }
@@ -335,7 +355,11 @@ impl<'w> Run<'w> {
     fn control(&mut self) {
         self.at(self.now + CONTROL, Event::Control);
         if let Some(eyes) = &mut self.eyes {
-            eyes.advance(self.now);
+            let changes = eyes.advance(self.now);
+            if let Some(mind) = &mut self.mind {
+                mind.follow(changes);
+                mind.advance(self.now);
+            }
         }
         for node in 0..self.nodes.len() {
             let state = &mut self.nodes[node];
@@ -404,7 +428,10 @@ impl<'w> Run<'w> {
         for (node, usage) in self.nodes.iter().zip(usages) {
             eyes.node(&node.object, *usage, self.now);
         }
-        eyes.renew();
+        let rates = eyes.renew();
+        if let Some(mind) = &mut self.mind {
+            mind.renew(rates);
+        }
         for (node, usage) in self.nodes.iter().zip(usages) {
             let signals = eyes.signals(&node.object, *usage, self.now);
             self.state.set_signals(&node.object.name, signals);
@@ -476,7 +503,7 @@ impl<'w> Run<'w> {
         let detail = if self.policy.is_profile() { Detail::Brief } else { Detail::Full };
         let cycle = Cycle { now: core_time(self.now), seed, detail };
         let no_model = NoModel::default();
-        let predictor: &dyn Predictor = &no_model;
+        let predictor: &dyn Predictor = self.mind.as_ref().map_or(&no_model, |mind| &mind.predictor);
         let decision = self.decider.decide(&self.state, pod, &self.profile, predictor, cycle);
         let mut spec = self.spec(waiting);
         let chosen = if self.policy.is_profile() {
@@ -486,14 +513,20 @@ impl<'w> Run<'w> {
         };
         let Some(node) = chosen else { return false };
         spec.node = self.world.nodes[node].spec.name.clone();
-        let bound = Pod { node: Some(spec.node.clone()), ..Pod::clone(pod) };
+        let example =
+            self.mind.as_ref().and_then(|mind| mind.example(&self.state, pod, &decision, core_time(self.now)));
+        let bound = Pod { node: Some(spec.node.clone()), started: Some(core_time(self.now)), ..Pod::clone(pod) };
         self.state.place(Arc::new(bound), &spec.node);
         self.watchers[node].placed(self.now, spec.containers[0].requests.cpu_milli);
-        if let Some(eyes) = &mut self.eyes {
-            eyes.placed(&waiting.pod, &spec.node, None, self.now);
-        }
         let uid = spec.uid.clone();
-        self.live.insert(uid.clone(), Live { owner: waiting.owner, node, stopping: false });
+        if let Some(eyes) = &mut self.eyes {
+            let p_bad = example.as_ref().and_then(|example| example.p_bad);
+            let id = eyes.placed(&waiting.pod, &spec.node, p_bad, self.now);
+            if let (Some(mind), Some(example)) = (&mut self.mind, example) {
+                mind.placed(id, example, &uid);
+            }
+        }
+        self.live.insert(uid.clone(), Live { owner: waiting.owner, node, since: self.now, stopping: false });
         self.ledger.placed(&uid, self.now);
         self.result.waited += (self.now - waiting.since) as f64;
         self.at(self.now + READY_WITHIN, Event::CheckReady(uid.clone()));

@@ -1,10 +1,12 @@
 //! What was measured, as a table for people and as one JSON line.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Measured;
 use super::policy::Policy;
-use super::result::{Estimate, METRICS, Metric};
+use super::result::{Estimate, METRICS, Metric, RunResult};
 
 /// What the reader has to know, wherever the figures stand.
 pub const CAVEAT: &str = "Out-of-memory kills, contention and the troubles of nodes are simulated (docs/scenarios.md tells from \
@@ -82,6 +84,11 @@ pub fn json(measured: &Measured) -> Value {
         if let Some(base) = base {
             columns.insert("bad_relative_to_default".to_owned(), json!(relative(measured, at, base)));
         }
+        let moments: Vec<_> = measured.runs[at].iter().map(|run| &run.moments).collect();
+        if moments.iter().any(|moments| !moments.is_empty()) {
+            columns.insert("moments".to_owned(), json!(moments));
+            columns.insert("labels_by_truth".to_owned(), json!(confusion(&measured.runs[at])));
+        }
         policies.insert(policy.name(), Value::Object(columns));
     }
     json!({
@@ -93,4 +100,15 @@ pub fn json(measured: &Measured) -> Value {
         "seconds": measured.seconds,
         "policies": policies,
     })
+}
+
+/// Labels that history gave, by what really became of the placements, over all seeds.
+fn confusion(runs: &[RunResult]) -> BTreeMap<&str, BTreeMap<&str, u64>> {
+    let mut sum: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for (truth, labels) in runs.iter().flat_map(|run| &run.confusion) {
+        for (label, count) in labels {
+            *sum.entry(truth).or_default().entry(label).or_default() += count;
+        }
+    }
+    sum
 }

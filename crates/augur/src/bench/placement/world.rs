@@ -47,8 +47,10 @@ pub const KINDS: [(Fault, f64); 5] = [
     (Fault::SlowDisk, 0.112),
     (Fault::Disconnect, 0.058),
 ];
-/// MIT SuperCloud: a submitter's failure rate is distributed like this (beta distribution).
+/// MIT SuperCloud: how failure rates differ between submitters (beta distribution).
 const SUBMITTER_FAILS: (f64, f64) = (0.38, 1.13);
+/// Their mean there is a quarter, of people who try things out; here it is that of the jobs of `mixed` in `augur up`.
+const TASKS_FAIL: f64 = 0.05;
 /// Shares of the cluster's CPU that services and tasks request, on average.
 const SERVICE_SHARE: f64 = 0.30;
 const TASK_SHARE: f64 = 0.25;
@@ -321,7 +323,8 @@ fn submitters(scenario: Scenario, seed: u64) -> Vec<Submitter> {
         .map(|rank| {
             let milli = [250, 500, 1_000, 2_000, 4_000][dice.pick(&[0.2, 0.3, 0.3, 0.15, 0.05])];
             let spec = Request { milli, gib_per_core: [1.0, 2.0, 4.0, 8.0][dice.pick(&[0.2, 0.4, 0.3, 0.1])] };
-            let fails = dice.beta(SUBMITTER_FAILS.0, SUBMITTER_FAILS.1);
+            let (a, b) = SUBMITTER_FAILS;
+            let fails = dice.beta(a, b) * TASKS_FAIL * (a + b) / a;
             let failure_rate = if scenario == Scenario::Healthy { 0.0 } else { fails };
             let behaviour = Behaviour {
                 archetype: Archetype::Batch,
@@ -333,7 +336,7 @@ fn submitters(scenario: Scenario, seed: u64) -> Vec<Submitter> {
                 template: template(&format!("tasks-{:02}", rank + 1), "CronJob", spec, behaviour, 0),
                 // The busiest of MIT's submitters sends an eighth of all, the 30 busiest three fifths.
                 popularity: 1.0 / (1.0 + f64::from(rank)).powf(0.8),
-                median: dice.lognormal(8.0 * MINUTE as f64, 0.7).clamp(30.0 * SECOND as f64, HOUR as f64),
+                median: dice.lognormal(5.0 * MINUTE as f64, 0.7).clamp(30.0 * SECOND as f64, HOUR as f64),
             }
         })
         .collect()
