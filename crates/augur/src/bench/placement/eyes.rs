@@ -100,6 +100,7 @@ impl Eyes {
             ready: node.ready,
             cpu: usage.map(|(cpu, _)| cpu),
             memory: usage.map(|(_, memory)| memory),
+            allocatable: Some((node.allocatable.cpu.get() as f64 / 1_000.0, node.allocatable.memory.get() as f64)),
             gone: false,
             at: UnixMillis(now),
         });

@@ -70,6 +70,9 @@ struct Live {
     stopping: bool,
 }
 
+/// A place of a service: how many pods it had, and the present one.
+type Slot = (u32, Option<Arc<str>>);
+
 /// A pod that waits for a node.
 #[derive(Debug)]
 struct Waiting {
@@ -128,8 +131,8 @@ struct Run<'w> {
     by_name: HashMap<Arc<str>, usize>,
     live: HashMap<Arc<str>, Live>,
     waiting: Vec<Waiting>,
-    /// By service and slot: how many pods it had, and the present one.
-    slots: HashMap<(usize, usize), (u32, Option<Arc<str>>)>,
+    /// By service and number.
+    slots: HashMap<(usize, usize), Slot>,
     created: Vec<bool>,
     ledger: Ledger,
     result: RunResult,

@@ -75,3 +75,28 @@ fn table_json_and_report_tell_the_same() {
     assert!(html.contains("simulated") && html.matches("<svg").count() == 2 + METRICS.len() - 7, "plots");
     assert!(!html.contains("http"), "nothing is loaded");
 }
+
+/// Without troubles there is nothing to train on, so that no model ever has a say.
+#[test]
+fn where_there_is_nothing_to_learn_augur_is_its_deterministic_profile_exactly() {
+    let world = small(Scenario::Healthy, 1);
+    let (augur, enhanced) = (run::run(&world, Policy::Augur), run::run(&world, Policy::Enhanced));
+    assert_eq!((&augur.tally, &augur.hourly), (&enhanced.tally, &enhanced.hourly));
+    for metric in &METRICS {
+        assert_eq!((metric.of)(&augur), (metric.of)(&enhanced), "{}", metric.key);
+    }
+}
+
+#[test]
+fn what_history_says_of_placements_agrees_with_the_truth() {
+    let result = run::run(&small(Scenario::FailingNodes, 1), Policy::Augur);
+    let labels = |truth: &str| result.confusion.get(truth).cloned().unwrap_or_default();
+    let of = |truth: &str, label: &str| labels(truth).get(label).copied().unwrap_or(0);
+    let all: u64 = result.confusion.values().flat_map(|labels| labels.values()).sum();
+    assert!(all > 200, "{all}");
+    assert!(of("good", "bad") * 100 <= of("good", "good"), "{:?}", result.confusion);
+    let (found, missed) = ["cpu", "power", "memory", "disk"]
+        .iter()
+        .fold((0, 0), |(found, missed), cause| (found + of(cause, "bad"), missed + of(cause, "good")));
+    assert!(found > 10 && missed * 10 <= found, "{:?}", result.confusion);
+}

@@ -384,6 +384,7 @@ fn shape(dice: &mut Dice) -> Option<Shape> {
     Some(Shape { cpu: sim::pick(&fitted.cpu, cpu)?.curve, memory: sim::pick(&fitted.memory, memory)?.curve })
 }
 
+#[derive(Debug, Clone, Copy)]
 struct Request {
     milli: i64,
     gib_per_core: f64,
