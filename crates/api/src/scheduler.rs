@@ -88,6 +88,10 @@ pub(crate) fn history_check(service: &Service) -> Check {
         let message = format!("{} records were dropped because it could not keep up", status.dropped);
         return Check::new(CheckStatus::Degraded, message);
     }
+    if let Some(file) = status.set_aside {
+        let message = format!("the file of before was damaged and is kept as {}; history began anew", file.display());
+        return Check::new(CheckStatus::Degraded, message);
+    }
     Check::new(CheckStatus::Healthy, format!("written to {}", service.history.path().display()))
 }
 

@@ -315,6 +315,8 @@ pub enum BenchCommand {
     Cluster(BenchClusterArgs),
     /// The decision loop alone, on one core: rate, latency, memory.
     Decide(BenchDecideArgs),
+    /// Seven days of memory: ingestion, disk, memory, features, reopening after a crash.
+    History(BenchHistoryArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.
     Predict(BenchPredictArgs),
     /// Policies in the same simulated worlds, by virtual time: what becomes of their placements.
@@ -411,6 +413,20 @@ pub enum DecideWorkload {
     Preemption,
     /// All of these in turn but preemption.
     Mixed,
+}
+
+/// Arguments of `augur bench history`.
+#[derive(Debug, Args)]
+pub struct BenchHistoryArgs {
+    /// Nodes of the cluster.
+    #[arg(long, default_value_t = 5_000)]
+    pub nodes: usize,
+    /// Pods on them, of one container each.
+    #[arg(long, default_value_t = 150_000)]
+    pub pods: usize,
+    /// Hours of readings every 30 s that are taken in; what seven days take on disk is told from them.
+    #[arg(long, default_value_t = 10)]
+    pub hours: u32,
 }
 
 /// Arguments of `augur bench predict`.

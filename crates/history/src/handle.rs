@@ -84,6 +84,8 @@ pub struct HistoryStatus {
     pub last_error: Option<String>,
     /// Pods that could not be followed because too many are.
     pub untracked_pods: u64,
+    /// What the file of before was renamed to, if it was damaged.
+    pub set_aside: Option<PathBuf>,
 }
 
 /// What history holds.
@@ -165,17 +167,54 @@ pub struct HistoryHandle {
     shown: Arc<Shown>,
 }
 
+fn load(options: &HistoryOptions) -> Result<(Arc<Store>, Keeper), HistoryError> {
+    let store = Arc::new(Store::open(&options.dir)?);
+    let path = store.path().to_owned();
+    let damaged = |why: String| HistoryError::Damaged { path, why };
+    // redb panics at some kinds of damage, when it comes to the pages concerned.
+    let read = std::panic::AssertUnwindSafe(|| Keeper::load(&store, options));
+    match std::panic::catch_unwind(read) {
+        Ok(Ok(keeper)) => Ok((store, keeper)),
+        Ok(Err(HistoryError::Storage { why, .. })) => Err(damaged(why)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            // What is left of it may panic again on its way out.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(store)));
+            Err(damaged("its pages make no sense".to_owned()))
+        }
+    }
+}
+
+/// Renames a file to the first name that is free; answers with it.
+fn set_file_aside(path: &std::path::Path) -> Result<PathBuf, HistoryError> {
+    let name = |number: u32| path.with_extension(format!("redb.damaged-{number}"));
+    let to = (1..).map(name).find(|to| !to.exists()).unwrap_or_else(|| name(0));
+    std::fs::rename(path, &to).map_err(|source| HistoryError::SetAside { path: path.to_owned(), source })?;
+    Ok(to)
+}
+
 impl History {
     /// Opens the file in the data directory, or makes it, and starts the writing thread.
     ///
     /// # Errors
-    /// When the directory cannot be made, or the file is held by another process, torn, or not ours; the message names it.
+    /// When the directory cannot be made, or the file is held by another process or not ours; the message names it. A file of
+    /// ours that is torn or damaged is set aside (renamed, and its new name logged and told by [`HistoryHandle::status`]), and
+    /// history starts anew.
     pub fn open(options: &HistoryOptions) -> Result<Self, HistoryError> {
-        let store = Arc::new(Store::open(&options.dir)?);
-        let mut keeper = Keeper::load(&store, options)?;
+        let mut set_aside = None;
+        let (store, mut keeper) = match load(options) {
+            Err(HistoryError::Damaged { path, why }) => {
+                let to = set_file_aside(&path)?;
+                tracing::error!(file = %to.display(), why, "the history was damaged: it is set aside, and history starts anew");
+                set_aside = Some(to);
+                load(options)?
+            }
+            other => other?,
+        };
         let shown = Arc::new(Shown::default());
         let newest = store.decisions(&DecisionFilter { limit: 1, ..DecisionFilter::default() })?;
         shown.last_id.store(newest.first().map_or(0, |(record, _)| record.id.0), Ordering::Relaxed);
+        lock(&shown.status).set_aside = set_aside;
         show(&mut keeper, &shown);
         let (sender, receiver) = sync_channel(QUEUE);
         let handle = HistoryHandle { sender, store, shown: shown.clone() };
@@ -262,6 +301,16 @@ impl HistoryHandle {
     pub fn usage_series(&self, of: SeriesOf<'_>, since: UnixMillis) -> Result<Vec<UsageSeries>, HistoryError> {
         self.flush();
         series::read(&self.store.read()?, of, since)
+    }
+
+    /// Bytes of series by kind: of the hours that are coarse, how many hours that are, and of what is kept in full. Reads all of
+    /// them; blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn usage_bytes(&self) -> Result<(u64, u64, u64), HistoryError> {
+        self.flush();
+        series::sizes(&self.store.read()?)
     }
 
     /// Tells that the first full list of pods has been observed: remembered pods that were not in it are gone.
@@ -522,6 +571,10 @@ impl Writer {
         let why = result.err().map(|error| error.to_string());
         if let Some(error) = &why {
             tracing::error!(%error, "history could not be written");
+            // After an error of the disk redb wants to be opened anew; when there is room again, history goes on.
+            if let Err(error) = self.keeper.store.reopen() {
+                tracing::error!(%error, "history could not be opened again");
+            }
         }
         {
             let mut status = lock(&self.shown.status);

@@ -7,6 +7,8 @@
 //! [`rates`] holds the written definitions of `failure_rate`, `restart_rate` and `stability_score`.
 
 mod counters;
+#[cfg(test)]
+mod crash_tests;
 mod feedback;
 mod handle;
 mod keeper;

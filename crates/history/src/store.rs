@@ -4,6 +4,7 @@
 //! write; [`Store::write`] is one durable transaction.
 
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use redb::{
     Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable as _, TableDefinition,
@@ -64,13 +65,29 @@ pub enum HistoryError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is torn, or was not written by this program.
-    #[error("{} is not a history file of this version, or is damaged ({why}); move it away to start afresh", path.display())]
+    /// The file was not written by this program, or by a later version of it.
+    #[error("{} is not a history file of this version ({why}); move it away to start afresh", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// The file is ours and torn or damaged. [`crate::History::open`] sets such a file aside.
+    #[error("{} is damaged ({why})", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A damaged file cannot be set aside.
+    #[error("{} is damaged and cannot be renamed: {source}", path.display())]
+    SetAside {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// A read or write failed.
     #[error("history: {step} failed: {why}")]
@@ -92,10 +109,27 @@ pub(crate) fn storage<E: std::fmt::Display>(step: &'static str) -> impl Fn(E) ->
     move |e| HistoryError::Storage { step, why: e.to_string() }
 }
 
+/// Opens the database anew.
+type Opener = Box<dyn Fn() -> Result<Database, HistoryError> + Send + Sync>;
+
 /// The open file.
 pub(crate) struct Store {
-    db: Database,
+    /// Empty only while it is being opened anew, and when that has failed.
+    db: RwLock<Option<Database>>,
+    opener: Opener,
     path: PathBuf,
+}
+
+fn open_file(path: &Path) -> Result<Database, HistoryError> {
+    let damaged = |why: String| HistoryError::Damaged { path: path.to_owned(), why };
+    // The cache is small: history is written far more than it is read.
+    let open = || Database::builder().set_cache_size(64 << 20).create(path);
+    // redb panics at some kinds of damage; nothing of it is kept then.
+    let opened = std::panic::catch_unwind(open).map_err(|_| damaged("its pages make no sense".to_owned()))?;
+    opened.map_err(|e| match e {
+        DatabaseError::DatabaseAlreadyOpen => HistoryError::InUse { path: path.to_owned() },
+        e => damaged(e.to_string()),
+    })
 }
 
 /// A redb file begins so; anything else was written by another program.
@@ -106,33 +140,51 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self, HistoryError> {
         std::fs::create_dir_all(dir).map_err(|source| HistoryError::Directory { path: dir.to_owned(), source })?;
         let path = dir.join(STORE_FILE);
-        let foreign = |why: String| HistoryError::Foreign { path: path.clone(), why };
         let existing = std::fs::metadata(&path).map(|m| m.len()).unwrap_or(0) > 0;
         if existing {
             let mut head = [0; MAGIC.len()];
             let read = std::fs::File::open(&path).and_then(|mut f| std::io::Read::read_exact(&mut f, &mut head));
-            if read.is_err() || head != *MAGIC {
-                return Err(foreign("it is no redb file".to_owned()));
+            // A crash of the machine can leave zeros where data was to be.
+            if read.is_err() || (head != *MAGIC && head != [0; MAGIC.len()]) {
+                return Err(HistoryError::Foreign { path, why: "it is no redb file".to_owned() });
             }
         }
-        // The cache is small: history is written far more than it is read.
-        let open = || Database::builder().set_cache_size(64 << 20).create(&path);
-        // redb panics at some kinds of damage; nothing of it is kept then.
-        let opened = std::panic::catch_unwind(open).map_err(|_| foreign("its pages make no sense".to_owned()))?;
-        let db = opened.map_err(|e| match e {
-            DatabaseError::DatabaseAlreadyOpen => HistoryError::InUse { path: path.clone() },
-            e => foreign(e.to_string()),
-        })?;
-        let store = Self { db, path: path.clone() };
-        let version = if existing { store.meta("schema_version").map_err(|e| foreign(e.to_string()))? } else { None };
+        let file = path.clone();
+        Self::with(path, existing, Box::new(move || open_file(&file)))
+    }
+
+    /// Opens what `opener` opens; `existing` unless it is to be filled.
+    pub fn with(path: PathBuf, existing: bool, opener: Opener) -> Result<Self, HistoryError> {
+        let db = RwLock::new(Some(opener()?));
+        let store = Self { db, opener, path };
+        let damaged = |e: HistoryError| HistoryError::Damaged { path: store.path.clone(), why: e.to_string() };
+        let foreign = |why| HistoryError::Foreign { path: store.path.clone(), why };
+        let version = if existing { store.meta("schema_version").map_err(damaged)? } else { None };
         match version {
             Some(SCHEMA_VERSION) => {}
             None if !existing => store.create()?,
             Some(1) => crate::migrate::from_1(&store)?,
             Some(other) => return Err(foreign(format!("schema version {other}, this program knows {SCHEMA_VERSION}"))),
+            // A crash while the file was being made.
+            None if store.is_empty()? => store.create()?,
             None => return Err(foreign("it holds no schema version".to_owned())),
         }
         Ok(store)
+    }
+
+    /// Whether no table was ever made.
+    fn is_empty(&self) -> Result<bool, HistoryError> {
+        let tables = self.read()?.list_tables().map_err(storage("listing tables"))?.count();
+        Ok(tables == 0)
+    }
+
+    /// Closes the file and opens it anew, as redb wants it after an error of the disk.
+    pub fn reopen(&self) -> Result<(), HistoryError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // The lock on the file goes with it.
+        drop(db.take());
+        *db = Some((self.opener)()?);
+        Ok(())
     }
 
     fn create(&self) -> Result<(), HistoryError> {
@@ -172,14 +224,23 @@ impl Store {
         step: &'static str,
         body: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), HistoryError> {
-        let mut tx = self.db.begin_write().map_err(storage(step))?;
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_ref().ok_or_else(|| storage(step)("the file could not be opened again"))?;
+        let mut tx = db.begin_write().map_err(storage(step))?;
         tx.set_durability(Durability::Immediate).map_err(storage(step))?;
+        // Opening after a crash must not read the whole file.
+        tx.set_quick_repair(true);
         body(&tx).map_err(storage(step))?;
         tx.commit().map_err(storage(step))
     }
 
     pub fn read(&self) -> Result<ReadTransaction, HistoryError> {
-        self.db.begin_read().map_err(storage("opening a snapshot"))
+        let step = "opening a snapshot";
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.as_ref()
+            .ok_or_else(|| storage(step)("the file could not be opened again"))?
+            .begin_read()
+            .map_err(storage(step))
     }
 
     /// A number of the `meta` table.

@@ -13,7 +13,7 @@ fn refused(dir: &std::path::Path) -> String {
 fn a_foreign_file_is_refused_by_name_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(STORE_FILE);
-    for content in ["SQLite format 3\0 and more", "x", "redb, or so it says, but not really"] {
+    for content in ["SQLite format 3\0 and more", "x"] {
         std::fs::write(&file, content).unwrap();
         let message = refused(dir.path());
         assert!(message.contains(&file.display().to_string()) && message.contains("move it away"), "{message}");
@@ -38,7 +38,7 @@ fn a_directory_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn a_torn_file_is_refused_or_whole_and_never_a_panic() {
+fn a_torn_file_is_set_aside_by_name_or_whole_and_never_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     {
         let history = open(dir.path());
@@ -49,18 +49,63 @@ fn a_torn_file_is_refused_or_whole_and_never_a_panic() {
         }
     }
     let whole = std::fs::read(dir.path().join(STORE_FILE)).unwrap();
-    let torn = tempfile::tempdir().unwrap();
-    let file = torn.path().join(STORE_FILE);
-    let mut refusals = 0;
-    for cut in (0..40).map(|i| 1 + whole.len() * i / 40) {
-        std::fs::write(&file, &whole[..cut]).unwrap();
-        match History::open(&HistoryOptions::new(torn.path())) {
-            Ok(history) => assert_eq!(history.handle().recent_feedback(100).unwrap().len(), 50, "cut at {cut}"),
-            Err(error) => {
-                refusals += 1;
-                assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+    let mut torn: Vec<Vec<u8>> = (0..16).map(|i| whole[..4 + whole.len() * i / 16].to_vec()).collect();
+    torn.push(b"redb, or so it says, but not really".to_vec());
+    torn.push(vec![0; 8192]);
+    let mut set_aside = 0;
+    for content in torn {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(STORE_FILE), &content).unwrap();
+        let history = open(dir.path());
+        let h = history.handle();
+        match h.status().set_aside {
+            None => assert_eq!(h.recent_feedback(100).unwrap().len(), 50, "{} bytes", content.len()),
+            Some(file) => {
+                set_aside += 1;
+                assert_eq!(std::fs::read(&file).unwrap().len(), content.len());
+                assert!(file.display().to_string().ends_with("history.redb.damaged-1"), "{}", file.display());
+                assert_eq!(h.recent_feedback(100).unwrap(), [], "history starts anew");
+                assert_eq!(send(&h, feedback(None, "n1", true), at(0)).total, 1);
             }
         }
     }
-    assert!(refusals >= 35, "{refusals}");
+    assert!(set_aside >= 14, "{set_aside}");
+}
+
+#[test]
+fn a_file_of_version_1_is_brought_up_and_loses_nothing() {
+    let packed = include_bytes!("fixtures/history-v1.redb.gz");
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = std::fs::File::create(dir.path().join(STORE_FILE)).unwrap();
+    std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
+    drop(file);
+    // What `history-v1` was written with is told in docs/design/0005-history.md.
+    for _ in 0..2 {
+        let history = open(dir.path());
+        let h = history.handle();
+        assert_eq!(h.status().set_aside, None);
+        let found = h.decisions(&DecisionFilter { limit: 100, ..DecisionFilter::default() }).unwrap();
+        assert_eq!((found.len(), h.recent_feedback(10).unwrap().len()), (13, 1));
+        let label = |name: &str| {
+            let (_, outcome) = found.iter().find(|(record, _)| *record.pod.name == *name).unwrap();
+            outcome.as_ref().map(|outcome| (outcome.label, outcome.day_label))
+        };
+        let immature = OutcomeLabel::Immature;
+        assert_eq!(label("p0"), Some((OutcomeLabel::Good, immature)));
+        assert_eq!(label("p2"), Some((OutcomeLabel::Bad, immature)));
+        assert_eq!((label("p11"), label("big")), (Some((immature, immature)), None));
+        let rates = h.rates();
+        let web = &rates.workloads[&workload("web")];
+        assert_eq!((web.n, web.restarts), (12, 1));
+        assert!(web.failure_rate.unwrap().n_eff > 11.0, "counts go on: {web:?}");
+        assert!((rates.nodes["n1"].mean_cpu.unwrap() - 0.5).abs() < 1e-9);
+    }
+    let history = open(dir.path());
+    let h = history.handle();
+    h.tick(at(26 * HOUR));
+    let found = h.decisions(&DecisionFilter { limit: 100, ..DecisionFilter::default() }).unwrap();
+    // Version 1 had forgotten the pod that was gone and judged; of all others the second label comes.
+    let judged =
+        |(_, o): &&(DecisionRecord, Option<Outcome>)| o.as_ref().is_some_and(|o| o.day_label != OutcomeLabel::Immature);
+    assert_eq!(found.iter().filter(judged).count(), 11);
 }

@@ -225,7 +225,8 @@ pub struct WorkloadView {
     pub oom_rate: Option<RateView>,
     /// Probability that the kubelet evicts a pod of it.
     pub eviction_rate: Option<RateView>,
-    /// Usage of its pods by percentile; `null` until usage is kept by workload.
+    /// Usage of its pods, all containers together, by percentile: `cpu_p50`, `cpu_p95`, `cpu_p99` in cores, `memory_p50`,
+    /// `memory_p98`, `memory_p99` of daily peaks in MiB, and `samples`; `null` before ten of them.
     #[schema(value_type = Option<Object>)]
     pub usage_percentiles: Option<BTreeMap<String, f64>>,
     /// Why `usage_percentiles` is `null`.
@@ -234,6 +235,14 @@ pub struct WorkloadView {
     pub n: u64,
     /// Container restarts.
     pub restarts: u64,
+    /// OOM kills.
+    pub oom_kills: u64,
+    /// Evictions.
+    pub evictions: u64,
+    /// Times that a running pod ceased to be Ready.
+    pub unready: u64,
+    /// 95th percentile of the latest starts, from placing to Ready; `null` before one was seen.
+    pub start_p95_seconds: Option<f64>,
     /// Whose counts weigh most in the rates: `workload`, `namespace` or `cluster`.
     pub backoff_level: &'static str,
 }
@@ -249,8 +258,23 @@ impl WorkloadView {
             failure_rate: r.failure_rate.map(RateView::from),
             oom_rate: r.oom_rate.map(RateView::from),
             eviction_rate: r.eviction_rate.map(RateView::from),
-            usage_percentiles: None,
-            usage_percentiles_reason: Some("usage is kept by node, not yet by workload"),
+            usage_percentiles: r.usage.map(|usage| {
+                let mib = |bytes: f64| round(bytes / 1_048_576.0);
+                BTreeMap::from([
+                    ("cpu_p50".to_owned(), round(usage.cpu_p50)),
+                    ("cpu_p95".to_owned(), round(usage.cpu_p95)),
+                    ("cpu_p99".to_owned(), round(usage.cpu_p99)),
+                    ("memory_p50".to_owned(), mib(usage.memory_p50)),
+                    ("memory_p98".to_owned(), mib(usage.memory_p98)),
+                    ("memory_p99".to_owned(), mib(usage.memory_p99)),
+                    ("samples".to_owned(), usage.samples as f64),
+                ])
+            }),
+            usage_percentiles_reason: r.usage.is_none().then_some("fewer than ten usage samples so far"),
+            oom_kills: r.oom_kills,
+            evictions: r.evictions,
+            unready: r.unready,
+            start_p95_seconds: r.start_p95_ms.map(|ms| ms as f64 / 1000.0),
             n: r.n,
             restarts: r.restarts,
             backoff_level: r.backoff_level,

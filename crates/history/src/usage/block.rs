@@ -211,7 +211,7 @@ mod tests {
         second.columns[0][..10].fill(MISSING);
         let coarse = coarsen(&[(0, raw(7, 1.0, 1e9)), (2, second), (2, raw(9, 0.5, 1e9))]);
         assert_eq!((coarse.ids.as_slice(), coarse.points()), (&[7, 9][..], COARSE_POINTS));
-        let mean: Vec<_> = coarse.series(0, 0).iter().map(|c| code::cpu(*c).map(|v| v.round())).collect();
+        let mean: Vec<_> = coarse.series(0, 0).iter().map(|c| code::cpu(*c).map(f64::round)).collect();
         assert_eq!(mean[..6], [Some(1.0), Some(1.0), None, None, None, Some(3.0)]);
         assert_eq!(code::memory(coarse.series(0, 3)[5]).map(|v| (v / 1e9).round()), Some(2.0));
     }

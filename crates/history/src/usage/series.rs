@@ -176,6 +176,24 @@ pub(crate) fn open_series(tx: &ReadTransaction) -> Result<HashMap<SeriesName, u3
     Ok(known)
 }
 
+/// Bytes of coarse blocks, hours that they stand for, and bytes of raw blocks.
+pub(crate) fn sizes(tx: &ReadTransaction) -> Result<(u64, u64, u64), HistoryError> {
+    let step = "measuring series";
+    let mut sums = [0, 0];
+    let mut hours = std::collections::BTreeSet::new();
+    for (is_coarse, (table, sum)) in [true, false].into_iter().zip([COARSE, RAW].into_iter().zip(&mut sums)) {
+        for row in tx.open_table(table).map_err(storage(step))?.iter().map_err(storage(step))? {
+            let (key, value) = row.map_err(storage(step))?;
+            *sum += value.value().len() as u64;
+            if is_coarse {
+                hours.insert(key.value().0);
+            }
+        }
+    }
+    let [coarse, raw] = sums;
+    Ok((coarse, hours.len() as u64, raw))
+}
+
 /// A reading, or the mean and the highest of five minutes of readings.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct UsagePoint {
