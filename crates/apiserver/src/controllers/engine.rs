@@ -17,6 +17,7 @@ use super::daemon_set::Backoff;
 use super::pod_garbage;
 use super::queue::WorkQueue;
 use super::record::Recorder;
+use super::resource_claim;
 use super::view::{Depth, Entry};
 use crate::local::{LocalClient, LocalEvent, LocalEventKind};
 use crate::resource::{RESOURCES, Verbs};
@@ -49,6 +50,8 @@ pub(super) static WATCHED: LazyLock<Vec<(&'static str, Depth)>> = LazyLock::new(
                 | "controllerrevisions.apps"
                 | "jobs.batch"
                 | "cronjobs.batch"
+                | resource_claim::CLAIMS
+                | resource_claim::TEMPLATES
                 | "poddisruptionbudgets.policy" => Depth::Whole,
                 _ => Depth::Meta,
             };
@@ -77,6 +80,10 @@ enum Fact {
 pub(super) enum Task {
     /// An object that is being deleted with its dependents.
     Owner,
+    /// A pod whose claims to devices are made from templates.
+    PodClaims,
+    /// A claim to devices.
+    ResourceClaim,
     /// An object that may have lost its owners.
     Dependent,
     /// A namespace that is new or being deleted.

@@ -1,5 +1,5 @@
 //! The controllers that make a cluster of an API server: replica sets, deployments, jobs, cron jobs, daemon sets, stateful sets, owners
-//! and dependents, namespaces, disruption budgets, unreachable nodes, pods that nobody cleans up.
+//! and dependents, namespaces, disruption budgets, claims to devices, unreachable nodes, pods that nobody cleans up.
 //!
 //! [`spawn`] starts them. Each controller is a pure function from an object and what belongs to it to the writes that are
 //! due ([`deployment`], [`job`], …); `engine` gathers, asks and writes.
@@ -24,6 +24,7 @@ mod pod_garbage;
 mod queue;
 mod record;
 mod replica_set;
+mod resource_claim;
 mod route;
 mod schedule;
 mod stateful_set;

@@ -6,6 +6,7 @@ use super::cache::{Cache, Change, Place};
 use super::engine::{Engine, Key, Task};
 use super::job::TRACKING;
 use super::node_lifecycle::has_no_execute;
+use super::resource_claim::{CLAIMS, TEMPLATES};
 use super::view::{Entry, Pod, items, selector_of};
 
 /// The resources with a controller of their own, and its task.
@@ -45,6 +46,8 @@ impl Engine {
             "namespaces" => self.add(Task::Namespace, resource, change),
             "leases.coordination.k8s.io" => self.lease_changed(change),
             "serviceaccounts" => self.account_changed(change),
+            CLAIMS => self.claim_changed(change),
+            TEMPLATES => self.template_changed(change),
             _ => {}
         }
         if let Some(task) = task_of(resource) {
@@ -131,6 +134,7 @@ impl Engine {
             .map(|budget| (Task::Budget, Place::of("poddisruptionbudgets.policy", budget)))
             .collect();
         budgets.into_iter().for_each(|key| self.queue.add(key));
+        self.claims_of_pod(entry, change.new.is_some());
         match &change.new {
             None => {
                 self.leaving.remove(&place);
@@ -206,6 +210,47 @@ impl Engine {
                 }
                 self.queue.add((Task::Node, Place::of("nodes", new)));
             }
+        }
+    }
+
+    /// A claim is looked at, and the pod that it was made for.
+    fn claim_changed(&mut self, change: &Change) {
+        let Some(entry) = change.new.as_ref().or(change.old.as_ref()) else { return };
+        self.queue.add((Task::ResourceClaim, Place::of(CLAIMS, entry)));
+        let owner = entry.meta().controller().filter(|owner| owner.kind == "Pod");
+        if let Some(pod) = owner.and_then(|owner| self.cache.by_uid(&owner.uid)).cloned() {
+            self.queue.add((Task::PodClaims, pod));
+        }
+    }
+
+    /// Pods may wait for the template.
+    fn template_changed(&mut self, change: &Change) {
+        let Some(template) = &change.new else { return };
+        let meta = template.meta();
+        let waiting: Vec<Key> = self
+            .cache
+            .in_namespace("pods", &meta.namespace)
+            .filter(|pod| pod.pod().is_some_and(|pod| pod.claims_from_templates().any(|(_, of)| *of == *meta.name)))
+            .map(|pod| (Task::PodClaims, Place::of("pods", pod)))
+            .collect();
+        waiting.into_iter().for_each(|key| self.queue.add(key));
+    }
+
+    /// The claims of a pod: those to be made for it, and when it ends those that it uses.
+    fn claims_of_pod(&mut self, pod: &Entry, there: bool) {
+        let Some(view) = pod.pod() else { return };
+        if there && view.claims_from_templates().next().is_some() {
+            self.queue.add((Task::PodClaims, Place::of("pods", pod)));
+        }
+        if !there || view.finished() {
+            let uid = &*pod.meta().uid;
+            let uses = |claim: &&Arc<Entry>| {
+                let consumers = items(&claim.value()["status"]["reservedFor"]);
+                claim.meta().controlled_by(uid) || consumers.iter().any(|consumer| consumer["uid"] == *uid)
+            };
+            let claims = self.cache.in_namespace(CLAIMS, &pod.meta().namespace).filter(uses);
+            let keys: Vec<Key> = claims.map(|claim| (Task::ResourceClaim, Place::of(CLAIMS, claim))).collect();
+            keys.into_iter().for_each(|key| self.queue.add(key));
         }
     }
 

@@ -20,6 +20,7 @@ use super::job::{self, JOB};
 use super::node_lifecycle;
 use super::pod_garbage;
 use super::replica_set::{self, REPLICA_SET};
+use super::resource_claim;
 use super::stateful_set::{self, STATEFUL_SET};
 use super::template::same_template;
 use super::view::{Entry, Owner, Pod, items, number, selector_of};
@@ -81,7 +82,30 @@ impl Engine {
                 let release = if gone { job::release(&entry) } else { None };
                 self.apply(release.as_slice())
             }
+            Task::PodClaims => {
+                let owned = self.cache.controlled(resource_claim::CLAIMS, &entry.meta().uid);
+                let namespace = Arc::clone(&entry.meta().namespace);
+                let template = |name: &str| self.cache.get(resource_claim::TEMPLATES, &namespace, name).cloned();
+                let outcome = resource_claim::for_pod(&entry, &owned, template);
+                self.finish(key, &outcome)
+            }
+            Task::ResourceClaim => {
+                let namespace = Arc::clone(&entry.meta().namespace);
+                let actions = resource_claim::for_claim(&entry, |name, uid| self.has_ended(&namespace, name, uid));
+                self.apply(&actions)
+            }
             Task::Sweep => Ok(()),
+        }
+    }
+
+    /// Whether the pod has come to its end or is gone. One that the cache does not know may be too new for it.
+    fn has_ended(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        match self.cache.by_uid(uid).and_then(|place| self.cache.at(place)) {
+            Some(entry) => entry.pod().is_some_and(Pod::finished),
+            None => match self.client.get("pods", namespace, name) {
+                Ok(pod) => pod["metadata"]["uid"] != *uid,
+                Err(error) => error.reason == "NotFound",
+            },
         }
     }
 

@@ -138,6 +138,15 @@ struct PodSpec {
     node_name: Option<Arc<str>>,
     tolerations: Vec<Toleration>,
     affinity: Option<Value>,
+    resource_claims: Vec<PodClaim>,
+}
+
+/// A claim to devices that a pod makes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodClaim {
+    name: String,
+    resource_claim_template_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -146,6 +155,7 @@ struct PodStatus {
     phase: String,
     conditions: Vec<Condition>,
     container_statuses: Vec<ContainerStatus>,
+    resource_claim_statuses: Vec<PodClaim>,
 }
 
 /// A pod, reduced to what controllers decide on.
@@ -237,6 +247,17 @@ impl Pod {
     pub fn finished_at(&self) -> Option<Timestamp> {
         let ends = self.status.container_statuses.iter().filter_map(|c| c.state.terminated.as_ref()?.finished_at);
         ends.max().or(self.metadata.deletion_timestamp).or_else(|| self.ready_condition()?.last_transition_time)
+    }
+
+    /// Claims that are to be made for the pod: its name of each and the template's.
+    pub fn claims_from_templates(&self) -> impl Iterator<Item = (&str, &str)> {
+        let claims = self.spec.resource_claims.iter();
+        claims.filter_map(|claim| Some((&*claim.name, claim.resource_claim_template_name.as_deref()?)))
+    }
+
+    /// How many claims its status names as made for it.
+    pub fn claims_told(&self) -> usize {
+        self.status.resource_claim_statuses.len()
     }
 
     /// The pod's tolerations.

@@ -1,3 +1,4 @@
+mod devices;
 mod preparation;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! The engine against the embedded API server.
 
 mod cluster;
+mod devices;
 mod election;
 mod preemption;
 mod questions;

@@ -9,6 +9,9 @@ mod constraints;
 mod extended;
 mod pools;
 
+#[cfg(test)]
+mod tests;
+
 use allocator::{NoDevices, Wanted, allocate};
 use extended::{Extended, OnNode};
 
