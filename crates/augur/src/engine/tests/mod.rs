@@ -1,7 +1,6 @@
 //! The engine against the embedded API server.
 
 mod cluster;
-mod devices;
 mod election;
 mod preemption;
 mod questions;

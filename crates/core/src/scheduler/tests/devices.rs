@@ -94,8 +94,7 @@ fn two_pods_never_take_one_device() {
     bench.step(Input::PodApplied(with_claim(2, "b")));
     let effects = bench.run();
     assert!(matches!(&effects[0], Effect::Prepare { .. }), "{effects:?}");
-    let messages = messages(&effects);
-    assert!(messages[0].contains("cannot allocate all claims. still not schedulable"), "{messages:?}");
+    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Prepare { .. })).count(), 1, "{effects:?}");
     // A late word of the API server does not free it, and the claim's own word does not either.
     bench.step(applied(claim("a")));
     bench.step(Input::Prepared { uid: uid(1), result: Ok(()) });
