@@ -319,6 +319,8 @@ pub enum BenchCommand {
     History(BenchHistoryArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.
     Predict(BenchPredictArgs),
+    /// The forest: training, prediction, explanation, re-scoring, and how good it is.
+    Forest(BenchForestArgs),
     /// Policies in the same simulated worlds, by virtual time: what becomes of their placements.
     Placement(BenchPlacementArgs),
 }
@@ -427,6 +429,23 @@ pub struct BenchHistoryArgs {
     /// Hours of readings every 30 s that are taken in; what seven days take on disk is told from them.
     #[arg(long, default_value_t = 10)]
     pub hours: u32,
+}
+
+/// Arguments of `augur bench forest`.
+#[derive(Debug, Args)]
+pub struct BenchForestArgs {
+    /// Rows to train on; a quarter as many are judged by.
+    #[arg(long, default_value_t = 200_000)]
+    pub rows: usize,
+    /// Seed of the table and of the forest.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Runs of each measurement, the least of which counts.
+    #[arg(long, default_value_t = 7)]
+    pub repeats: usize,
+    /// Writes the table to this CSV file instead of measuring, for other programs to be measured on the same data.
+    #[arg(long, value_name = "FILE.csv")]
+    pub write_table: Option<PathBuf>,
 }
 
 /// Arguments of `augur bench predict`.

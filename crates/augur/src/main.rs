@@ -56,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             Command::Bench(BenchCommand::Cluster(args)) => bench::cluster::run(&args).await,
             Command::Bench(BenchCommand::Decide(args)) => bench::decide::run(&args),
             Command::Bench(BenchCommand::History(args)) => bench::history::run(&args),
+            Command::Bench(BenchCommand::Forest(args)) => bench::forest::run(&args),
             Command::Bench(BenchCommand::Predict(args)) => bench::predict::run(&args).await,
             Command::Bench(BenchCommand::Placement(args)) => bench::placement::run(&args),
             Command::Conformance(args) => return commands::conformance::run(&args),

@@ -16,6 +16,9 @@ pub const MAX_SLOTS: usize = 256;
 /// Rows that edges are fitted from; more would move a quantile by less than a bin's tenth.
 const FIT_ROWS: usize = 65_536;
 
+/// The most edges of one slot: their codes, and the two for missing values, fit a byte.
+const SLOT_EDGES: usize = 253;
+
 /// The code of a missing value in a slot that puts it above all numbers.
 pub(crate) const MISSING_HIGH: u8 = 255;
 /// The code of a missing value in a slot that puts it below all numbers.
@@ -28,7 +31,7 @@ pub struct Slot {
     pub feature: u16,
     /// The first of the feature's edges that this slot counts.
     pub first_edge: u32,
-    /// How many of its edges this slot counts, at most 254.
+    /// How many of its edges this slot counts, at most 253.
     pub edges: u8,
     /// True when a missing value is below all numbers here; it is above them otherwise.
     pub missing_low: bool,
@@ -71,7 +74,7 @@ impl Bins {
         Self::from_features(features)
     }
 
-    /// Bins of given edges, as those of a model trained elsewhere. A feature of more than 254 edges takes several slots.
+    /// Bins of given edges, as those of a model trained elsewhere. A feature of more than 253 edges takes several slots.
     ///
     /// # Errors
     /// When edges are not ascending or all features together take more than [`MAX_SLOTS`] slots.
@@ -81,9 +84,13 @@ impl Bins {
             if !feature.edges.windows(2).all(|pair| pair[0] < pair[1]) || feature.edges.iter().any(|e| e.is_nan()) {
                 return Err(ForestError::Data(format!("edges of feature {} are not ascending", feature.name)));
             }
+            if feature.edges.is_empty() && !feature.fill.is_nan() {
+                // It tells nothing.
+                continue;
+            }
             let mut first = 0;
             loop {
-                let edges = (feature.edges.len() - first).min(253);
+                let edges = (feature.edges.len() - first).min(SLOT_EDGES);
                 let slot =
                     Slot { feature: index as u16, first_edge: first as u32, edges: edges as u8, missing_low: false };
                 slots.push(slot);
@@ -112,6 +119,20 @@ impl Bins {
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The slot and the greatest code in it that says that a feature's value is not above one of its edges, or is missing.
+    pub(crate) fn test(&self, feature: usize, edge: f32, missing_left: bool) -> Option<(u8, u8)> {
+        let known = self.features.get(feature)?;
+        let index = known.edges.iter().position(|e| *e == edge)?;
+        let first_edge = (index / SLOT_EDGES * SLOT_EDGES) as u32;
+        // Where missing values have no code of their own, they go where their stand-in does.
+        let low = missing_left && known.fill.is_nan();
+        let slot = self
+            .slots
+            .iter()
+            .position(|s| usize::from(s.feature) == feature && s.first_edge == first_edge && s.missing_low == low)?;
+        Some((slot as u8, (index % SLOT_EDGES) as u8 + u8::from(low)))
     }
 
     /// Bytes from one row to the next: the slots, filled up to 16, 32, 64, 128 or 256.

@@ -10,6 +10,7 @@ mod conformal;
 mod error;
 mod file;
 mod forest;
+pub mod import;
 mod importance;
 mod metrics;
 mod predict;

@@ -3,6 +3,7 @@
 pub mod apiserver;
 pub mod cluster;
 pub mod decide;
+pub mod forest;
 pub mod history;
 pub mod http1;
 pub mod placement;
