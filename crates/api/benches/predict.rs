@@ -33,6 +33,12 @@ impl SchedulerBackend for Canned {
     fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, augur_learn::FeatureVector)>> {
         self.1.features(query)
     }
+    fn train(&self, token: Option<http::HeaderValue>) -> Answer<serde_json::Value> {
+        self.1.train(token)
+    }
+    fn contrast(&self, _: &str, _: &[Option<f64>], _: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>> {
+        None
+    }
     fn model(&self) -> ModelStatus {
         self.1.model()
     }
@@ -55,6 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let fake = common::Fake { history: history.handle(), kubernetes: CheckStatus::Healthy };
         let router = learner_router(Services {
             backend: Arc::new(Canned(prediction(&query, None, nodes), fake)),
+            learner: None,
             history: history.handle(),
             clock: Clock::manual(NOW.parse()?),
             metrics: Arc::new(SchedulerMetrics::new()),

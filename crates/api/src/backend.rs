@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use augur_learn::FeatureVector;
 use futures::future::BoxFuture;
+use http::HeaderValue;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -32,6 +33,14 @@ pub trait SchedulerBackend: Send + Sync + 'static {
 
     /// The named features of a pod on every node, sorted by name; errors as [`SchedulerBackend::predict`].
     fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>>;
+
+    /// Asks the learner to train, here or at the address that is configured; `token` is the client's `Authorization`. Errors:
+    /// 503 when there is none, or it does not answer.
+    fn train(&self, token: Option<HeaderValue>) -> Answer<serde_json::Value>;
+
+    /// What each feature adds to the difference of the probabilities that the model says of two rows, the largest first;
+    /// `None` when the model is not at hand.
+    fn contrast(&self, model_id: &str, row: &[Option<f64>], other: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>>;
 
     /// The model in use. Cheap.
     fn model(&self) -> ModelStatus;

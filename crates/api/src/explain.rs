@@ -1,6 +1,7 @@
 //! Why this node, why not the others, what change would flip it: read off a recorded decision.
 
 use augur_history::{DecisionRecord, NodeScore, Outcome};
+use augur_learn::FEATURE_NAMES;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +24,8 @@ pub struct Explanation {
     pub rejected: Vec<Rejection>,
     /// What would change the answer.
     pub flip: Vec<Flip>,
+    /// The model's part against the runner-up; `null` when no model had a say.
+    pub model: Option<ModelPart>,
     /// The decision that is explained: the latest for this pod.
     pub decision: DecisionView,
 }
@@ -60,6 +63,69 @@ pub struct Flip {
     pub points: Option<f64>,
 }
 
+/// Why the model sees less risk on the chosen node than on the runner-up, or more.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ModelPart {
+    /// The model.
+    pub model_id: String,
+    /// The probability that the pod goes bad on the chosen node.
+    pub p_bad: Option<f64>,
+    /// The node it is held against.
+    pub runner_up: String,
+    /// By feature: what it adds to the probability of trouble on the chosen node less that on the runner-up, before
+    /// calibration; exact Shapley values with the runner-up as the only reference, so that they add up. Negative speaks for
+    /// the chosen node. The largest first.
+    pub contributions: Vec<Contribution>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contributions_reason: Option<&'static str>,
+}
+
+/// A feature's part.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Contribution {
+    /// The feature.
+    pub feature: String,
+    /// Its value on the chosen node.
+    pub value: Option<f64>,
+    /// Its value on the runner-up.
+    pub value_of_runner_up: Option<f64>,
+    /// What it adds.
+    pub contribution: f64,
+}
+
+/// What a model's features add to the difference between two rows.
+type Contrast = Option<Vec<(&'static str, f64)>>;
+
+/// The model's part in a decision.
+pub(crate) fn model_part(
+    record: &DecisionRecord,
+    contrast: impl Fn(&str, &[Option<f64>], &[Option<f64>]) -> Contrast,
+) -> Option<ModelPart> {
+    let (model_id, other) = (record.model_id.as_ref()?, record.alternative.as_ref()?);
+    let parts = contrast(model_id, &record.features, &other.features);
+    let at = |row: &[Option<f64>], name: &str| {
+        let index = FEATURE_NAMES.iter().position(|known| *known == name)?;
+        row.get(index).copied().flatten()
+    };
+    Some(ModelPart {
+        model_id: model_id.to_string(),
+        p_bad: record.p_bad,
+        runner_up: other.node.to_string(),
+        contributions_reason: parts.is_none().then_some("the model of that decision is not in use any more"),
+        contributions: parts
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(feature, contribution)| Contribution {
+                feature: feature.to_owned(),
+                value: at(&record.features, feature),
+                value_of_runner_up: at(&other.features, feature),
+                contribution,
+            })
+            .collect(),
+    })
+}
+
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
@@ -91,6 +157,7 @@ impl Explanation {
             others,
             rejected,
             flip,
+            model: None,
             decision,
         }
     }

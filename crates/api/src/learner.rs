@@ -1,12 +1,11 @@
 //! The learner service (port 5000). Entry point: [`router`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use augur_history::{Example, OutcomeLabel};
-use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, Missing, SCHEMA};
+use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, SCHEMA};
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -19,6 +18,7 @@ use crate::dto::{
     performance as performance_of, timestamp,
 };
 use crate::error::{ApiError, ErrorBody};
+use crate::model;
 use crate::openapi;
 use crate::predict::PredictBody;
 use crate::prometheus::{self, Gauges, HttpMetrics};
@@ -45,14 +45,14 @@ pub fn router(parts: Services) -> Router {
         .route("/feedback/recent", get(recent_feedback))
         .route("/performance", get(performance))
         .route("/metrics", get(metrics))
-        .route("/model/info", get(model_info))
-        .route("/model/snapshot", get(model_snapshot))
-        .route("/models", get(models))
-        .route("/models/{id}/promote", post(promote))
-        .route("/models/rollback", post(rollback))
-        .route("/train", post(train))
-        .route("/online/update", post(online_update))
-        .route("/jobs/{id}", get(job))
+        .route("/model/info", get(model::model_info))
+        .route("/model/snapshot", get(model::model_snapshot))
+        .route("/models", get(model::models))
+        .route("/models/{id}/promote", post(model::promote))
+        .route("/models/rollback", post(model::rollback))
+        .route("/train", post(model::train))
+        .route("/online/update", post(model::online_update))
+        .route("/jobs/{id}", get(model::job))
         .route("/data/summary", get(data_summary))
         .route("/data/features", post(data_features))
         .route("/examples", post(examples))
@@ -87,6 +87,10 @@ pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError>
     let scheduler = if kubernetes.status == CheckStatus::Unhealthy { "unhealthy" } else { "healthy" };
     let history = history_check(&service);
     let message = if scheduler == "unhealthy" { kubernetes.message } else { history.message };
+    let message = match &service.learner {
+        Some(learner) if scheduler == "healthy" => format!("{message}; {}", model::summary(&learner.report())),
+        _ => message,
+    };
     let degraded = scheduler == "unhealthy" || history.status != CheckStatus::Healthy;
     let body = LearnerHealth {
         status: if degraded { CheckStatus::Degraded } else { CheckStatus::Healthy },
@@ -124,6 +128,12 @@ pub(crate) async fn feedback(State(service): Shared, request: Request) -> Result
         .await
         .map_err(|_| closed())?
         .map_err(|error| ApiError::unavailable("history_unavailable", error.to_string()))?;
+    if let (Some(learner), Some(decision)) = (&service.learner, receipt.record.feedback.decision_id)
+        && receipt.record.trainable
+        && !receipt.duplicate
+    {
+        learner.feedback(decision, receipt.record.feedback.success);
+    }
     json(&FeedbackAnswer::from(receipt), 256)
 }
 
@@ -153,7 +163,11 @@ pub(crate) async fn recent_feedback(State(service): Shared, uri: Uri) -> Result<
 pub(crate) async fn performance(State(service): Shared) -> Result<Response, ApiError> {
     let model = &service.model;
     let history = service.history.performance();
-    json(&performance_of(&history, model.feedback_threshold, model.performance_threshold), 2_048)
+    let mut performance = performance_of(&history, model.feedback_threshold, model.performance_threshold);
+    if let Some(learner) = &service.learner {
+        performance.learned(&learner.report());
+    }
+    json(&performance, 2_048)
 }
 
 /// Metrics in Prometheus' text format; the cluster's as JSON, as on the scheduler service, for `Accept: application/json`.
@@ -170,190 +184,10 @@ pub(crate) async fn metrics(State(service): Shared, headers: HeaderMap) -> Resul
     gauges.add("augur_examples_kept", "Labelled examples kept for training", Some(summary.examples as f64));
     gauges.add("augur_outcomes_kept", "Outcomes kept", Some(summary.outcomes as f64));
     gauges.add("augur_history_file_bytes", "Size of the history file", Some(summary.file_bytes as f64));
+    if let Some(learner) = &service.learner {
+        model::gauges(&learner.report(), service.now(), &mut gauges);
+    }
     prometheus::answer(&headers, None, &service.http, &gauges)
-}
-
-/// A feature of the schema.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FeatureInfo {
-    name: &'static str,
-    meaning: &'static str,
-    unit: &'static str,
-    /// `null` when a missing value is `null`, else `never`.
-    missing: Option<&'static str>,
-}
-
-/// The model that the learner has promoted: none so far, and why.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ModelInfo {
-    /// `model.type` of the configuration.
-    model_type: String,
-    /// Whether a model has been trained.
-    is_trained: bool,
-    /// Why not.
-    not_trained_reason: &'static str,
-    /// The settings that training will use.
-    parameters: ModelParameters,
-    /// Version of the feature schema.
-    schema: &'static str,
-    /// How many features.
-    feature_count: usize,
-    /// Their names in order.
-    #[schema(value_type = Vec<String>)]
-    feature_names: [&'static str; FEATURE_COUNT],
-    /// Their meaning.
-    features: Vec<FeatureInfo>,
-    /// When the model was trained.
-    trained_at: Option<String>,
-    /// Examples that the model was trained on.
-    training_samples: u64,
-    /// Examples that wait for training.
-    examples_held: u64,
-    /// By permutation and by gain.
-    #[schema(value_type = Option<Object>)]
-    feature_importance: Option<BTreeMap<String, f64>>,
-    /// Calibration on the newest matured slice.
-    #[schema(value_type = Option<Object>)]
-    calibration: Option<BTreeMap<String, f64>>,
-    /// Metrics on the temporal hold-out against baselines.
-    #[schema(value_type = Option<Object>)]
-    metrics: Option<BTreeMap<String, f64>>,
-    /// The model in use.
-    champion: Option<String>,
-    /// The model in shadow.
-    challenger: Option<String>,
-    /// Drift of features and calibration.
-    #[schema(value_type = Option<Object>)]
-    drift: Option<BTreeMap<String, f64>>,
-}
-
-/// Settings of training.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ModelParameters {
-    n_estimators: u32,
-    max_depth: u32,
-    random_state: u64,
-}
-
-const NOT_TRAINED: &str = "training comes with a later release; decisions use enhanced_scoring until then";
-
-fn not_trained() -> ApiError {
-    ApiError::unavailable("not_trained", NOT_TRAINED)
-}
-
-/// The model: its settings, features and state.
-#[utoipa::path(get, path = "/model/info", tag = "model", responses((status = 200, body = ModelInfo)))]
-pub(crate) async fn model_info(State(service): Shared) -> Result<Response, ApiError> {
-    let summary = service.history(augur_history::HistoryHandle::summary).await?;
-    let info = ModelInfo {
-        model_type: service.model.kind.clone(),
-        is_trained: false,
-        not_trained_reason: NOT_TRAINED,
-        parameters: ModelParameters {
-            n_estimators: service.model.n_estimators,
-            max_depth: service.model.max_depth,
-            random_state: service.model.random_state,
-        },
-        schema: SCHEMA,
-        feature_count: FEATURE_COUNT,
-        feature_names: FEATURE_NAMES,
-        features: FEATURES
-            .iter()
-            .map(|f| FeatureInfo {
-                name: f.name,
-                meaning: f.meaning,
-                unit: f.unit,
-                missing: (f.missing == Missing::Never).then_some("never"),
-            })
-            .collect(),
-        trained_at: None,
-        training_samples: 0,
-        examples_held: summary.examples,
-        feature_importance: None,
-        calibration: None,
-        metrics: None,
-        champion: None,
-        challenger: None,
-        drift: None,
-    };
-    json(&info, 4_096)
-}
-
-/// The promoted model's bytes; 503 `not_trained` while there is none.
-#[utoipa::path(get, path = "/model/snapshot", tag = "model", responses((status = 503, body = ErrorBody)))]
-pub(crate) async fn model_snapshot() -> ApiError {
-    not_trained()
-}
-
-/// The registry.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ModelList {
-    /// Models by age; none before training.
-    models: Vec<String>,
-    /// The model in use.
-    champion: Option<String>,
-    /// Why there are none.
-    reason: &'static str,
-}
-
-/// The models of the registry.
-#[utoipa::path(get, path = "/models", tag = "model", responses((status = 200, body = ModelList)))]
-pub(crate) async fn models() -> Result<Response, ApiError> {
-    json(&ModelList { models: Vec::new(), champion: None, reason: NOT_TRAINED }, 256)
-}
-
-/// Promotion by hand; 503 `not_trained` while there is no model.
-#[utoipa::path(post, path = "/models/{id}/promote", tag = "model", params(("id" = String, Path)),
-    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn promote(
-    State(service): Shared,
-    headers: HeaderMap,
-    Path(_id): Path<String>,
-) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
-    Err(not_trained())
-}
-
-/// Back to the last known good model; 503 `not_trained` while there is none.
-#[utoipa::path(post, path = "/models/rollback", tag = "model",
-    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn rollback(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
-    Err(not_trained())
-}
-
-async fn refuse_training(service: &Service, headers: &HeaderMap) -> Result<Response, ApiError> {
-    service.authorize(headers)?;
-    let summary = service.history(augur_history::HistoryHandle::summary).await?;
-    Err(not_trained().with(serde_json::json!({ "examples": summary.examples, "feedback": summary.feedback })))
-}
-
-/// Trains now; 503 `not_trained` until training is built in.
-#[utoipa::path(post, path = "/train", tag = "model",
-    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn train(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    refuse_training(&service, &headers).await
-}
-
-/// Asks the learner to train; 503 `not_trained` until training is built in.
-#[utoipa::path(post, path = "/api/v1/model/train", tag = "model",
-    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn train_from_scheduler(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    refuse_training(&service, &headers).await
-}
-
-/// Applies pending feedback now; 503 `not_trained` while there is no model to apply it to.
-#[utoipa::path(post, path = "/online/update", tag = "model",
-    responses((status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn online_update(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    refuse_training(&service, &headers).await
-}
-
-/// Progress of a job. No job has been started while training answers `not_trained`.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "model", params(("id" = String, Path)),
-    responses((status = 404, body = ErrorBody)))]
-pub(crate) async fn job(Path(id): Path<String>) -> ApiError {
-    ApiError::not_found("job_not_found", format!("job {id:?} does not exist; no job has been started"))
 }
 
 /// What history and training set hold.
@@ -492,9 +326,6 @@ fn check(index: usize, example: &Example) -> Result<(), ApiError> {
         ApiError::unprocessable("invalid_example", format!("{field}: {why}"))
             .with(serde_json::json!({ "field": field }))
     };
-    if example.label == OutcomeLabel::Immature {
-        return Err(invalid("label", "an immature outcome is no example"));
-    }
     if example.features.len() != FEATURE_COUNT {
         return Err(invalid("features", &format!("must be {FEATURE_COUNT} values, as in schema {SCHEMA}")));
     }
@@ -518,12 +349,20 @@ pub(crate) async fn examples(State(service): Shared, request: Request) -> Result
         check(index, example)?;
     }
     let accepted = batch.examples.len();
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    service.history.add_examples(batch.examples, move |result| {
-        let _gone = sender.send(result);
-    });
-    let closed = || ApiError::unavailable("history_unavailable", "history is closing");
-    receiver.await.map_err(|_| closed())??;
+    // A pod that was placed, or has got into trouble, is news for the comparison of arms; only what has its label is kept.
+    let matured: Vec<Example> =
+        batch.examples.iter().filter(|example| example.label != OutcomeLabel::Immature).cloned().collect();
+    if !matured.is_empty() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        service.history.add_examples(matured, move |result| {
+            let _gone = sender.send(result);
+        });
+        let closed = || ApiError::unavailable("history_unavailable", "history is closing");
+        receiver.await.map_err(|_| closed())??;
+    }
+    if let Some(learner) = &service.learner {
+        learner.examples(batch.examples);
+    }
     let summary = service.history(augur_history::HistoryHandle::summary).await?;
     json(&ExamplesAnswer { accepted, total_examples: summary.examples }, 128)
 }

@@ -10,6 +10,8 @@ mod events;
 mod explain;
 mod extender;
 mod learner;
+mod learner_backend;
+mod model;
 mod openapi;
 mod predict;
 mod process;
@@ -23,6 +25,8 @@ pub use backend::{
 };
 pub use error::{ApiError, ErrorBody};
 pub use learner::router as learner_router;
+pub use learner_backend::{LearnerBackend, LearnerReport, Snapshot, Which};
+pub use model::{LAST_GOOD_HEADER, PROBATION_HEADER};
 pub use prometheus::{AttemptResult, PendingPods, SchedulerMetrics};
 pub use scheduler::router as scheduler_router;
 pub use service::{Access, ModelOptions, Services};

@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::header;
 use utoipa::OpenApi;
 
-use crate::{extender, learner, scheduler};
+use crate::{extender, learner, model, scheduler};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,8 @@ use crate::{extender, learner, scheduler};
         scheduler::nodes,
         scheduler::node,
         scheduler::predict,
-        learner::train_from_scheduler,
+        learner::data_features,
+        model::train_from_scheduler,
         scheduler::model_status,
         scheduler::decisions,
         scheduler::decision,
@@ -47,14 +48,14 @@ struct Scheduler;
         learner::recent_feedback,
         learner::performance,
         learner::metrics,
-        learner::model_info,
-        learner::model_snapshot,
-        learner::models,
-        learner::promote,
-        learner::rollback,
-        learner::train,
-        learner::online_update,
-        learner::job,
+        model::model_info,
+        model::model_snapshot,
+        model::models,
+        model::promote,
+        model::rollback,
+        model::train,
+        model::online_update,
+        model::job,
         learner::data_summary,
         learner::data_features,
         learner::examples,

@@ -18,13 +18,13 @@ use crate::dto::{
     summary,
 };
 use crate::error::{ApiError, ErrorBody};
-use crate::explain::Explanation;
+use crate::explain::{Explanation, model_part};
 use crate::predict::PredictBody;
 use crate::prometheus::{self, Gauges, HttpMetrics};
 use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
-use crate::{events, extender, learner, openapi};
+use crate::{events, extender, learner, model, openapi};
 
 /// The scheduler service over its parts.
 pub fn router(parts: Services) -> Router {
@@ -43,7 +43,8 @@ pub fn router(parts: Services) -> Router {
         .route("/api/v1/nodes", get(nodes))
         .route("/api/v1/nodes/{name}", get(node))
         .route("/api/v1/predict", post(predict))
-        .route("/api/v1/model/train", post(learner::train_from_scheduler))
+        .route("/data/features", post(learner::data_features))
+        .route("/api/v1/model/train", post(model::train_from_scheduler))
         .route("/api/v1/model/status", get(model_status))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/decisions/{id}", get(decision))
@@ -321,7 +322,9 @@ pub(crate) async fn explain(
         );
         ApiError::not_found("decision_not_found", message)
     })?;
-    json(&Explanation::new(record, outcome.as_ref()), 8_192)
+    let mut explanation = Explanation::new(record, outcome.as_ref());
+    explanation.model = model_part(record, |id, row, other| service.backend.contrast(id, row, other));
+    json(&explanation, 8_192)
 }
 
 /// Seven days of every workload.

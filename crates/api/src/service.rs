@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::backend::SchedulerBackend;
 use crate::dto::{Prediction, Thresholds};
 use crate::error::ApiError;
+use crate::learner_backend::LearnerBackend;
 use crate::prometheus::{HttpMetrics, SchedulerMetrics};
 
 /// Largest body of a request, in bytes; a PodSpec is far smaller.
@@ -72,6 +73,8 @@ impl Default for ModelOptions {
 pub struct Services {
     /// The engine.
     pub backend: Arc<dyn SchedulerBackend>,
+    /// The learner, if it runs in this process.
+    pub learner: Option<Arc<dyn LearnerBackend>>,
     /// Seven days of memory.
     pub history: HistoryHandle,
     /// The time.

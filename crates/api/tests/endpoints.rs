@@ -100,7 +100,7 @@ async fn what_needs_a_model_says_so() {
         (&f.learner, "/models/m1/promote"),
     ] {
         let (status, body) = post(router, path, "").await;
-        assert_eq!((status, &body["code"]), (503, &json!("not_trained")), "{path}");
+        assert_eq!((status, &body["code"]), (503, &json!("not_served")), "{path}");
         assert!(body["error"].is_string() && body["details"].is_object(), "{body}");
     }
     let (_, info) = get(&f.learner, "/model/info").await;
@@ -144,7 +144,7 @@ async fn bad_requests_are_told_what_is_wrong() {
             r#"{"examples":[{"decision_id":"0000000000000001","at":1,"node":"n1","label":"immature","propensity":1,"features":[]}]}"#,
             422,
             "invalid_example",
-            "examples[0].label",
+            "examples[0].features",
         ),
         ("/nothing", "", 404, "no_such_path", "/nothing"),
         ("/health", "", 405, "method_not_allowed", "POST"),

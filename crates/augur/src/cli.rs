@@ -42,6 +42,8 @@ pub enum Command {
     Up(Box<UpArgs>),
     /// Runs the scheduler (port 8080) against a cluster.
     Scheduler(SchedulerArgs),
+    /// Runs the learner (port 5000): training, judgement, promotion and rollback of models, fed by a scheduler.
+    Learner(LearnerArgs),
     /// Runs the bare embedded Kubernetes API server: no nodes, no controllers.
     Apiserver(ApiserverArgs),
     /// Asks a service whether it is well; exits with 1 if it is not.
@@ -200,6 +202,29 @@ pub struct SchedulerArgs {
     /// Leader election.
     #[command(flatten)]
     pub election: ElectionArgs,
+}
+
+/// Arguments of `augur learner`.
+#[derive(Debug, Args)]
+pub struct LearnerArgs {
+    /// The scheduler service, which answers predictions and sends examples: it has this learner as `scheduler.ai_api_url`.
+    #[arg(long, value_name = "URL")]
+    pub scheduler_url: Option<String>,
+    /// Settings of the service.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where examples, feedback and models are kept.
+    #[arg(long, default_value = "./augur-learner-data")]
+    pub data_dir: PathBuf,
+    /// The address to listen at. [default: server.host of the configuration file]
+    #[arg(long)]
+    pub host: Option<IpAddr>,
+    /// The port to listen at.
+    #[arg(long, default_value_t = 5000)]
+    pub port: u16,
+    /// How the service is protected; the token is sent to the scheduler too.
+    #[command(flatten)]
+    pub serving: ServingArgs,
 }
 
 /// Arguments of `augur apiserver`.

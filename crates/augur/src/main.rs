@@ -7,6 +7,7 @@ mod config;
 mod election;
 mod engine;
 mod kubeconfig;
+mod learner;
 mod listen;
 mod logging;
 mod output;
@@ -50,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         match cli.command {
             Command::Up(args) => commands::up::run(*args).await,
             Command::Scheduler(args) => commands::scheduler::run(args).await,
+            Command::Learner(args) => commands::learner::run(args).await,
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,

@@ -14,10 +14,13 @@ use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
 use augur_kube::{Leadership, convert, wire};
-use augur_learn::{FeatureVector, PodFacts};
+use augur_learn::{FeatureVector, PodFacts, row_of};
 use futures::FutureExt;
+use http::HeaderValue;
+use jiff::Timestamp;
 
 use crate::engine::{DryRun, EngineHandle, EngineStatus, NodeSnapshot, QueryError, Recorder, Shared};
+use crate::learner::{LearnerPlace, Swaps};
 
 /// A silence of the API server beyond this is told: bookmarks come about each minute.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -26,13 +29,14 @@ const SILENCE: Duration = Duration::from_secs(300);
 pub struct Backend {
     engine: EngineHandle,
     thresholds: Thresholds,
-    learner: Check,
+    swaps: Swaps,
+    learner: LearnerPlace,
 }
 
 impl Backend {
-    /// A backend. `learner` is what is to be told of the learner service.
-    pub fn new(engine: EngineHandle, thresholds: Thresholds, learner: Check) -> Self {
-        Backend { engine, thresholds, learner }
+    /// A backend.
+    pub fn new(engine: EngineHandle, thresholds: Thresholds, swaps: Swaps, learner: LearnerPlace) -> Self {
+        Backend { engine, thresholds, swaps, learner }
     }
 
     fn kubernetes(&self) -> Check {
@@ -122,7 +126,7 @@ impl SchedulerBackend for Backend {
         Health {
             kubernetes: self.kubernetes(),
             metrics_api: self.metrics_api(),
-            learner: self.learner.clone(),
+            learner: self.learner.check(),
             model,
             leader: self.leader(),
             ready: status.ready && !status.stopped,
@@ -162,15 +166,26 @@ impl SchedulerBackend for Backend {
         .boxed()
     }
 
+    fn train(&self, token: Option<HeaderValue>) -> Answer<serde_json::Value> {
+        self.learner.train(token)
+    }
+
+    fn contrast(&self, model_id: &str, row: &[Option<f64>], other: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>> {
+        let model = self.swaps.model(model_id)?;
+        model.contrast(&row_of(row)?, &row_of(other)?).ok()
+    }
+
     fn model(&self) -> ModelStatus {
         let (model_id, fallback) = self.engine.model();
+        let trained_at = self.swaps.champion().and_then(|m| Timestamp::from_millisecond(m.trained_at_ms).ok());
+        let swapped = self.swaps.last();
         ModelStatus {
             model_id: model_id.map(|id| id.to_string()),
             schema: augur_learn::SCHEMA.to_owned(),
-            trained_at: None,
-            age_seconds: None,
-            source: None,
-            last_swap: None,
+            trained_at,
+            age_seconds: trained_at.map(|at| self.engine.now().duration_since(at).as_secs_f64()),
+            source: swapped.map(|(_, source)| source.to_owned()),
+            last_swap: swapped.map(|(at, _)| at),
             fallback_reason: fallback.map(|fallback| fallback.to_string()),
         }
     }

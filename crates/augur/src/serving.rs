@@ -44,6 +44,18 @@ impl ServingArgs {
         Ok(Some(identity.with_context(|| format!("in {} or {}", certificate.display(), key.display()))?))
     }
 
+    /// The token that is presented to the other service, which has the same.
+    ///
+    /// # Errors
+    /// When its file cannot be read; the message names it.
+    pub fn bearer(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = self.token_file.as_ref().filter(|_| self.token.is_none()) else {
+            return Ok(self.token.clone());
+        };
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
     /// Who may change state on a service that listens at this address.
     pub fn access(&self, listens: IpAddr) -> Access {
         match (&self.token, &self.token_file) {

@@ -1,20 +1,19 @@
 //! Both services on one engine and one memory: what `augur up` and `augur scheduler` start and stop.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use augur_api::dto::Thresholds;
-use augur_api::{Check, CheckStatus, ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router};
+use augur_api::{ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router};
 use augur_apiserver::{Identity, serve, serve_tls};
 use augur_clock::Clock;
-use augur_core::predictor::NoModel;
 use augur_core::profile::Profile;
 use augur_core::queue::QueueConfig;
 use augur_history::{History, HistoryOptions};
 use augur_kube::LeaseConfig;
-use augur_learn::PastSlot;
+use augur_learn::{Budget, Lots, ModelPredictor, PastSlot};
 use axum::Router;
 use kube::Client;
 use tokio::net::TcpListener;
@@ -23,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineHandle, EngineOptions};
+use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
 use crate::services::Backend;
 use crate::serving::ServingArgs;
 
@@ -70,6 +70,9 @@ pub fn open_history(config: &Config, data_dir: &Path) -> anyhow::Result<History>
 pub struct System {
     engine: Engine,
     history: History,
+    learner: Option<Arc<LearnerService>>,
+    /// What carries examples to the learner and models from it.
+    tasks: JoinSet<()>,
     servers: JoinSet<std::io::Result<()>>,
     stop: watch::Sender<bool>,
 }
@@ -83,6 +86,11 @@ impl System {
         let config = options.config;
         let history = options.history;
         let counters = Arc::new(SchedulerMetrics::new());
+        let (swaps, past) = (Swaps::default(), PastSlot::default());
+        let learning = learner::options(config);
+        let lots = Lots { seed: learning.seed, holdback: learning.holdback };
+        let predictor = ModelPredictor::new(swaps.slot(), past.clone(), lots, learning.window)
+            .with_budget(Budget { most: INFERENCE_BUDGET, nanos: monotonic_nanos });
         let engine = Engine::start(EngineOptions {
             client: options.client,
             clock: options.clock.clone(),
@@ -90,25 +98,36 @@ impl System {
             queue: options.queue,
             seed: options.seed,
             history: history.handle(),
-            past: PastSlot::default(),
-            predictor: Arc::new(NoModel::default()),
+            past: past.clone(),
+            predictor: Arc::new(predictor),
             metrics_interval: config.metrics.collection_interval.0,
             metrics_timeout: config.metrics.api_timeout.0,
             counters: counters.clone(),
             election: options.election,
         })
         .context("cannot start the scheduler thread")?;
-        let learner_check = match &options.learner {
-            Some(_) => Check::new(CheckStatus::Healthy, "served by this process"),
-            None => Check::new(CheckStatus::Degraded, "not served here; --learner-port PORT serves it"),
+        let timeout = config.metrics.api_timeout.0;
+        let token = options.serving.bearer()?;
+        let learner = match (&options.learner, &config.scheduler.ai_api_url) {
+            (Some(_), _) => {
+                let data_dir = history.handle().path().parent().map(Path::to_owned).unwrap_or_default();
+                let service = start_learner(config, &data_dir, &history, &swaps, &options.clock)?;
+                LearnerPlace::Here(service)
+            }
+            (None, Some(url)) => {
+                let client = HttpClient::new(url, token.as_deref(), timeout).context("scheduler.ai_api_url")?;
+                LearnerPlace::There(client, LearnerCheck::new(url))
+            }
+            (None, None) => LearnerPlace::Nowhere,
         };
         let listens = options.scheduler.local_addr()?.ip();
         let identity = options.serving.identity(listens)?;
         let thresholds = thresholds(config);
         let services = Services {
-            backend: Arc::new(Backend::new(engine.handle(), thresholds, learner_check)),
+            backend: Arc::new(Backend::new(engine.handle(), thresholds, swaps.clone(), learner.clone())),
+            learner: learner.backend(),
             history: history.handle(),
-            clock: options.clock,
+            clock: options.clock.clone(),
             metrics: counters,
             access: options.serving.access(listens),
             configz: Arc::new(options.configz),
@@ -117,7 +136,12 @@ impl System {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let (stop, _) = watch::channel(false);
-        let mut system = System { engine, history, servers: JoinSet::new(), stop };
+        let mut system =
+            System { engine, history, learner: learner.here(), tasks: JoinSet::new(), servers: JoinSet::new(), stop };
+        system.tasks.spawn(feed(system.history.handle(), learner.sink(), past, options.clock.clone()));
+        if let LearnerPlace::There(client, check) = learner {
+            system.tasks.spawn(pull(client, swaps, options.clock, check));
+        }
         system.serve(options.scheduler, scheduler_router(services.clone()), identity.clone());
         if let Some(listener) = options.learner {
             system.serve(listener, learner_router(services), identity);
@@ -167,19 +191,49 @@ impl System {
         if tokio::time::timeout(FAREWELL, servers).await.is_err() {
             self.servers.abort_all();
         }
-        let history = self.history;
-        tokio::task::spawn_blocking(move || drop(history)).await.context("writing history")
+        self.tasks.abort_all();
+        let (history, learner) = (self.history, self.learner);
+        let write = move || {
+            learner.iter().for_each(|learner| learner.stop());
+            drop(history);
+        };
+        tokio::task::spawn_blocking(write).await.context("writing history")
     }
 }
 
+/// Starts the learner in this process, with what its data folder holds.
+///
+/// # Errors
+/// When the registry or the examples cannot be read.
+pub fn start_learner(
+    config: &Config,
+    data_dir: &Path,
+    history: &History,
+    swaps: &Swaps,
+    clock: &Clock,
+) -> anyhow::Result<Arc<LearnerService>> {
+    let registry = Registry::open(data_dir)?;
+    let examples = history.handle().examples()?;
+    LearnerService::start(learner::options(config), registry, &examples, swaps.clone(), clock.clone())
+}
+
+/// What one answer of a model may take; what took longer is not used.
+const INFERENCE_BUDGET: Duration = Duration::from_millis(5);
+
+/// Nanoseconds since the first call.
+fn monotonic_nanos() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Above which usage a node counts as under pressure, as configured.
-fn thresholds(config: &Config) -> Thresholds {
+pub fn thresholds(config: &Config) -> Thresholds {
     let thresholds = &config.scheduler.thresholds;
     Thresholds { cpu_usage: thresholds.cpu_usage_threshold, memory_usage: thresholds.memory_usage_threshold }
 }
 
 /// Settings of the model, as configured.
-fn model_options(config: &Config) -> ModelOptions {
+pub fn model_options(config: &Config) -> ModelOptions {
     ModelOptions {
         kind: config.model.r#type.clone(),
         max_depth: config.model.max_depth,

@@ -426,6 +426,15 @@ impl HistoryHandle {
         status
     }
 
+    /// The labelled examples kept, oldest first. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn examples(&self) -> Result<Vec<Example>, HistoryError> {
+        self.flush();
+        self.store.examples()
+    }
+
     /// What history holds. Blocks for the disk.
     ///
     /// # Errors

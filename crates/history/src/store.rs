@@ -12,7 +12,7 @@ use redb::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::types::{DecisionFilter, DecisionId, DecisionRecord, FeedbackRecord, Outcome};
+use crate::types::{DecisionFilter, DecisionId, DecisionRecord, Example, FeedbackRecord, Outcome};
 use crate::usage::series;
 
 /// Name of the file within the data directory.
@@ -334,6 +334,18 @@ impl Store {
         let mut found = Vec::new();
         for entry in table.range::<u64>(..).map_err(storage(step))?.rev().take(limit) {
             found.push(decode(entry.map_err(storage(step))?.1.value(), "feedback")?);
+        }
+        Ok(found)
+    }
+
+    /// The examples kept, oldest first.
+    pub fn examples(&self) -> Result<Vec<Example>, HistoryError> {
+        let step = "listing examples";
+        let tx = self.read()?;
+        let table = tx.open_table(EXAMPLES).map_err(storage(step))?;
+        let mut found = Vec::new();
+        for entry in table.range::<u64>(..).map_err(storage(step))? {
+            found.push(decode(entry.map_err(storage(step))?.1.value(), "example")?);
         }
         Ok(found)
     }

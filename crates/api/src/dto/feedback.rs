@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{round, timestamp};
 use crate::error::ApiError;
+use crate::learner_backend::LearnerReport;
 
 /// Body of `POST /feedback`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -323,6 +324,41 @@ pub fn performance(
             .collect(),
         holdback: None,
         holdback_reason: Some("no model is in use, so there is nothing to hold back from"),
+    }
+}
+
+impl Performance {
+    /// Adds what the learner knows.
+    pub(crate) fn learned(&mut self, report: &LearnerReport) {
+        let status = &report.status;
+        self.model_updates = status.promotions;
+        self.last_update = report.promoted_at;
+        for (day, quality) in &report.days {
+            if let Some(metrics) = self.daily_metrics.get_mut(&date(*day)) {
+                metrics.auc_within = quality.auc_within.map(round);
+                metrics.ece = Some(round(quality.ece));
+                metrics.brier = metrics.brier.or(Some(round(quality.brier)));
+                metrics.log_loss = metrics.log_loss.or(Some(round(quality.log_loss)));
+                metrics.probability_reason = None;
+            }
+        }
+        let arms = &status.holdback;
+        if arms.model.placed == 0 {
+            return;
+        }
+        let arm = |counts: &augur_learn::online::ArmCounts| serde_json::json!({ "placed": counts.placed, "bad": counts.bad, "bad_rate": counts.rate().map(round) });
+        self.holdback = Some(serde_json::json!({
+            "model": arm(&arms.model),
+            "holdback": arm(&arms.holdback),
+            "difference": arms.difference.map(|(difference, _)| round(difference)),
+            "difference_interval": arms.difference.map(|(_, interval)| interval.map(round)),
+            "harm_evidence": round(arms.harm),
+            "benefit_evidence": round(arms.benefit),
+            "last_rollback": status.last_rollback.as_ref().map(|(at, why)| {
+                serde_json::json!({ "at": timestamp(augur_history::UnixMillis(*at)), "why": why })
+            }),
+        }));
+        self.holdback_reason = None;
     }
 }
 

@@ -5,6 +5,7 @@
 mod cluster;
 mod decision;
 mod feedback;
+mod model;
 mod node;
 mod prediction;
 mod write;
@@ -14,6 +15,7 @@ pub use decision::{DecisionList, DecisionView, OutcomeView, ScoreView, WorkloadL
 pub use feedback::{
     DayMetrics, Feedback, FeedbackAnswer, FeedbackList, FeedbackView, Performance, PredictionResult, performance,
 };
+pub use model::{EvaluationView, GateView, Importance, JobState, JobView, MetricsView, ModelEntry, ModelState};
 pub(crate) use node::summary;
 pub use node::{ClusterMetrics, NodeDetail, NodeHistory, NodeList, NodeMetrics, RateView, Resources};
 pub use prediction::{

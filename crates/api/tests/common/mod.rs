@@ -128,11 +128,19 @@ impl SchedulerBackend for Fake {
     fn features(&self, _query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>> {
         let row = |usage| {
             let mut row = [None; FEATURE_COUNT];
-            (row[0], row[2]) = (Some(0.5), usage);
+            (row[0], row[2], row[4]) = (Some(0.5), usage, Some(1.0));
             row
         };
         let rows = vec![("n1".into(), row(Some(25.0))), ("n2".into(), row(None))];
         async move { Ok(rows) }.boxed()
+    }
+
+    fn train(&self, _token: Option<http::HeaderValue>) -> Answer<serde_json::Value> {
+        async { Err(ApiError::unavailable("not_served", "no learner runs in this process")) }.boxed()
+    }
+
+    fn contrast(&self, _: &str, _: &[Option<f64>], _: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>> {
+        None
     }
 
     fn model(&self) -> ModelStatus {
@@ -224,6 +232,7 @@ pub fn fixture_with(access: Access, kubernetes: CheckStatus) -> Fixture {
     let metrics = Arc::new(SchedulerMetrics::new());
     let services = Services {
         backend: Arc::new(Fake { history: history.clone(), kubernetes }),
+        learner: None,
         history: history.clone(),
         clock: Clock::manual(NOW.parse().unwrap()),
         metrics: metrics.clone(),

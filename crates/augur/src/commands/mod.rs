@@ -5,5 +5,6 @@ pub mod config;
 pub mod conformance;
 pub mod evaluate;
 pub mod health;
+pub mod learner;
 pub mod scheduler;
 pub mod up;

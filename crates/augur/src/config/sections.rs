@@ -155,12 +155,18 @@ section!(Model {
     random_state: u64 = 42,
 });
 section!(OnlineLearning {
-    /// Feedback that is waited for before training.
+    /// Matured labels that are gathered before the leaves of the model take them in.
     feedback_threshold: u32 = 10,
-    /// Accuracy below which training begins at once.
+    /// Share of hold-out placements that a model must call right to be promoted.
     performance_threshold: f64 = 0.8,
     /// Longest time between trainings.
     update_interval: Span = Span::seconds(24 * 3600),
+    /// Matured examples without which nothing is trained.
+    min_matured: u32 = 2_000,
+    /// Bad ones among them without which nothing is trained.
+    min_bad: u32 = 100,
+    /// Share of pods that no model is asked about, so that what models do can be measured.
+    holdback: f64 = 0.05,
 });
 section!(Data {
     /// How long examples are kept.

@@ -357,6 +357,11 @@ impl EngineHandle {
         &self.shared
     }
 
+    /// The time by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The model's id, and why it has no say now.
     pub fn model(&self) -> (Option<Arc<str>>, Option<Fallback>) {
         let now: Timestamp = self.clock.now();

@@ -1,5 +1,6 @@
 //! One transaction for all that has gathered, and retention.
 
+use redb::ReadableTableMetadata as _;
 use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{Gone, Keeper, Pending, workload_name};
@@ -9,6 +10,8 @@ use crate::usage::series;
 
 /// Decisions removed in one transaction, so that no commit takes long.
 const REMOVE_AT_ONCE: usize = 4_096;
+/// Examples kept at most, the newest: what a learner trains on. About a kilobyte and a half each.
+const MAX_EXAMPLES: u64 = 400_000;
 
 impl Keeper {
     /// Writes all that has gathered. On an error what could not be written is lost, and counted by the caller.
@@ -200,7 +203,11 @@ impl Keeper {
         // Also what belongs to decisions that the byte budget removed earlier.
         outcomes.retain_in(..first, |_, _| false)?;
         feedback_of.retain_in(..first, |_, _| false)?;
-        tx.open_table(store::EXAMPLES)?.retain_in(..first, |_, _| false)?;
+        let mut examples = tx.open_table(store::EXAMPLES)?;
+        examples.retain_in(..first, |_, _| false)?;
+        for _ in 0..examples.len()?.saturating_sub(MAX_EXAMPLES).min(REMOVE_AT_ONCE as u64) {
+            examples.pop_first()?;
+        }
         let mut feedback = tx.open_table(store::FEEDBACK)?;
         for _ in 0..REMOVE_AT_ONCE {
             let Some((id, record)) =

@@ -23,15 +23,16 @@ mod tests;
 use std::sync::Arc;
 
 use augur_forest::BinnedRows;
-use augur_history::{Example, UnixMillis};
+use augur_history::{Example, OutcomeLabel, UnixMillis};
 
 use crate::model::LearnedModel;
 use crate::predictor::{InUse, Probation};
 use drift::{Adwin, PageHinkley};
 pub use gates::Gate;
+pub use guard::ArmCounts;
 use guard::{Arm, Guard};
 pub use options::LearnerOptions;
-pub use status::{DriftStatus, HoldbackStatus, LearnerStatus};
+pub use status::{DayQuality, DriftStatus, HoldbackStatus, LearnerStatus};
 use train::millis;
 pub use train::{Evaluation, Metrics, Plan, Reason, TrainError, Trained, Watcher};
 pub use window::Rejected;
@@ -93,6 +94,29 @@ pub enum Refusal {
     NoModel,
 }
 
+/// What a learner knows besides its examples.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The model in use.
+    pub champion: Option<Arc<LearnedModel>>,
+    /// Models to go back to, the latest last.
+    pub good: Vec<Arc<LearnedModel>>,
+    /// Ids under which decisions name the model in use.
+    pub aliases: Vec<Arc<str>>,
+    /// Ids of models that did harm.
+    pub harmful: Vec<Arc<str>>,
+    /// Promotions so far.
+    pub promotions: u64,
+    /// Trainings so far.
+    pub trainings: u64,
+    /// When the model in use was taken into use.
+    pub promoted_ms: i64,
+    /// When the last training began.
+    pub last_training_ms: Option<i64>,
+    /// Whether the model in use has yet to stand its test.
+    pub on_probation: bool,
+}
+
 /// The online loop.
 #[derive(Debug, Clone)]
 pub struct Learner {
@@ -131,6 +155,8 @@ pub struct Learner {
     drift_told: bool,
     last_rollback: Option<(i64, String)>,
     last_refusal: Option<Evaluation>,
+    /// Feedback that contradicted what the cluster had shown.
+    contradicting: u64,
     /// Ids under which the model in use is known, by leaf refreshes; decisions name any of them.
     aliases: Vec<Arc<str>>,
 }
@@ -165,8 +191,39 @@ impl Learner {
             frozen: None,
             last_rollback: None,
             last_refusal: None,
+            contradicting: 0,
             aliases: Vec::new(),
             options,
+        }
+    }
+
+    /// Goes on where another left off: with these models, and the examples that are observed from now on.
+    pub fn restore(&mut self, known: Known) {
+        self.champion.clone_from(&known.champion);
+        self.aliases = known.champion.iter().map(|model| model.id.clone()).chain(known.aliases).collect();
+        self.frozen = known.champion;
+        self.good = known.good;
+        self.promotions = known.promotions;
+        self.trainings = known.trainings;
+        self.harmful = known.harmful;
+        self.promoted_ms = known.promoted_ms;
+        self.last_training_ms = known.last_training_ms;
+        let probation = Probation { number: known.promotions, share: self.options.probation };
+        self.probation = known.on_probation.then_some((probation, known.promoted_ms));
+    }
+
+    /// What [`Learner::restore`] needs to go on.
+    pub fn known(&self) -> Known {
+        Known {
+            champion: self.champion.clone(),
+            good: self.good.clone(),
+            aliases: self.aliases.clone(),
+            harmful: self.harmful.clone(),
+            promotions: self.promotions,
+            trainings: self.trainings,
+            promoted_ms: self.promoted_ms,
+            last_training_ms: self.last_training_ms,
+            on_probation: self.probation.is_some(),
         }
     }
 
@@ -231,8 +288,8 @@ impl Learner {
     fn watch_for_drift(&mut self, id: u64) {
         let Some(kept) = self.window.kept.get(&id) else { return };
         let bad = match kept.label {
-            augur_history::OutcomeLabel::Good => 0.0,
-            augur_history::OutcomeLabel::Bad => 1.0,
+            OutcomeLabel::Good => 0.0,
+            OutcomeLabel::Bad => 1.0,
             _ => return,
         };
         let Some(p) = kept.p_bad else { return };
@@ -247,13 +304,21 @@ impl Learner {
     /// What a client says of a decision. Untrusted: it becomes a label only where the cluster showed none, weighs little, and
     /// all of it together at most a twentieth of a training set; never of what models are judged by.
     pub fn feedback(&mut self, decision: u64, good: bool) -> bool {
-        match self.window.kept.get_mut(&decision) {
-            Some(kept) if kept.feedback.is_none() => {
-                kept.feedback = Some(good);
-                true
-            }
-            _ => false,
+        let Some(kept) = self.window.kept.get_mut(&decision) else { return false };
+        let shown = match kept.label {
+            OutcomeLabel::Good => Some(true),
+            OutcomeLabel::Bad => Some(false),
+            _ => kept.bad.then_some(false),
+        };
+        if shown.is_some_and(|shown| shown != good) {
+            self.contradicting += 1;
+            return false;
         }
+        if kept.feedback.is_some() {
+            return false;
+        }
+        kept.feedback = Some(good);
+        true
     }
 
     /// Asks for a training at the next occasion.
@@ -283,7 +348,7 @@ impl Learner {
         self.guard.advance(self.now_ms);
         self.overall.advance(self.now_ms);
         self.judge_champion(&mut events);
-        self.refresh(&mut events);
+        self.refresh(self.options.feedback_threshold, &mut events);
         if let Some(by) = self.drifted
             && !std::mem::replace(&mut self.drift_told, true)
         {
@@ -434,12 +499,12 @@ impl Learner {
     }
 
     /// Adds matured labels to the leaves of the model in use.
-    fn refresh(&mut self, events: &mut Vec<Event>) {
+    fn refresh(&mut self, least: usize, events: &mut Vec<Event>) {
         let Some(champion) = &self.champion else {
             self.pending.clear();
             return;
         };
-        if self.pending.len() < self.options.feedback_threshold.max(1) {
+        if self.pending.len() < least.max(1) {
             return;
         }
         let onset = Onset::of(self.window.kept.values().rev().take(20_000), millis(self.options.horizon));
@@ -469,6 +534,14 @@ impl Learner {
         }
         events.push(Event::Refreshed(model.id.clone(), labels.len()));
         self.champion = Some(model);
+    }
+
+    /// Adds the labels that wait to the leaves of the model in use, however few they are.
+    pub fn refresh_now(&mut self, now: UnixMillis) -> Vec<Event> {
+        self.now_ms = self.now_ms.max(now.0);
+        let mut events = Vec::new();
+        self.refresh(1, &mut events);
+        events
     }
 
     /// What decisions are to use now.

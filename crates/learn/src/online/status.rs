@@ -1,8 +1,13 @@
 //! What can be told of the learner: [`LearnerStatus`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use augur_history::{OutcomeLabel, UnixMillis};
+
 use super::guard::ArmCounts;
+use super::measure::Judged;
+use super::train::measured;
 use super::window::{Onset, Rejected};
 use super::{Learner, millis};
 
@@ -19,6 +24,21 @@ pub struct HoldbackStatus {
     pub harm: f64,
     /// Evidence that they help.
     pub benefit: f64,
+}
+
+/// Probabilities against what happened, on one day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DayQuality {
+    /// Placements with a probability and a label.
+    pub n: usize,
+    /// Mean squared error.
+    pub brier: f64,
+    /// Mean log loss.
+    pub log_loss: f64,
+    /// Area under the ROC curve within workloads.
+    pub auc_within: Option<f64>,
+    /// Expected calibration error.
+    pub ece: f64,
 }
 
 /// What the detectors say.
@@ -51,8 +71,10 @@ pub struct LearnerStatus {
     pub bad: usize,
     /// With a label by a client where the cluster showed none.
     pub by_feedback: usize,
+    /// Feedback that contradicted what the cluster had shown, since the start.
+    pub contradicting: u64,
     /// Examples left aside, by reason.
-    pub rejected: Vec<(Rejected, u64)>,
+    pub rejected: BTreeMap<&'static str, u64>,
     /// Labels that another label replaced.
     pub relabelled: u64,
     /// Labels that wait for the next refresh of leaves.
@@ -75,7 +97,43 @@ pub struct LearnerStatus {
     pub drift: DriftStatus,
 }
 
+impl Rejected {
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rejected::Schema => "other_schema",
+            Rejected::Value => "unsound_value",
+            Rejected::TooOld => "too_old",
+            Rejected::TooNew => "from_the_future",
+        }
+    }
+}
+
 impl Learner {
+    /// What models said against what happened, by day since 1970 (UTC) of the decision.
+    pub fn days(&self) -> BTreeMap<u32, DayQuality> {
+        let mut days: BTreeMap<u32, (Vec<Judged>, Vec<f64>, Vec<u64>)> = BTreeMap::new();
+        for kept in self.window.kept.values() {
+            let bad = match kept.label {
+                OutcomeLabel::Good => false,
+                OutcomeLabel::Bad => true,
+                _ => continue,
+            };
+            let Some(p) = kept.p_bad else { continue };
+            let (judged, ps, workloads) = days.entry(UnixMillis(kept.at_ms).day()).or_default();
+            judged.push(Judged { bad, weight: 1.0, group: kept.workload });
+            ps.push(p);
+            workloads.push(kept.workload);
+        }
+        days.into_iter()
+            .map(|(day, (judged, p, workloads))| {
+                let metrics = measured(&judged, &p, &workloads);
+                let (brier, log_loss, ece) = (metrics.brier, metrics.log_loss, metrics.ece);
+                (day, DayQuality { n: judged.len(), brier, log_loss, auc_within: metrics.auc_within, ece })
+            })
+            .collect()
+    }
+
     /// How the learner is doing.
     pub fn status(&self) -> LearnerStatus {
         let onset = Onset::of(self.window.kept.values(), millis(self.options.horizon));
@@ -88,8 +146,7 @@ impl Learner {
                 bad += usize::from(is_bad);
             }
         }
-        let mut rejected: Vec<(Rejected, u64)> = self.window.rejected.iter().map(|(why, n)| (*why, *n)).collect();
-        rejected.sort_by_key(|(why, _)| *why as u8);
+        let rejected = self.window.rejected.iter().map(|(why, n)| (why.name(), *n)).collect();
         LearnerStatus {
             champion: self.champion.as_ref().map(|model| model.id.clone()),
             last_good: self.good.last().map(|model| model.id.clone()),
@@ -99,6 +156,7 @@ impl Learner {
             labelled,
             bad,
             by_feedback,
+            contradicting: self.contradicting,
             rejected,
             relabelled: self.window.relabelled,
             pending: self.pending.len(),

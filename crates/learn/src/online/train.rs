@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use augur_forest::{BinnedRows, Bins, Calibrator, Forest, ForestError, ForestParams, Model, Monotone, Objective};
+use augur_forest::{
+    BinnedRows, Bins, Calibrator, Forest, ForestError, ForestParams, Model, Monotone, Objective, permutation_importance,
+};
 
 use super::gates::{self, Gate};
 use super::measure::{Judged, auc_within, ece, log_loss, mean};
@@ -164,6 +166,8 @@ pub struct Evaluation {
     pub gates: Vec<Gate>,
     /// By feature: the rise of the log loss when its values are exchanged among pods of the same workload, the largest first.
     pub permutation: Vec<(&'static str, f64)>,
+    /// By feature: its share of what all splits gained, the largest first.
+    pub gain: Vec<(&'static str, f64)>,
     /// Name of the calibration.
     pub calibration: &'static str,
 }
@@ -360,7 +364,8 @@ impl Plan {
         watcher.step("gates", 0.8);
         let gates = gates::all(self, &judged, &p, &metrics, &references, &model, latency, seed);
         watcher.step("importance", 0.9);
-        let permutation = self.permutation(&model, &judged, &p, seed)?;
+        let permutation = named(&self.permutation(&model, &judged, seed)?);
+        let gain = named(&model.file.forest.gain_importance());
         let workloads = self.workloads();
         let baselines = references.iter().map(|(name, p)| (*name, measured(&judged, p, &workloads))).collect();
         let evaluation = Evaluation {
@@ -375,6 +380,7 @@ impl Plan {
             baselines,
             gates,
             permutation,
+            gain,
             calibration,
         };
         watcher.step("done", 1.0);
@@ -407,41 +413,24 @@ impl Plan {
     }
 
     /// The rise of the log loss when a feature's values are exchanged among test pods of the same workload.
-    fn permutation(
-        &self,
-        model: &LearnedModel,
-        judged: &[Judged],
-        p: &[f64],
-        seed: u64,
-    ) -> Result<Vec<(&'static str, f64)>, ForestError> {
-        let n = self.test.len().min(IMPORTANCE_ROWS);
-        let test = &self.test[self.test.len() - n..];
-        let (judged, p) = (&judged[judged.len() - n..], &p[p.len() - n..]);
-        let whole = mean(judged, |at, e| log_loss(p[at], e.bad)).unwrap_or(0.0);
-        let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by_key(|at| test[*at].workload);
-        let mut rises = [0.0; FEATURE_COUNT];
-        for (feature, rise) in rises.iter_mut().enumerate() {
-            let mut random = crate::arms::Random::new(seed ^ feature as u64);
-            let mut from: Vec<usize> = (0..n).collect();
-            for group in order.chunk_by(|a, b| test[*a].workload == test[*b].workload) {
-                for at in (1..group.len()).rev() {
-                    let other = random.below(at + 1);
-                    let (a, b) = (from[group[at]], from[group[other]]);
-                    (from[group[at]], from[group[other]]) = (b, a);
-                }
-            }
-            let exchanged: Vec<Labelled> = (0..n)
-                .map(|at| {
-                    let mut example = test[at].clone();
-                    example.row[feature] = test[from[at]].row[feature];
-                    example
-                })
-                .collect();
-            let p = answers(&model.file, &exchanged)?;
-            *rise = mean(judged, |at, e| log_loss(p[at], e.bad)).unwrap_or(whole) - whole;
+    fn permutation(&self, model: &LearnedModel, judged: &[Judged], seed: u64) -> Result<Vec<f64>, ForestError> {
+        let first = self.test.len() - self.test.len().min(IMPORTANCE_ROWS);
+        let (test, judged) = (&self.test[first..], &judged[first..]);
+        let mut rows = model.file.bins.rows();
+        for example in test {
+            rows.push(&model.file.bins, &example.row)?;
         }
-        Ok(named(&rises))
+        let mut numbers: BTreeMap<u64, u32> = BTreeMap::new();
+        let groups: Vec<u32> = test
+            .iter()
+            .map(|example| {
+                let next = numbers.len() as u32;
+                *numbers.entry(example.workload).or_insert(next)
+            })
+            .collect();
+        let loss = |p: &[f32]| mean(judged, |at, e| log_loss(f64::from(p[at]), e.bad)).unwrap_or(0.0);
+        let predict = |rows: &BinnedRows| model.file.predict_rows(rows);
+        permutation_importance(&predict, &model.file.bins, &rows, Some(&groups), 1, seed, &loss)
     }
 }
 
@@ -483,7 +472,7 @@ pub(super) fn probabilities<'a>(
     Ok(file.predict_rows(&binned)?.into_iter().map(f64::from).collect())
 }
 
-fn measured(judged: &[Judged], p: &[f64], workloads: &[u64]) -> Metrics {
+pub(super) fn measured(judged: &[Judged], p: &[f64], workloads: &[u64]) -> Metrics {
     let truth = |e: &Judged| f64::from(u8::from(e.bad));
     Metrics {
         log_loss: mean(judged, |at, e| log_loss(p[at], e.bad)).unwrap_or(0.0),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use augur_api::dto::Thresholds;
-use augur_api::{Check, CheckStatus, PodQuery, PodSource, SchedulerBackend};
+use augur_api::{CheckStatus, PodQuery, PodSource, SchedulerBackend};
 use augur_apiserver::{MetricsSource, NodeMetrics, PodMetrics, Usage};
 use augur_clock::Clock;
 use augur_history::{DecisionFilter, DecisionKind};
@@ -12,10 +12,11 @@ use serde_json::value::RawValue;
 
 use super::cluster::{Cluster, until};
 use crate::engine::Engine;
+use crate::learner::{LearnerPlace, Swaps};
 use crate::services::Backend;
 
 fn backend(engine: &Engine) -> Backend {
-    Backend::new(engine.handle(), Thresholds::default(), Check::new(CheckStatus::Healthy, "here"))
+    Backend::new(engine.handle(), Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere)
 }
 
 fn query(name: &str, source: PodSource, record: bool) -> PodQuery {

@@ -1,0 +1,149 @@
+//! Model files named by their hash, and a list of them: [`Registry`]. Every write goes to a file beside and is renamed, so that a
+//! crash leaves the old or the new, never half of one.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use augur_api::dto::{ModelEntry, ModelState};
+use augur_learn::LearnedModel;
+use serde::{Deserialize, Serialize};
+
+/// Models kept; of those beyond, the oldest that nobody may want back are removed.
+const KEPT: usize = 20;
+/// The list.
+const STATE: &str = "state.json";
+
+/// What the learner knows besides examples and model files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// The models, the newest last.
+    pub models: Vec<ModelEntry>,
+    /// The model in use.
+    pub champion: Option<String>,
+    /// Models to go back to, the latest last.
+    pub good: Vec<String>,
+    /// Ids under which decisions name the model in use.
+    pub aliases: Vec<String>,
+    /// Ids of models that did harm.
+    pub harmful: Vec<String>,
+    /// Promotions so far.
+    pub promotions: u64,
+    /// Trainings so far.
+    pub trainings: u64,
+    /// When the model in use was taken into use, in milliseconds since 1970.
+    pub promoted_ms: i64,
+    /// When the last training began.
+    pub last_training_ms: Option<i64>,
+    /// Whether the model in use has yet to stand its test.
+    pub on_probation: bool,
+}
+
+/// A folder of models.
+#[derive(Debug)]
+pub struct Registry {
+    dir: PathBuf,
+}
+
+impl Registry {
+    /// The registry in a data folder; it is made when there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(data_dir: &Path) -> anyhow::Result<Registry> {
+        let dir = data_dir.join("registry");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        Ok(Registry { dir })
+    }
+
+    /// The list; an empty one when there is none yet.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read; the message names it.
+    pub fn state(&self) -> anyhow::Result<State> {
+        let path = self.dir.join(STATE);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged; remove it to start without models", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Writes the list.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, state: &State) -> anyhow::Result<()> {
+        self.replace(STATE, &serde_json::to_vec_pretty(state)?)
+    }
+
+    /// Writes a model's file; its size.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, model: &LearnedModel) -> anyhow::Result<u64> {
+        let bytes = model.file.to_bytes();
+        if !self.path(&model.id).exists() {
+            self.replace(&file_name(&model.id), &bytes)?;
+        }
+        Ok(bytes.len() as u64)
+    }
+
+    /// Reads a model's file.
+    ///
+    /// # Errors
+    /// When it is not there, torn, not what its name says, or made for other features; the message names it.
+    pub fn get(&self, id: &str) -> anyhow::Result<Arc<LearnedModel>> {
+        let path = self.path(id);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let model = LearnedModel::read(&bytes, Some(id)).with_context(|| path.display().to_string())?;
+        Ok(Arc::new(model))
+    }
+
+    /// Removes what the list has too many of, and files that it does not name.
+    pub fn prune(&self, state: &mut State) {
+        while state.models.len() > KEPT {
+            let spare = |entry: &ModelEntry| !matches!(entry.state, ModelState::Champion | ModelState::KnownGood);
+            let Some(at) = state.models.iter().position(spare) else { break };
+            state.models.remove(at);
+        }
+        let named = |name: &str| state.models.iter().any(|entry| file_name(&entry.id) == name);
+        let Ok(files) = fs::read_dir(&self.dir) else { return };
+        for file in files.flatten() {
+            let name = file.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name != STATE
+                && !named(name)
+                && let Err(error) = fs::remove_file(file.path())
+            {
+                tracing::warn!(%error, file = name, "a model that is not listed cannot be removed");
+            }
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.dir.join(file_name(id))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let (path, beside) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+        let written = File::create(&beside).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)?;
+            // The name itself is on disk only with its folder.
+            File::open(&self.dir)?.sync_all()
+        });
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// Ids are hashes; whatever else somebody asks for is no path.
+fn file_name(id: &str) -> String {
+    let hash: String = id.chars().filter(char::is_ascii_hexdigit).take(64).collect();
+    format!("{hash}.model")
+}
