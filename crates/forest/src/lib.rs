@@ -16,6 +16,7 @@ mod metrics;
 mod predict;
 #[cfg(target_arch = "x86_64")]
 mod predict_avx2;
+mod quantile;
 mod random;
 mod refresh;
 mod select;
@@ -37,6 +38,7 @@ pub use metrics::{
     reliability,
 };
 pub use predict::Path;
+pub use quantile::QuantileForest;
 pub use random::Random;
 pub use refresh::Support;
 pub use select::{Candidate, SelectParams, Selection, select};
