@@ -12,7 +12,7 @@ use augur_api::dto::*;
 use augur_api::*;
 use augur_clock::Clock;
 use augur_history::*;
-use augur_learn::{FEATURE_COUNT, FeatureVector};
+use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, FeatureVector};
 use axum::Router;
 use axum::body::Body;
 use futures::FutureExt as _;
@@ -127,9 +127,14 @@ impl SchedulerBackend for Fake {
 
     fn features(&self, _query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>> {
         let row = |usage| {
-            let mut row = [None; FEATURE_COUNT];
-            (row[0], row[2], row[4]) = (Some(0.5), usage, Some(1.0));
-            row
+            let known = |name: &str| match name {
+                "pod_cpu_request" => Some(0.5),
+                "node_cpu_usage" => usage,
+                "node_taint_count" => Some(1.0),
+                "cluster_total_nodes" => Some(2.0),
+                _ => None,
+            };
+            FEATURE_NAMES.map(known)
         };
         let rows = vec![("n1".into(), row(Some(25.0))), ("n2".into(), row(None))];
         async move { Ok(rows) }.boxed()
