@@ -30,6 +30,7 @@ const SCHEDULER: &[Call] = &[
     ("GET", "/api/v1/workloads", "", 200),
     ("GET", "/api/v1/workloads/default/Deployment/never-seen", "", 404),
     ("GET", "/api/v1/events", "", 200),
+    ("POST", "/data/features", POD, 200),
     ("POST", "/extender/filter", EXTENDER, 200),
     ("POST", "/extender/prioritize", EXTENDER, 200),
     ("POST", "/extender/preempt", EXTENDER, 503),
