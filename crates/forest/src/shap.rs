@@ -8,7 +8,7 @@
 use crate::bins::MAX_SLOTS;
 use crate::error::ForestError;
 use crate::forest::{Forest, Output};
-use crate::tree::{Group, MAX_DEPTH};
+use crate::tree::Group;
 
 /// How many features may differ between the two rows.
 pub const MAX_CONTRAST: usize = 64;
@@ -195,7 +195,7 @@ impl Contrast {
 
 /// For p features of the row and q of the reference: ((p-1)! q! / (p+q)!, p! (q-1)! / (p+q)!).
 fn shares() -> Box<Shares> {
-    let mut logs = vec![0.0f64; 2 * MAX_DEPTH + 2 * MAX_CONTRAST + 2];
+    let mut logs = vec![0.0f64; 2 * MAX_CONTRAST + 2];
     for n in 1..logs.len() {
         logs[n] = logs[n - 1] + (n as f64).ln();
     }

@@ -44,7 +44,7 @@ const NEVER: u8 = 255;
 /// Nodes in a group, because a child is named by two bytes.
 const GROUP_NODES: usize = 1 << 16;
 /// The longest way from a root to a leaf.
-pub(crate) const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 4_096;
 
 /// A packed node. Bits 0-15: left child (the right one follows; a leaf names itself); 16-23: slot; 24-31: threshold with its
 /// highest bit flipped, so that a signed comparison orders codes that had theirs flipped too.
