@@ -417,6 +417,13 @@ pub struct BenchDecideArgs {
     /// How many kinds of pods come in turn.
     #[arg(long, default_value_t = 1)]
     pub templates: usize,
+    /// Zones that the nodes are in.
+    #[arg(long, default_value_t = 3)]
+    pub zones: usize,
+    /// Measure how the cost grows with nodes, pods, templates and zones instead, and draw it into this file (SVG). Takes
+    /// minutes and, at a million nodes, 2 GiB.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "existing", "pods", "workload", "templates", "zones"])]
+    pub curve: Option<std::path::PathBuf>,
 }
 
 /// What pods ask for in `augur bench decide`.

@@ -11,6 +11,7 @@ mod learner;
 mod listen;
 mod logging;
 mod output;
+mod plot;
 mod services;
 mod serving;
 mod span;

@@ -174,6 +174,13 @@ fn search<'a>(
     if not_helped > 0 {
         reasons.insert(NOT_HELPFUL.to_owned(), not_helped);
     }
+    if state.lowest_priority().is_none_or(|lowest| lowest >= pod.spec.priority) {
+        // No need to look at nodes: there is nothing to evict on any.
+        if potential > 0 {
+            reasons.insert(NO_VICTIMS_FOUND.to_owned(), potential);
+        }
+        return PreemptionOutlook::Impossible(nodes_message(state.node_count(), &reasons));
+    }
     let window = standing.plugins().arguments().preemption;
     let budgets: Vec<&DisruptionBudget> = state.budgets().collect();
     let allowed = budgets.iter().map(|budget| budget.allowed).collect();
@@ -191,11 +198,13 @@ fn search<'a>(
         let name = state.view(id).name();
         let ahead = state.ahead_on(name, pod);
         let keeps = keeps && ahead.is_empty();
-        let found = match dry_runs.get(state, id, now).filter(|_| keeps) {
+        // That there is nothing to evict on a node depends on its pods alone.
+        let stands = |found: &Found| keeps || matches!(found, Found::Nothing(NoCandidate::NoVictims));
+        let found = match dry_runs.get(state, id, now).filter(stands) {
             Some(found) => found,
             None => {
                 let (latest, found) = search.run(id, ahead);
-                if keeps && latest.is_none_or(|latest| latest < now) {
+                if stands(&found) && latest.is_none_or(|latest| latest < now) {
                     dry_runs.kept.insert(id, (state.tenancy(id), latest, found.clone()));
                 }
                 found

@@ -17,7 +17,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use related::RelatedObjects;
@@ -78,6 +78,8 @@ pub struct ClusterState {
     classes: Classes,
     images: Images,
     kinds: PodKinds,
+    /// How many pods on known nodes there are of each priority.
+    priorities: BTreeMap<i32, usize>,
     /// Rows by the order in which they got a new version.
     touched: ChangeLog<NodeId>,
     /// Pods of a kind that came to a row or left it.
@@ -194,6 +196,7 @@ impl ClusterState {
                 && let Some((_, kind)) = placed.at.take()
             {
                 self.kinds.leave(kind);
+                count_priority(&mut self.priorities, &pod, false);
             }
             self.strays.entry(row.node.name.clone()).or_default().push(pod.uid.clone());
         }
@@ -255,6 +258,7 @@ impl ClusterState {
                 self.rows[id.index()].count_kind(kind, -1);
                 self.kinds.leave(kind);
                 self.moves.push((kind, id, -1));
+                count_priority(&mut self.priorities, &placed.pod, false);
                 self.used[id.index()].remove(placed.pod.requests());
                 self.touch(id);
             }
@@ -370,6 +374,11 @@ impl ClusterState {
     /// Kinds of pods on known nodes.
     pub(crate) fn kinds(&self) -> &PodKinds {
         &self.kinds
+    }
+
+    /// The lowest priority of a pod on a known node, if there is one.
+    pub(crate) fn lowest_priority(&self) -> Option<i32> {
+        self.priorities.first_key_value().map(|(priority, _)| *priority)
     }
 
     /// Rows by the order in which they got a new version.
@@ -496,6 +505,7 @@ impl ClusterState {
         placed.at = Some((id, kind));
         self.rows[id.index()].count_kind(kind, 1);
         self.moves.push((kind, id, 1));
+        count_priority(&mut self.priorities, &pod, true);
         for claim in claims_of(&pod) {
             self.claim_users.add(&pod.namespace, claim);
         }
@@ -561,6 +571,15 @@ impl ClusterState {
             }
         }
         problems
+    }
+}
+
+/// A pod comes to a known node or leaves it.
+fn count_priority(priorities: &mut BTreeMap<i32, usize>, pod: &Pod, comes: bool) {
+    let pods = priorities.entry(pod.spec.priority).or_default();
+    *pods = if comes { *pods + 1 } else { pods.saturating_sub(1) };
+    if *pods == 0 {
+        priorities.remove(&pod.spec.priority);
     }
 }
 

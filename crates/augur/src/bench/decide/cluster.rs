@@ -12,8 +12,6 @@ use crate::cli::DecideWorkload;
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 const HOSTNAME: &str = "kubernetes.io/hostname";
-/// Zones of the cluster.
-const ZONES: usize = 3;
 /// What a node has for pods: cores, GiB, pods.
 const NODE: (i64, i64, i64) = (64, 256, 250);
 
@@ -42,12 +40,12 @@ fn resources(milli_cpu: i64, memory: &str) -> PodSpec {
     PodSpec { scheduler_name: "default-scheduler".into(), requests: resources.requests(), ..PodSpec::default() }
 }
 
-/// A node of the given number.
-pub fn node(index: usize) -> Node {
+/// A node of the given number, in one of so many zones.
+pub fn node(index: usize, zones: usize) -> Node {
     let name = format!("node-{index}");
     let labels = [
         (HOSTNAME, name.clone()),
-        (ZONE, format!("zone-{}", index % ZONES)),
+        (ZONE, format!("zone-{}", index % zones.max(1))),
         ("tier", if index.is_multiple_of(2) { "a" } else { "b" }.to_owned()),
     ];
     Node {
@@ -76,11 +74,11 @@ pub fn existing(workload: DecideWorkload, nodes: usize, pods: usize) -> Template
 }
 
 /// The templates of pods that come.
-pub fn templates(workload: DecideWorkload, count: usize) -> Vec<Template> {
-    (0..count).map(|index| template(workload, index)).collect()
+pub fn templates(workload: DecideWorkload, count: usize, zones: usize) -> Vec<Template> {
+    (0..count).map(|index| template(workload, index, zones)).collect()
 }
 
-fn template(workload: DecideWorkload, index: usize) -> Template {
+fn template(workload: DecideWorkload, index: usize, zones: usize) -> Template {
     const MIX: [DecideWorkload; 7] = [
         DecideWorkload::Basic,
         DecideWorkload::Spread,
@@ -91,7 +89,7 @@ fn template(workload: DecideWorkload, index: usize) -> Template {
         DecideWorkload::NodeAffinity,
     ];
     if workload == DecideWorkload::Mixed {
-        return template(MIX[index % MIX.len()], index);
+        return template(MIX[index % MIX.len()], index, zones);
     }
     let app = format!("app-{index}");
     let step = i64::try_from(index).unwrap_or_default();
@@ -129,7 +127,7 @@ fn template(workload: DecideWorkload, index: usize) -> Template {
             spec.pod_affinities = PodAffinities { preferred, ..PodAffinities::default() };
         }
         DecideWorkload::NodeAffinity => {
-            let zones: Vec<String> = (0..ZONES - 1).map(|zone| format!("zone-{zone}")).collect();
+            let zones: Vec<String> = (0..zones.max(2) - 1).map(|zone| format!("zone-{zone}")).collect();
             let none = Vec::new;
             let required =
                 NodeSelectorTerm::new(vec![(ZONE, "In", zones.iter().map(String::as_str).collect())], none());

@@ -1,0 +1,144 @@
+//! One measurement: a cluster is set up, pods come one by one, and every decision is timed.
+
+use std::time::{Duration, Instant};
+
+use augur_core::object::Pod;
+use augur_core::predictor::NoModel;
+use augur_core::scheduler::{BindResult, Effect, Input, Scheduler, SchedulerConfig};
+use augur_core::time::Timestamp;
+
+use super::cluster;
+use crate::bench::process;
+use crate::bench::sample::Sample;
+use crate::cli::DecideWorkload;
+
+/// What a pod that made room waits at most before it is decided again, in the time of the scheduler.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(11);
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub nodes: usize,
+    pub existing: usize,
+    pub pods: usize,
+    pub workload: DecideWorkload,
+    pub templates: usize,
+    pub zones: usize,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Figures {
+    /// Pods that came, by the time from the first to the last.
+    pub decisions_per_s: f64,
+    /// Durations of a decision: p50, p99, p999.
+    pub percentiles_us: [f64; 3],
+    pub cpu_us_per_pod: f64,
+    pub peak_rss_mib: u64,
+    /// What a pod that is there takes; nothing to tell without any.
+    pub bytes_per_pod: Option<u64>,
+    pub bytes_per_node: u64,
+    pub decisions: usize,
+    pub placed: usize,
+    pub victims: usize,
+}
+
+/// Runs one measurement.
+pub fn measure(shape: &Shape) -> Figures {
+    let mut run = Run {
+        scheduler: Scheduler::new(SchedulerConfig::default()),
+        effects: Vec::new(),
+        placed: 0,
+        victims: 0,
+        now: Timestamp::EPOCH,
+    };
+    let before_nodes = process::resident_bytes().unwrap_or(0);
+    for index in 0..shape.nodes {
+        run.step(Input::NodeApplied(cluster::node(index, shape.zones)));
+    }
+    let before_pods = process::resident_bytes().unwrap_or(0);
+    let existing = cluster::existing(shape.workload, shape.nodes, shape.existing);
+    for index in 0..shape.existing {
+        let node = Some(format!("node-{}", index % shape.nodes).into());
+        run.step(Input::PodApplied(Pod { node, ..existing.pod(&format!("existing-{index}")) }));
+    }
+    let after_pods = process::resident_bytes().unwrap_or(0);
+    let templates = cluster::templates(shape.workload, shape.templates, shape.zones);
+
+    let mut sample = Sample::default();
+    let cpu = process::cpu_time().unwrap_or_default();
+    let began = Instant::now();
+    for index in 0..shape.pods {
+        let pod = templates[index % templates.len()].pod(&format!("pod-{index}"));
+        run.step(Input::PodApplied(pod));
+        // A pod that makes room for itself comes back when its victims are gone.
+        while let Some(took) = run.decide() {
+            sample.add(took);
+        }
+    }
+    let took = began.elapsed();
+    let cpu = process::cpu_time().unwrap_or_default().saturating_sub(cpu);
+
+    let micros = |duration: Duration| duration.as_nanos() as f64 / 1e3;
+    let each = |bytes: u64, count: usize| (count > 0).then(|| bytes / count as u64);
+    Figures {
+        decisions_per_s: shape.pods as f64 / took.as_secs_f64(),
+        percentiles_us: sample.percentiles([0.5, 0.99, 0.999]).map(micros),
+        cpu_us_per_pod: micros(cpu) / shape.pods as f64,
+        peak_rss_mib: process::peak_bytes().unwrap_or(0) >> 20,
+        bytes_per_pod: each(after_pods.saturating_sub(before_pods), shape.existing),
+        bytes_per_node: each(before_pods.saturating_sub(before_nodes), shape.nodes).unwrap_or(0),
+        decisions: sample.len(),
+        placed: run.placed,
+        victims: run.victims,
+    }
+}
+
+/// The scheduler, and what became of its decisions.
+struct Run {
+    scheduler: Scheduler,
+    effects: Vec<Effect>,
+    placed: usize,
+    victims: usize,
+    now: Timestamp,
+}
+
+impl Run {
+    fn step(&mut self, input: Input) {
+        self.scheduler.step(input, self.now, &mut self.effects);
+    }
+
+    /// Takes a decision and carries it out; how long the decision took, or nothing if none was due.
+    fn decide(&mut self) -> Option<Duration> {
+        let began = Instant::now();
+        if !self.scheduler.run_once(&NoModel::default(), self.now, &mut self.effects) {
+            return None;
+        }
+        let took = began.elapsed();
+        let mut made_room = false;
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Bind { pod, node, .. } => {
+                    self.placed += 1;
+                    self.step(Input::BindResult { uid: pod.uid.clone(), result: BindResult::Bound });
+                    self.step(Input::PodApplied(Pod { node: Some(node), ..Pod::clone(&pod) }));
+                }
+                Effect::Evict { victim, .. } => {
+                    self.victims += 1;
+                    made_room = true;
+                    self.step(Input::EvictionResult { uid: victim.uid.clone(), result: Ok(()) });
+                    self.step(Input::PodDeleted(victim.uid.clone()));
+                }
+                Effect::Unschedulable { .. }
+                | Effect::Prepare { .. }
+                | Effect::Abandoned { .. }
+                | Effect::FreeClaim { .. } => {}
+            }
+        }
+        if made_room {
+            self.now = self.now + LONGEST_BACKOFF;
+            self.step(Input::Tick);
+        }
+        Some(took)
+    }
+}
