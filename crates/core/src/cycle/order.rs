@@ -235,8 +235,10 @@ pub(super) fn nth(orders: &[&Order], mut n: usize, rows: Rows<'_>) -> Option<Nod
         .iter()
         .flat_map(|order| order.best_in_chunk(begin >> (depth - order.bits), begin, depth, rows))
         .collect();
-    found.sort_unstable_by_key(|id| rows.hashes[id.index()]);
-    found.get(n).copied()
+    if n >= found.len() {
+        return None;
+    }
+    Some(*found.select_nth_unstable_by_key(n, |id| rows.hashes[id.index()]).1)
 }
 
 #[cfg(test)]
