@@ -48,6 +48,8 @@ pub enum Command {
     Apiserver(ApiserverArgs),
     /// Asks a service whether it is well; exits with 1 if it is not.
     Health(HealthArgs),
+    /// Shows what the data folder of a scheduler remembers of nodes, workloads and pods.
+    History(HistoryArgs),
     /// Measures.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -331,6 +333,34 @@ pub enum EvaluateFormat {
     Json,
 }
 
+/// Arguments of `augur history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// What to show.
+    #[command(subcommand)]
+    pub what: HistoryWhat,
+    /// Folder of a scheduler that does not run now.
+    #[arg(long, default_value = "./augur-data", global = true)]
+    pub data_dir: PathBuf,
+    /// Rows at most.
+    #[arg(long, default_value_t = 50, global = true)]
+    pub limit: usize,
+}
+
+/// What `augur history` shows.
+#[derive(Debug, Subcommand)]
+pub enum HistoryWhat {
+    /// Nodes, those with the highest failure rate first.
+    Nodes,
+    /// Workloads, those with most pods first.
+    Workloads,
+    /// Placements, outcomes and usage of one pod.
+    Pod {
+        /// `NAME` or `NAMESPACE/NAME`.
+        name: String,
+    },
+}
+
 /// The measurements.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
@@ -342,6 +372,8 @@ pub enum BenchCommand {
     Decide(BenchDecideArgs),
     /// Seven days of memory: ingestion, disk, memory, features, reopening after a crash.
     History(BenchHistoryArgs),
+    /// History's labels against the hidden causes of the simulation: a confusion table.
+    Labels(BenchLabelsArgs),
     /// `POST /predict` over HTTP: latency by number of nodes.
     Predict(BenchPredictArgs),
     /// The forest: training, prediction, explanation, re-scoring, and how good it is.
@@ -374,6 +406,23 @@ pub struct BenchPlacementArgs {
     /// What is printed.
     #[arg(long, value_enum, default_value_t = PlacementFormat::Text)]
     pub format: PlacementFormat,
+}
+
+/// Arguments of `augur bench labels`.
+#[derive(Debug, Args)]
+pub struct BenchLabelsArgs {
+    /// The character of the worlds.
+    #[arg(long, value_enum, default_value_t = Scenario::FailingNodes)]
+    pub scenario: Scenario,
+    /// Worlds, each by its own seed from 1 on.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: u64,
+    /// Nodes of each world.
+    #[arg(long, default_value_t = 50)]
+    pub nodes: usize,
+    /// Simulated hours.
+    #[arg(long, default_value_t = 12.0)]
+    pub hours: f64,
 }
 
 /// The form of a measurement's output.

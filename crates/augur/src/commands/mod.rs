@@ -5,6 +5,7 @@ pub mod config;
 pub mod conformance;
 pub mod evaluate;
 pub mod health;
+pub mod history;
 pub mod learner;
 pub mod scheduler;
 pub mod up;

@@ -4,6 +4,7 @@
 //! loop is in [`owner`].
 
 mod counts;
+mod events;
 mod latency;
 mod observe;
 mod outbound;
@@ -168,6 +169,7 @@ impl Engine {
             interval: options.metrics_interval,
             timeout: options.metrics_timeout,
         };
+        runtime.spawn(events::follow(options.client.clone(), options.history.clone()));
         runtime.spawn(readings::collect_for_ever(asking, options.history.clone(), metrics));
         let handle = EngineHandle {
             client: options.client.clone(),

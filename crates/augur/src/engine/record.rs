@@ -88,6 +88,46 @@ impl Recorder {
         }
     }
 
+    /// The record of a placement that another scheduler made.
+    pub fn observed(
+        &self,
+        (id, at): (DecisionId, UnixMillis),
+        pod: &Pod,
+        node: &str,
+        around: &Surroundings<'_>,
+    ) -> DecisionRecord {
+        DecisionRecord {
+            id,
+            at,
+            kind: DecisionKind::Observed,
+            pod: PodKey { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() },
+            workload: pod.workload.as_ref().map(|workload| WorkloadKey {
+                namespace: pod.namespace.clone(),
+                kind: workload.kind.clone(),
+                name: workload.name.clone(),
+            }),
+            profile: pod.spec.scheduler_name.clone(),
+            reason: format!("placed by {}", pod.spec.scheduler_name),
+            algorithm: "observed".into(),
+            fallback_reason: None,
+            model_id: None,
+            confidence: None,
+            p_bad: None,
+            // Not known.
+            propensity: 0.0,
+            runner_up: None,
+            nodes: count(around.summary.total_nodes),
+            feasible: 0,
+            scores: Vec::new(),
+            rejections: BTreeMap::new(),
+            features: features(pod, Some(node), around).to_vec(),
+            latency_us: 0,
+            alternative: None,
+            attempts: 1,
+            node: Some(node.into()),
+        }
+    }
+
     /// What the total of a node is made of.
     pub fn parts(&self, report: &NodeReport) -> Vec<PluginPart> {
         let part = |plugin: &Arc<str>, points: f64| PluginPart { plugin: plugin.clone(), points };

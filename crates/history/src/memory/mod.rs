@@ -34,7 +34,7 @@ use censoring::Censoring;
 pub use event::{EventObservation, EventSubject};
 use lately::Lately;
 use pod::{News, READY_WITHIN_MS, Tracked, may_be_app};
-use recent::{ClusterRecent, Revision, Trouble, Troubles, at_fault};
+use recent::{ClusterRecent, Failures, Revision, Trouble, Troubles, at_fault};
 use rows::Rows;
 use tally::{Tally, weight};
 
@@ -85,6 +85,8 @@ pub(crate) struct WorkloadMemory {
     pub tally: Tally,
     /// The latest start latencies in ms, oldest first.
     starts: Vec<i64>,
+    /// Nodes on which its pods ended with an error of their own, and when.
+    failed_on: Failures,
     pub usage: Option<Box<WorkloadUsage>>,
     /// By revision, the newest last.
     revisions: Vec<(Arc<str>, Tally, Revision)>,
@@ -582,6 +584,9 @@ impl Memory {
             self.nodes.entry(&node).troubles.add(Trouble { at, other: workload_id, cause });
             if cause == Cause::ImagePull {
                 self.recent.pulls.add(at);
+            }
+            if pod.ended_by_itself() {
+                self.workloads.entry(&workload).failed_on.add(node_id, at);
             }
             // When all has been seen that bears on whose fault it is.
             self.due.push(Reverse((at + HOUR_MS, uid.clone())));

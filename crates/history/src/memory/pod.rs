@@ -296,6 +296,11 @@ impl Tracked {
         }
     }
 
+    /// Whether it failed because its program ended with an error of its own, and was not killed.
+    pub fn ended_by_itself(&self) -> bool {
+        self.cause == Some(Cause::Failed) && self.exits.last().is_some_and(|end| (1..=127).contains(&end.code))
+    }
+
     /// When the first label is due.
     pub fn matures_at(&self) -> UnixMillis {
         UnixMillis(self.placed_at.0.saturating_add(HORIZON_MS))

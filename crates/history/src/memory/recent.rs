@@ -2,7 +2,8 @@
 //!
 //! Attribution looks one hour around the moment of the trouble. It is the workload's when replicas of one revision got into
 //! trouble on three nodes or more, and at least half of them did; nodes on which others are in trouble too tell nothing of the
-//! workload and are not counted. An image that cannot be pulled is the workload's (or the registry's) unless it is clear that
+//! workload and are not counted. Pods that run to an end of their own (with an exit code from 1 to 127, and are not restarted)
+//! have a day instead of an hour to do so, and need not be half of all. An image that cannot be pulled is the workload's (or the registry's) unless it is clear that
 //! the node is to blame: the registry serves others, and either the same revision runs elsewhere or other workloads cannot
 //! pull on this node.
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use super::pod::{Tracked, may_be_app};
 use super::rows::Rows;
 use super::{NodeMemory, WorkloadMemory};
-use crate::types::{Cause, HOUR_MS, WorkloadKey};
+use crate::types::{Cause, DAY_MS, HOUR_MS, WorkloadKey};
 
 /// A workload in trouble on so many nodes at once is taken to be at fault itself.
 const APP_FAULT_NODES: usize = 3;
@@ -47,6 +48,25 @@ impl Troubles {
     /// Those within an hour of `at`.
     pub fn around(&self, at: i64) -> impl Iterator<Item = &Trouble> {
         self.0.iter().filter(move |trouble| (trouble.at - at).abs() <= HOUR_MS)
+    }
+}
+
+/// Nodes on which pods of a workload ended with an error of their own, the latest of each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Failures(Vec<(u32, i64)>);
+
+impl Failures {
+    pub fn add(&mut self, node: u32, at: i64) {
+        self.0.retain(|(known, _)| *known != node);
+        if self.0.len() >= READY {
+            self.0.remove(0);
+        }
+        self.0.push((node, at));
+    }
+
+    /// Nodes within a day before `at` and the hour after it.
+    fn around(&self, at: i64) -> usize {
+        self.0.iter().filter(|(_, when)| at - when <= DAY_MS && when - at <= HOUR_MS).count()
     }
 }
 
@@ -125,6 +145,12 @@ pub(crate) fn at_fault(
             .and_then(|node| nodes.at(node))
             .is_some_and(|node| node.troubles.around(at.0).any(|t| t.cause == Cause::ImagePull && t.other != id));
         return !(registry_serves && (elsewhere || others));
+    }
+    // Runs that end by themselves fail one by one; their record of a day tells what replicas tell at once.
+    let ails_here = here.and_then(|node| nodes.at(node)).is_some_and(|node| ails(node, id, at.0));
+    let failed_on = workloads.at(id).map_or(0, |workload| workload.failed_on.around(at.0));
+    if pod.ended_by_itself() && !ails_here && failed_on >= APP_FAULT_NODES {
+        return true;
     }
     let mut pods = 0;
     let mut sound = BTreeSet::new();

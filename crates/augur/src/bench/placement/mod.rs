@@ -3,6 +3,7 @@
 
 mod dice;
 mod eyes;
+pub mod labels;
 mod ledger;
 mod mind;
 mod oracle;
