@@ -164,7 +164,7 @@ impl Decider {
             let error = format!("running PreScore plugin \"{}\": {error}", plugin.name());
             bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
         } else {
-            self.scoring.place(standing, state, pod, profile, predictor, cycle)
+            self.scoring.place(standing, &mut self.domains, state, pod, profile, predictor, cycle)
         };
         standing.restore();
         decision

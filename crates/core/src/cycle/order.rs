@@ -91,11 +91,6 @@ impl Order {
         Order { bits, chunks, tree, len: rows.len(), changed: Vec::new(), all_changed: true }
     }
 
-    /// All rows, by hash.
-    pub(super) fn rows(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.chunks.iter().flatten().copied()
-    }
-
     fn chunk(&self, hash: u64) -> usize {
         prefix(hash, self.bits) as usize
     }

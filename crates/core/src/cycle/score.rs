@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::company::Domains;
 use super::decision::{Algorithm, Cycle, Decision, Detail, NodeReport, Outcome};
 use super::report::{chosen_sentence, rejections};
 use super::standing::{Choice, Standing};
@@ -93,9 +94,11 @@ impl Scoring {
     }
 
     /// Chooses one of the nodes that the pod fits, of which there is at least one.
+    #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
     pub(super) fn place(
         &mut self,
         standing: &mut Standing,
+        domains: &mut Domains,
         state: &ClusterState,
         pod: &Pod,
         profile: &Profile,
@@ -118,9 +121,8 @@ impl Scoring {
         let asks = predictor.available(cycle.now);
         let by_devices = compares && dynamic_resources::tells_apart(pod, state, profile);
         if column.is_some() || by_devices || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
-            feasible.extend(standing.feasible_rows());
             // The order of rows would show in the last bits of sums.
-            feasible.sort_unstable_by_key(|id| state.name_hash(*id));
+            feasible.extend(domains.by_hash(state).iter().copied().filter(|id| standing.fits(*id)));
         }
         if let Some(column) = column {
             feasible.iter().for_each(|id| scorer.see(&column.rows[id.index()]));

@@ -521,11 +521,6 @@ impl Standing {
         self.groups.iter().map(|group| group.rows).sum()
     }
 
-    /// All rows that the pod fits, in no order.
-    pub(super) fn feasible_rows(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.feasible_groups().flat_map(|(_, group, _)| group.order.rows()).filter(|id| self.sums[id.index()] != OUT)
-    }
-
     /// Groups with feasible rows, with their values.
     fn feasible_groups(&self) -> impl Iterator<Item = (usize, &Group, &[i64])> + Clone {
         let groups = self.groups.iter().zip(&self.verdicts).enumerate();
