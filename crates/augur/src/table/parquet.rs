@@ -92,3 +92,67 @@ fn cells<T: DataType, V: Clone>(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::basic::Compression;
+    use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    /// Two row groups of columns of each kind; every third cell of `x` and of `kind` is missing.
+    fn written(compression: Compression) -> parquet::errors::Result<File> {
+        let schema =
+            "message t { required int64 label; optional double x; optional binary kind (UTF8); required boolean yes;
+                      repeated int64 list; }";
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let schema = Arc::new(parse_message_type(schema)?);
+        let file = tempfile::tempfile().unwrap();
+        let mut writer = SerializedFileWriter::new(file.try_clone().unwrap(), schema, Arc::new(properties))?;
+        for group in 0..2 {
+            let mut out = writer.next_row_group()?;
+            let levels = [1, 0, 1];
+            let mut next = out.next_column()?.unwrap();
+            next.typed::<Int64Type>().write_batch(&[0, 1, group], None, None)?;
+            next.close()?;
+            let mut next = out.next_column()?.unwrap();
+            next.typed::<DoubleType>().write_batch(&[0.5, 2.5], Some(&levels), None)?;
+            next.close()?;
+            let mut next = out.next_column()?.unwrap();
+            let texts = ["a", "b"].map(ByteArray::from);
+            next.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None)?;
+            next.close()?;
+            let mut next = out.next_column()?.unwrap();
+            next.typed::<BoolType>().write_batch(&[true, false, true], None, None)?;
+            next.close()?;
+            let mut next = out.next_column()?.unwrap();
+            next.typed::<Int64Type>().write_batch(&[], Some(&[0, 0, 0]), Some(&[0, 0, 0]))?;
+            next.close()?;
+            out.close()?;
+        }
+        writer.close()?;
+        Ok(file)
+    }
+
+    #[test]
+    fn columns_come_with_their_missing_values_from_all_row_groups() {
+        for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::GZIP(Default::default())] {
+            let table = read(written(compression).unwrap()).unwrap();
+            assert_eq!(table.rows, 6);
+            let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+            assert_eq!(names, ["label", "x", "kind", "yes", "list"]);
+            assert_eq!(table.columns[0].values, Values::Numbers(vec![0.0, 1.0, 0.0, 0.0, 1.0, 1.0]));
+            let Values::Numbers(x) = &table.columns[1].values else { panic!("x is numbers") };
+            assert!(x[0] == 0.5 && x[1].is_nan() && x[2] == 2.5 && x[4].is_nan());
+            let kinds = ["a", "", "b", "a", "", "b"].map(|t| (!t.is_empty()).then(|| t.to_owned()));
+            assert_eq!(table.columns[2].values, Values::Texts(kinds.to_vec()));
+            assert_eq!(table.columns[3].values, Values::Numbers(vec![1.0, 0.0, 1.0, 1.0, 0.0, 1.0]));
+            assert_eq!(table.columns[4].values, Values::Other("it is nested".to_owned()));
+        }
+    }
+}
