@@ -79,6 +79,9 @@ impl Bins {
     /// # Errors
     /// When edges are not ascending or all features together take more than [`MAX_SLOTS`] slots.
     pub fn from_features(features: Vec<Feature>) -> Result<Self, ForestError> {
+        if features.len() > usize::from(u16::MAX) {
+            return Err(ForestError::shape("features (at most)", usize::from(u16::MAX), features.len()));
+        }
         let mut slots = Vec::new();
         for (index, feature) in features.iter().enumerate() {
             if !feature.edges.windows(2).all(|pair| pair[0] < pair[1]) || feature.edges.iter().any(|e| e.is_nan()) {

@@ -1,7 +1,7 @@
 //! Models of LightGBM and XGBoost predict here what they predict there. Fixtures come from `scripts/oracles/import_fixtures.py`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use augur_forest::{ForestError, Model, import};
+use augur_forest::{ForestError, Model, Random, import};
 
 const PREDICTIONS: &str = include_str!("fixtures/predictions.csv");
 const LIGHTGBM_BINARY: &str = include_str!("fixtures/lightgbm_binary.txt");
@@ -114,4 +114,24 @@ fn what_is_no_model_or_not_supported_is_told() {
     refused(import::xgboost(&XGBOOST_BINARY.replace("\"gbtree\"", "\"dart\"")), "not gbtree");
     refused(import::xgboost(&XGBOOST_BINARY.replace("binary:logistic", "rank:pairwise")), "rank:pairwise");
     refused(import::xgboost(&"[".repeat(100_000)), "less nesting");
+}
+
+#[test]
+fn damaged_models_are_refused_or_read_but_never_fatal() {
+    let mut random = Random::new(1);
+    for text in [LIGHTGBM_BINARY, XGBOOST_BINARY] {
+        for _ in 0..600 {
+            let mut bytes = text.as_bytes().to_vec();
+            for _ in 0..3 {
+                let at = random.below(bytes.len() as u32) as usize;
+                bytes[at] = b"0123456789-.,:=[]{} \n\"e"[random.below(23) as usize];
+            }
+            let damaged = String::from_utf8(bytes).unwrap();
+            for model in [import::lightgbm(&damaged), import::xgboost(&damaged)].into_iter().flatten() {
+                let columns = vec![[0.5f32, f32::NAN]; model.bins.features().len()];
+                let slices: Vec<&[f32]> = columns.iter().map(<[f32; 2]>::as_slice).collect();
+                assert_eq!(model.predict(&slices).unwrap().len(), 2);
+            }
+        }
+    }
 }

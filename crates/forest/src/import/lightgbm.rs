@@ -115,7 +115,7 @@ fn tree(section: &BTreeMap<&str, &str>, fills: &mut [f32]) -> Result<Vec<Node>, 
     let rights: Vec<i64> = numbers(section, "right_child", name, splits)?;
     let gains: Vec<f32> = numbers(section, "split_gain", name, splits)?;
     // Splits first, then leaves; a negative child is the complement of a leaf's number.
-    let place = |child: i64| if child < 0 { splits + (!child) as usize } else { child as usize };
+    let place = |child: i64| if child < 0 { splits.saturating_add((!child) as usize) } else { child as usize };
     let mut nodes = Vec::with_capacity(splits + leaves);
     for split in 0..splits {
         let (decision, feature) = (decisions[split], features[split]);
