@@ -60,8 +60,6 @@ struct Group {
     /// Rows with the group's key. In order if there are values.
     rows: usize,
     order: Order,
-    /// Rows that are to be put in order, by hash, while all rows are judged anew.
-    arriving: Vec<NodeId>,
 }
 
 /// What this decision makes of a group.
@@ -148,7 +146,7 @@ pub(super) struct Standing {
     rules: Vec<(PluginId, Vec<i64>)>,
     /// Rows that this decision rejects besides, by row, with their sums.
     overrides: Vec<(NodeId, Rejection, i64)>,
-    /// Whether all rows are judged anew, by hash.
+    /// Whether all rows are judged anew, so that they are put in order at once.
     anew: bool,
     /// The key of the row that is judged.
     scratch: GroupKey,
@@ -290,18 +288,27 @@ impl Standing {
                 self.anew = true;
                 match self.narrowed.as_ref().map(|narrowed| narrowed.names.clone()) {
                     Some(names) => {
-                        let mut named: Vec<NodeId> = names.iter().filter_map(|name| state.find(name)).collect();
-                        named.sort_unstable_by_key(|id| state.name_hash(*id));
-                        named.iter().for_each(|id| self.judge(state, *id, &before));
+                        names.iter().filter_map(|name| state.find(name)).for_each(|id| self.judge(state, id, &before));
                     }
-                    None => domains.by_hash(state).iter().for_each(|id| self.judge(state, *id, &before)),
+                    // In the order of memory; the order by hash follows.
+                    None => state.ids().for_each(|id| self.judge(state, id, &before)),
                 }
+                self.put_in_order(&domains.by_hash(state));
                 self.anew = false;
-                for group in &mut self.groups {
-                    group.order = Order::of(&std::mem::take(&mut group.arriving), &self.hashes);
-                }
             }
         }
+    }
+
+    /// Makes the orders of all groups, given all rows by hash.
+    fn put_in_order(&mut self, by_hash: &[NodeId]) {
+        let mut members: Vec<Vec<NodeId>> = self.groups.iter().map(|group| Vec::with_capacity(group.rows)).collect();
+        for id in by_hash {
+            if let Some(rows) = members.get_mut(self.group_of[id.index()] as usize) {
+                rows.push(*id);
+            }
+        }
+        let ordered = self.groups.iter_mut().zip(&members).filter(|(group, _)| group.key.values.is_some());
+        ordered.for_each(|(group, rows)| group.order = Order::of(rows, &self.hashes));
     }
 
     /// Judges one row, and puts it into its group.
@@ -404,9 +411,7 @@ impl Standing {
         if to != NO_GROUP {
             let group = &mut self.groups[to as usize];
             group.rows += 1;
-            if group.key.values.is_some() && self.anew {
-                group.arriving.push(id);
-            } else if group.key.values.is_some() {
+            if group.key.values.is_some() && !self.anew {
                 group.order.insert(id, &self.hashes);
             }
         }
