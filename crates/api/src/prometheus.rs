@@ -115,6 +115,8 @@ pub struct SchedulerMetrics {
     algorithm_duration: Histogram,
     decision_duration: Histogram,
     points: Histograms<PointLabels>,
+    healed: Counter,
+    unconfirmed: Counter,
     preemption_attempts: Counter,
     preemption_victims: Histogram,
     unschedulable: Family<PluginLabels, Gauge>,
@@ -159,6 +161,7 @@ impl SchedulerMetrics {
         let decision_duration = Histogram::new(exponential_buckets(0.000_01, 2.0, 20));
         let points = Histograms::new_with_constructor(point_buckets as fn() -> Histogram);
         let preemption_attempts = Counter::default();
+        let (healed, unconfirmed) = (Counter::default(), Counter::default());
         let preemption_victims = Histogram::new(exponential_buckets(1.0, 2.0, 7));
         let unschedulable = Family::default();
         let cache_size = Family::default();
@@ -194,6 +197,8 @@ impl SchedulerMetrics {
         k.register("unschedulable_pods", "Pods that wait, by the plugins that rejected them", unschedulable.clone());
         k.register("cache_size", "Nodes, pods and assumed pods in the scheduler's state", cache_size.clone());
         let ours = registry.sub_registry_with_prefix("augur");
+        ours.register("cache_healed", "Differences from the API server's view healed by a list", healed.clone());
+        ours.register("bindings_unconfirmed", "Bindings that the watch never showed", unconfirmed.clone());
         ours.register("decision_duration_seconds", "Time of a decision alone", decision_duration.clone());
         ours.register("decisions", "Decisions, by algorithm and reason for doing without a model", decisions.clone());
         ours.register(
@@ -208,6 +213,8 @@ impl SchedulerMetrics {
             algorithm_duration,
             decision_duration,
             points,
+            healed,
+            unconfirmed,
             preemption_attempts,
             preemption_victims,
             unschedulable,
@@ -252,6 +259,13 @@ impl SchedulerMetrics {
     /// So many objects of the kind (`pods`, `nodes`, …) in all were left out for the reason.
     pub fn skipped(&self, kind: &'static str, reason: &'static str, total: u64) {
         self.skipped.get_or_create(&SkippedLabels { kind, reason }).inner().store(total, Ordering::Relaxed);
+    }
+
+    /// So many differences from the API server's view were healed by a list, and so many bindings were given up because the
+    /// watch never showed them; since the start.
+    pub fn checked(&self, healed: u64, unconfirmed: u64) {
+        self.healed.inner().store(healed, Ordering::Relaxed);
+        self.unconfirmed.inner().store(unconfirmed, Ordering::Relaxed);
     }
 
     /// A binding ended after this time.

@@ -106,6 +106,7 @@ pub struct AssumedPods {
     /// Beliefs that end, soonest first.
     expiring: BTreeMap<(Timestamp, PodUid), ()>,
     healed: u64,
+    reconciled: bool,
     expired: u64,
 }
 
@@ -123,7 +124,14 @@ impl AssumedPods {
     /// Empty books; a successful binding may go unconfirmed for the given time, usually [`CONFIRM_WITHIN`].
     #[must_use]
     pub fn new(confirm_within: Duration) -> Self {
-        AssumedPods { confirm_within, pods: HashMap::new(), expiring: BTreeMap::new(), healed: 0, expired: 0 }
+        AssumedPods {
+            confirm_within,
+            pods: HashMap::new(),
+            expiring: BTreeMap::new(),
+            reconciled: false,
+            healed: 0,
+            expired: 0,
+        }
     }
 
     /// The scheduler chose a node.
@@ -235,7 +243,10 @@ impl AssumedPods {
                 }
             }
         }
-        self.healed += healed.len() as u64;
+        // What the first list has is news, not a difference.
+        if std::mem::replace(&mut self.reconciled, true) {
+            self.healed += healed.len() as u64;
+        }
         healed
     }
 
@@ -334,6 +345,7 @@ mod tests {
     #[test]
     fn the_self_check_heals_and_counts_what_differs() {
         let mut books = AssumedPods::default();
+        assert!(books.reconcile([]).is_empty(), "the first list is news");
         books.confirm(&pod(1), &node(1));
         books.confirm(&pod(2), &node(2));
         books.assume(&pod(3), &node(3)).expect("unknown before");

@@ -23,7 +23,7 @@ pub use backoff::Backoff;
 pub use bind::{BindError, Binder, Binding};
 pub use claims::{ClaimError, ClaimPreparer};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
-pub use condition::{ConditionReporter, NotScheduled, Receipt};
+pub use condition::{ConditionReporter, NotScheduled, Receipt, clear_nomination};
 pub use events::{EventRecorder, News, PodRef};
 pub use evict::{EvictError, Eviction, Evictor};
 pub use lease::{Fence, Leadership, LeaseConfig, campaign};

@@ -102,8 +102,8 @@ pub struct WatchStats {
     /// Milliseconds from `began` to the latest list or event.
     last: AtomicU64,
     skipped: Mutex<BTreeMap<&'static str, u64>>,
-    /// How often a list was asked for.
-    asked: watch::Sender<u64>,
+    /// How often a list was asked for: to be waited for, and in all.
+    asked: watch::Sender<(u64, u64)>,
     /// The latest of these that a list answered which began after it.
     answered: AtomicU64,
 }
@@ -118,7 +118,7 @@ impl Default for WatchStats {
             began: Instant::now(),
             last: AtomicU64::new(0),
             skipped: Mutex::new(BTreeMap::new()),
-            asked: watch::channel(0).0,
+            asked: watch::channel((0, 0)).0,
             answered: AtomicU64::new(0),
         }
     }
@@ -134,14 +134,19 @@ impl WatchStats {
 
     /// Asks for a list of what there is now, whatever the watch has shown; see [`WatchStats::is_fresh`].
     pub fn ask_for_list(&self) {
-        self.asked.send_modify(|asked| *asked += 1);
+        self.asked.send_modify(|(waited, all)| (*waited, *all) = (*waited + 1, *all + 1));
+    }
+
+    /// Asks for a list that nobody waits for, so that whoever follows can compare what it knows with what there is.
+    pub fn ask_for_check(&self) {
+        self.asked.send_modify(|(_, all)| *all += 1);
     }
 
     /// Whether all lists that were asked for have been told. What was there when the last one was asked for is then in the
     /// channel of changes, or has been taken from it.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.answered.load(Ordering::Acquire) >= *self.asked.borrow()
+        self.answered.load(Ordering::Acquire) >= self.asked.borrow().0
     }
 
     /// Objects that could not be understood, by reason.
@@ -240,7 +245,7 @@ pub async fn reflect_with<T: Send + 'static>(
     let mut asked = stats.asked.subscribe();
     loop {
         // Read before anything is awaited: the list then begins after it.
-        let demand = *asked.borrow_and_update();
+        let (demand, _) = *asked.borrow_and_update();
         let end = match &mut revision {
             None => match list_at(demand, &client, &source, &read, &changes, stats).await {
                 Ok(listed) => {
@@ -350,7 +355,7 @@ async fn follow<T>(
     revision: &mut String,
     changes: &mpsc::Sender<Change<T>>,
     stats: &WatchStats,
-    asked: &mut watch::Receiver<u64>,
+    asked: &mut watch::Receiver<(u64, u64)>,
 ) -> Result<(), End> {
     // Under the five minutes after which servers close watches, so that the end is ours and orderly.
     let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion={}", encode(revision));

@@ -29,6 +29,8 @@ impl Owner {
             self.scheduler.state().pod_count(),
             self.scheduler.binding(),
         );
+        let counters = self.scheduler.counters();
+        self.counters.checked(counters.healed, counters.expired);
         for (kind, reason, total) in self.shared.skipped() {
             self.counters.skipped(kind, reason, total);
         }

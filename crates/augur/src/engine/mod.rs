@@ -59,6 +59,8 @@ const NODE_CHANGES: usize = 512;
 const RELATED_CHANGES: usize = 512;
 /// Questions that wait. Whoever finds it full waits for a place.
 const QUERIES: usize = 64;
+/// How often nodes and pods are listed anew, so that what is known is compared with what there is.
+const SELF_CHECK: Duration = Duration::from_secs(30 * 60);
 /// How long the first list of pods waits for the first attempt at the lease.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 /// How long the thread may take to end: bindings in flight are waited for, and one turn.
@@ -157,6 +159,13 @@ impl Engine {
         // One collection waits at most; the next is not asked for before it is taken in.
         let (metrics, collections) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
+        let (checked, mut ends) = (shared.clone(), stopped.clone());
+        runtime.spawn(async move {
+            while tokio::time::timeout(SELF_CHECK, ends.wait_for(|stop| *stop)).await.is_err() {
+                checked.nodes.ask_for_check();
+                checked.pods.ask_for_check();
+            }
+        });
         let (fence, leadership, election) = campaign(&runtime, &options, &shared);
         let writer = Writer::new(options.client.clone(), fence.clone());
         let (outbound, back) = Outbound::start(&writer, runtime.clone());

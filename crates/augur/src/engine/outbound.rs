@@ -65,6 +65,7 @@ pub struct Told {
 /// The way out.
 pub struct Outbound {
     runtime: Handle,
+    writer: Writer,
     binder: Binder,
     volumes: VolumePreparer,
     claims: ClaimPreparer,
@@ -90,7 +91,10 @@ impl Outbound {
         let volumes = VolumePreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let claims = ClaimPreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
-        (Outbound { runtime, binder, volumes, claims, evictor, events, conditions, back }, results)
+        (
+            Outbound { writer: writer.clone(), runtime, binder, volumes, claims, evictor, events, conditions, back },
+            results,
+        )
     }
 
     /// Events that were lost.
@@ -158,6 +162,12 @@ impl Outbound {
             // The receiver is gone only after a shutdown.
             let _ = back.send(Back::Evicted(eviction.victim.uid, result)).await;
         });
+    }
+
+    /// Takes back the pod's nomination.
+    pub fn clear_nomination(&self, pod: &Pod) {
+        let (writer, pod) = (self.writer.clone(), pod_ref(pod));
+        self.runtime.spawn(async move { augur_kube::clear_nomination(&writer, &pod).await });
     }
 
     /// Records the event of a pod that is bound.

@@ -406,6 +406,7 @@ impl Owner {
                 Effect::FreeClaim { pod, claim, after } => {
                     self.outbound.free_claim(&pod, claim, after == ClaimsAfter::Deleted);
                 }
+                Effect::ClearNomination { pod } => self.outbound.clear_nomination(&pod),
                 Effect::Evict { victim, preemptor, node } => {
                     self.evicting += 1;
                     self.outbound.evict(&victim, &preemptor, &node, self.clock.now());

@@ -169,4 +169,9 @@ pub enum Effect {
         /// Where.
         node: NodeName,
     },
+    /// Take back `status.nominatedNodeName` of a pod: one of higher priority gets the place that it waited for.
+    ClearNomination {
+        /// The pod that loses its place.
+        pod: Arc<Pod>,
+    },
 }

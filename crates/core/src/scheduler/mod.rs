@@ -191,8 +191,12 @@ impl Scheduler {
             Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, effects),
             Outcome::Unschedulable(diagnosis) => {
                 self.counters.unschedulable += 1;
-                let (plugins, message) = (diagnosis.plugins, diagnosis.message());
-                let nomination = self.make_room(&pod, &diagnosis.preemption, seed, effects);
+                let (plugins, mut message) = (diagnosis.plugins, diagnosis.message());
+                if matches!(diagnosis.preemption, cycle::PreemptionOutlook::Possible(_)) && !self.state.knows_budgets()
+                {
+                    message.push_str(preemption::HELD_BACK);
+                }
+                let nomination = self.make_room(&pod, &diagnosis.preemption, seed, now, effects);
                 self.queue.reject(&pod.uid, plugins, PluginSet::EMPTY, now, &Hints::of(&self.pending, &self.profiles));
                 if let Some(claim) = diagnosis.freed.clone() {
                     effects.push(Effect::FreeClaim { pod: pod.clone(), claim, after: diagnosis.claims });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::advisor::Hints;
 use super::{Effect, Nomination, Scheduler};
 use crate::cluster_event::ClusterEvent;
 use crate::cycle::PreemptionOutlook;
@@ -10,6 +11,9 @@ use crate::preemption::{POLICY_NEVER, VICTIM_TERMINATING};
 use crate::state::name_hash;
 use crate::time::Timestamp;
 
+/// What is added to the message of a pod for which others would have to go, while it is not known whom a budget protects.
+pub(super) const HELD_BACK: &str = " Nobody is evicted before poddisruptionbudgets have been listed.";
+
 impl Scheduler {
     /// Has victims evicted if that helps the pod, and says what is to become of its nomination.
     pub(super) fn make_room(
@@ -17,6 +21,7 @@ impl Scheduler {
         pod: &Arc<Pod>,
         outlook: &PreemptionOutlook,
         seed: u64,
+        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Nomination {
         let candidates = match outlook {
@@ -34,6 +39,10 @@ impl Scheduler {
         let Some(chosen) = best.max_by_key(|candidate| (seed ^ name_hash(&candidate.node), &candidate.node)) else {
             return Nomination::Unchanged;
         };
+        // Whom a budget protects is not known before the budgets are; see `HELD_BACK`.
+        if !self.state.knows_budgets() {
+            return Nomination::Unchanged;
+        }
         self.counters.preemptions += 1;
         for uid in chosen.victims.iter() {
             let Some((victim, _)) = self.state.pod(uid) else { continue };
@@ -46,6 +55,14 @@ impl Scheduler {
             self.state.update_pod(Arc::new(ending(Pod::clone(&victim))));
             self.counters.victims += 1;
             effects.push(Effect::Evict { victim, preemptor: pod.clone(), node: chosen.node.clone() });
+        }
+        // Pods of lower priority that waited for this place look for another.
+        let nominated = self.state.nominated(&chosen.node).iter();
+        let displaced: Vec<_> = nominated.filter(|other| other.spec.priority < pod.spec.priority).cloned().collect();
+        for other in displaced {
+            self.state.withdraw(&other.uid);
+            self.queue.activate(&other.uid, now, &Hints::of(&self.pending, &self.profiles));
+            effects.push(Effect::ClearNomination { pod: other });
         }
         self.state.nominate(pod.clone(), &chosen.node);
         Nomination::Node(chosen.node.clone())

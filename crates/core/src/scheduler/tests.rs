@@ -30,7 +30,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        Bench { scheduler: Scheduler::new(SchedulerConfig::default()), effects: Vec::new(), now: Timestamp::EPOCH }
+        let mut bench =
+            Bench { scheduler: Scheduler::new(SchedulerConfig::default()), effects: Vec::new(), now: Timestamp::EPOCH };
+        bench.step(Input::BudgetsReset(Vec::new()));
+        bench
     }
 
     fn step(&mut self, input: Input) {
@@ -512,6 +515,35 @@ fn a_pod_gets_the_place_of_a_less_important_one_when_that_is_gone() {
     bench.wait(400);
     assert_eq!(bound_to(&bench.run()), [(uid(3), node_name(1))]);
     assert_eq!(bench.scheduler.inconsistencies(), [""; 0]);
+}
+
+#[test]
+fn a_pod_of_lower_priority_loses_the_place_that_it_waited_for() {
+    let (mut bench, effects) = displaced();
+    let victims = evicted(&effects);
+    // While the place becomes free, a pod comes that is more important than the one it is for.
+    bench.step(Input::PodApplied(important(4, 2400, 20)));
+    let effects = bench.run();
+    let cleared = |effect: &Effect| matches!(effect, Effect::ClearNomination { pod } if pod.uid == uid(3));
+    assert!(effects.iter().any(cleared), "{effects:?}");
+    let node = node_name(1);
+    let nominated: Vec<_> = bench.scheduler.state().nominated(&node).iter().map(|pod| pod.uid.clone()).collect();
+    assert_eq!(nominated, [uid(4)]);
+    assert_eq!(victims.len(), 1);
+}
+
+#[test]
+fn nobody_is_evicted_before_it_is_known_whom_a_budget_protects() {
+    let mut bench = Bench { scheduler: Scheduler::new(SchedulerConfig::default()), ..Bench::new() };
+    bench.step(Input::NodeApplied(samples::node(1, NODE)));
+    bench.step(Input::PodApplied(Pod { node: Some(node_name(1)), ..important(1, 2400, 0) }));
+    bench.step(Input::PodApplied(important(2, 1200, 10)));
+    let effects = bench.run();
+    assert_eq!(evicted(&effects).len(), 0);
+    assert!(messages(&effects)[0].ends_with("before poddisruptionbudgets have been listed."), "{effects:?}");
+    bench.step(Input::BudgetsReset(Vec::new()));
+    bench.wait(400);
+    assert_eq!(evicted(&bench.run()), [uid(1)]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(super) struct Nominations {
     budgets: BTreeMap<(Arc<str>, Arc<str>), DisruptionBudget>,
     /// Changes with the budgets.
     budgets_version: u64,
+    budgets_listed: bool,
 }
 
 impl Nominations {
@@ -84,7 +85,14 @@ impl ClusterState {
     pub fn reset_budgets(&mut self, budgets: Vec<DisruptionBudget>) {
         self.nominations.budgets_version += 1;
         self.nominations.budgets.clear();
+        self.nominations.budgets_listed = true;
         budgets.into_iter().for_each(|budget| self.apply_budget(budget));
+    }
+
+    /// Whether all budgets are known.
+    #[must_use]
+    pub fn knows_budgets(&self) -> bool {
+        self.nominations.budgets_listed
     }
 
     /// Changes with the disruption budgets.

@@ -52,6 +52,7 @@ pub fn measure(shape: &Shape) -> Figures {
         victims: 0,
         now: Timestamp::EPOCH,
     };
+    run.step(Input::BudgetsReset(Vec::new()));
     let before_nodes = process::resident_bytes().unwrap_or(0);
     for index in 0..shape.nodes {
         run.step(Input::NodeApplied(cluster::node(index, shape.zones)));
