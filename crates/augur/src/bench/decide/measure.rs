@@ -131,6 +131,7 @@ impl Run {
                     self.step(Input::PodDeleted(victim.uid.clone()));
                 }
                 Effect::Unschedulable { .. }
+                | Effect::ClearNomination { .. }
                 | Effect::Prepare { .. }
                 | Effect::Abandoned { .. }
                 | Effect::FreeClaim { .. } => {}
