@@ -260,14 +260,14 @@ impl Learner {
         if news.placed {
             let has_model = kept.model.is_some();
             if has_model || kept.holdback {
-                self.overall.placed(id, if has_model { Arm::Model } else { Arm::Reference }, kept.at_ms);
+                self.overall.placed(id, if has_model { Arm::Model } else { Arm::Reference }, kept.node, kept.at_ms);
             }
             let by_champion = kept.model.as_ref().is_some_and(|model| self.aliases.contains(model));
             if by_champion {
-                self.guard.placed(id, Arm::Model, kept.at_ms);
+                self.guard.placed(id, Arm::Model, kept.node, kept.at_ms);
             } else if self.champion.is_some() && kept.at_ms >= self.promoted_ms && (has_model || kept.holdback) {
                 // It had the last known good model since the promotion, or none, by lot.
-                self.guard.placed(id, Arm::Reference, kept.at_ms);
+                self.guard.placed(id, Arm::Reference, kept.node, kept.at_ms);
             }
         }
         if news.trouble {
