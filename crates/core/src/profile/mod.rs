@@ -60,7 +60,8 @@ impl Profile {
             weights,
             plugins: Arc::default(),
             enhanced: EnhancedConfig::default(),
-            model_share: 0.05,
+            // The bound: with a third of it models changed too little to matter (`augur bench placement`).
+            model_share: MAX_MODEL_SHARE,
             model_candidates: 128,
             volume_bind_timeout: Duration::from_secs(600),
         }

@@ -63,7 +63,8 @@ pub fn html(measured: &Measured) -> String {
 
 const CAUSES_NOTE: &str = "Placements whose pod came to harm through its node within an hour, by the first cause that the simulation \
 knows; what would have happened on any node is not in it.";
-const TIME_NOTE: &str = "By hour of placement, mean over seeds.";
+const TIME_NOTE: &str =
+    "By hour of placement, mean over seeds. The marks below are what happened to Augur's models, over all seeds.";
 
 fn section(out: &mut String, title: &str, note: &str, body: &str) {
     // Writing to a string does not fail.

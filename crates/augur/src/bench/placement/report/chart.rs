@@ -3,6 +3,7 @@
 use super::super::Measured;
 use super::super::ledger::{CAUSES, Tally};
 use super::super::result::{Estimate, METRICS, Metric};
+use super::super::world::{HOUR, START};
 use super::colour;
 
 const CAUSE_COLOURS: [&str; CAUSES.len()] = ["#0ea5e9", "#a16207", "#f97316", "#dc2626", "#8b5cf6", "#94a3b8"];
@@ -112,7 +113,7 @@ pub fn over_time(measured: &Measured) -> String {
     let high = series.iter().flatten().copied().fold(1.0, f64::max) * 1.05;
     let x = |hour: f64| LEFT + WIDTH * hour / hours as f64;
     let y = |value: f64| HEIGHT * (1.0 - value / high);
-    let mut out = format!("<svg viewBox=\"0 -8 {} {}\" role=\"img\">", LEFT + WIDTH + 20.0, HEIGHT + 48.0);
+    let mut out = format!("<svg viewBox=\"0 -8 {} {}\" role=\"img\">", LEFT + WIDTH + 84.0, HEIGHT + 92.0);
     let step = step(high);
     let mut value = 0.0;
     while value <= high {
@@ -147,7 +148,35 @@ pub fn over_time(measured: &Measured) -> String {
             policy.name()
         );
     }
+    out += &moments(measured, x, HEIGHT);
     out + "</svg>"
+}
+
+/// What happened to models, a row of marks below the plot for each kind.
+fn moments(measured: &Measured, x: impl Fn(f64) -> f64, height: f64) -> String {
+    const KINDS: [(&str, &str); 4] =
+        [("promoted", "#0d9488"), ("forced", "#7c3aed"), ("rolled back", "#dc2626"), ("drift", "#a16207")];
+    let mut out = String::new();
+    for (row, (kind, colour)) in KINDS.iter().enumerate() {
+        let y = height + 36.0 + 14.0 * row as f64;
+        let all = measured.runs.iter().flatten().flat_map(|run| &run.moments).filter(|moment| moment.kind == *kind);
+        let mut marks = String::new();
+        for moment in all {
+            let hour = (moment.at - START) as f64 / HOUR as f64;
+            marks += &format!(
+                "<circle cx=\"{:.1}\" cy=\"{y}\" r=\"3.5\" fill=\"{colour}\" fill-opacity=\"0.55\"><title>{kind} after {hour:.1} h</title></circle>",
+                x(hour)
+            );
+        }
+        if !marks.is_empty() {
+            out += &format!(
+                "<text class=\"soft\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"start\">{kind}</text>{marks}",
+                x(measured.hours) + 8.0,
+                y + 4.0
+            );
+        }
+    }
+    out
 }
 
 /// One column: a point with its interval for each policy.
