@@ -3,7 +3,7 @@
 mod poison;
 mod stream;
 
-use stream::{HOUR, Stream, options};
+use stream::{HOUR, MINUTE, Stream, options};
 
 use super::*;
 
