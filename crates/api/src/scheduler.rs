@@ -188,6 +188,8 @@ pub(crate) async fn prometheus_text(State(service): Shared, headers: HeaderMap) 
         "Whether a model has a say",
         Some(f64::from(u8::from(service.backend.model().model_id.is_some()))),
     );
+    let age = service.backend.model().age_seconds;
+    gauges.add("augur_model_age_seconds", "Age of the model in use, since its training", age);
     history_gauges(&service, &mut gauges);
     prometheus::answer(&headers, Some(&service.metrics), &service.http, &gauges)
 }

@@ -1,6 +1,6 @@
 //! From history to the learner: [`feed`] turns decisions and what becomes of them into examples, and hands them over in batches.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub async fn feed(history: HistoryHandle, sink: Sink, past: PastSlot, clock: Clo
         }
         Err(mpsc::error::TrySendError::Closed(_)) => false,
     });
-    let mut feed = Feed { followed: HashMap::new(), lifetimes: Lifetimes::default(), waiting: Vec::new() };
+    let mut feed = Feed { followed: BTreeMap::new(), lifetimes: Lifetimes::default(), waiting: Vec::new() };
     let since = UnixMillis(clock.now().as_millisecond() - REPLAY_MS);
     let filter = DecisionFilter { since: Some(since), limit: REPLAY, ..DecisionFilter::default() };
     let reading = history.clone();
@@ -99,7 +99,7 @@ pub async fn feed(history: HistoryHandle, sink: Sink, past: PastSlot, clock: Clo
 }
 
 struct Feed {
-    followed: HashMap<DecisionId, Followed>,
+    followed: BTreeMap<DecisionId, Followed>,
     lifetimes: Lifetimes,
     waiting: Vec<Example>,
 }
@@ -111,8 +111,7 @@ impl Feed {
         }
         self.waiting.extend(example_of(&record, None));
         if self.followed.len() >= FOLLOWED {
-            let oldest = self.followed.keys().min().copied();
-            oldest.map(|oldest| self.followed.remove(&oldest));
+            self.followed.pop_first();
         }
         let (workload, at) = (record.workload.clone(), record.at);
         self.followed.insert(record.id, Followed { record: Some(record), workload, at });

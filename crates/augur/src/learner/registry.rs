@@ -147,3 +147,53 @@ fn file_name(id: &str) -> String {
     let hash: String = id.chars().filter(char::is_ascii_hexdigit).take(64).collect();
     format!("{hash}.model")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str, state: ModelState) -> ModelEntry {
+        let trained_at = jiff::Timestamp::UNIX_EPOCH;
+        ModelEntry { id: id.to_owned(), state, trained_at, promoted_at: None, size_bytes: 1, evaluation: None }
+    }
+
+    #[test]
+    fn the_list_is_read_back_and_damage_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path()).unwrap();
+        assert!(registry.state().unwrap().models.is_empty());
+        let models = vec![entry("ab", ModelState::Champion)];
+        registry.write(&State { models, promotions: 3, ..State::default() }).unwrap();
+        let again = Registry::open(dir.path()).unwrap().state().unwrap();
+        assert_eq!((again.models.len(), again.promotions), (1, 3));
+        fs::write(dir.path().join("registry/state.json"), "{\"models\": [").unwrap();
+        let error = format!("{:#}", registry.state().unwrap_err());
+        assert!(error.contains("state.json is damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_torn_or_foreign_model_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path()).unwrap();
+        let id = "0".repeat(64);
+        fs::write(registry.path(&id), b"AUGURFST and no more").unwrap();
+        let error = format!("{:#}", registry.get(&id).unwrap_err());
+        assert!(error.contains(&id), "{error}");
+        assert!(registry.get("../../etc/passwd").is_err());
+    }
+
+    #[test]
+    fn what_can_be_gone_back_to_is_kept_longest() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path()).unwrap();
+        let mut state = State { models: vec![entry("aa", ModelState::KnownGood)], ..State::default() };
+        for number in 0..40 {
+            state.models.push(entry(&format!("{number:02x}"), ModelState::Candidate));
+        }
+        fs::write(registry.path("ff"), b"not listed").unwrap();
+        registry.prune(&mut state);
+        assert_eq!(state.models.len(), KEPT);
+        assert_eq!((&*state.models[0].id, state.models[0].state), ("aa", ModelState::KnownGood));
+        assert!(!registry.path("ff").exists());
+    }
+}

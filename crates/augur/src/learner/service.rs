@@ -30,8 +30,6 @@ const TICK: Duration = Duration::from_secs(1);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How often leaves that took in labels are written to disk.
 const WRITE_REFRESHED_EVERY: Duration = Duration::from_secs(600);
-/// How often features are compared with those of the training set.
-const SHIFT_EVERY: Duration = Duration::from_secs(300);
 /// Jobs remembered.
 const JOBS: usize = 64;
 
@@ -108,7 +106,6 @@ impl LearnerService {
             last_error: None,
             reported: Instant::now(),
             written: Instant::now(),
-            shifted: Instant::now(),
         };
         owner.put_into_use();
         let thread = std::thread::Builder::new()
@@ -266,7 +263,6 @@ struct Owner {
     last_error: Option<String>,
     reported: Instant,
     written: Instant,
-    shifted: Instant,
 }
 
 impl Owner {
@@ -294,10 +290,6 @@ impl Owner {
                 self.carry_out(&events);
                 if self.training.is_none() {
                     self.begin_training(None);
-                }
-                if self.shifted.elapsed() >= SHIFT_EVERY {
-                    self.shifted = Instant::now();
-                    self.learner.measure_shift();
                 }
                 if self.reported.elapsed() >= REPORT_EVERY {
                     self.publish();

@@ -44,6 +44,10 @@ const KNOWN_GOOD: usize = 4;
 const DRIFT_ROWS: usize = 1_000;
 /// Above this stability index a feature has drifted.
 const DRIFTED: f64 = 0.25;
+/// A minute in milliseconds.
+const MINUTE_MS: i64 = 60_000;
+/// How often drift of features is measured.
+const SHIFT_EVERY_MS: i64 = 5 * MINUTE_MS;
 /// After a rollback nothing is promoted by itself for so many times the probation.
 const COOL_DOWN: i64 = 2;
 
@@ -153,6 +157,10 @@ pub struct Learner {
     reference: Vec<reference::Parts>,
     shifts: Vec<(&'static str, f64)>,
     drift_told: bool,
+    /// When a training was last thought of.
+    tried_ms: i64,
+    /// When features were last compared with those of the training set.
+    shift_measured_ms: i64,
     last_rollback: Option<(i64, String)>,
     last_refusal: Option<Evaluation>,
     /// Feedback that contradicted what the cluster had shown.
@@ -187,6 +195,8 @@ impl Learner {
             reference: Vec::new(),
             shifts: Vec::new(),
             drift_told: false,
+            tried_ms: 0,
+            shift_measured_ms: 0,
             promoted_ms: i64::MIN,
             frozen: None,
             last_rollback: None,
@@ -348,6 +358,10 @@ impl Learner {
         self.guard.advance(self.now_ms);
         self.overall.advance(self.now_ms);
         self.judge_champion(&mut events);
+        if self.now_ms - self.shift_measured_ms >= SHIFT_EVERY_MS {
+            self.shift_measured_ms = self.now_ms;
+            self.measure_shift();
+        }
         self.refresh(self.options.feedback_threshold, &mut events);
         if let Some(by) = self.drifted
             && !std::mem::replace(&mut self.drift_told, true)
@@ -372,6 +386,11 @@ impl Learner {
             },
             Some(_) => return None,
         };
+        // Looking through all examples costs; nothing much changes within a minute.
+        if reason != Reason::Asked && self.now_ms - self.tried_ms < MINUTE_MS {
+            return None;
+        }
+        self.tried_ms = self.now_ms;
         let number = self.trainings + 1;
         let champion = self.frozen.clone().map(|model| (model, &self.aliases[..]));
         let plan = Plan::new(&self.window, &self.options, self.now_ms, number, reason, champion);
@@ -565,7 +584,7 @@ impl Learner {
 
     /// Measures how the features of the latest decisions differ from those of the training set; a large difference starts a
     /// challenger.
-    pub fn measure_shift(&mut self) {
+    fn measure_shift(&mut self) {
         let rows: Vec<_> = self.window.kept.values().rev().take(DRIFT_ROWS).map(|kept| &kept.row).collect();
         if self.reference.is_empty() || rows.len() < DRIFT_ROWS {
             return;

@@ -133,7 +133,7 @@ impl Mind {
             open.told = true;
             open.example.label = outcome.label;
             open.example.cause = outcome.cause;
-            open.example.until = outcome.trouble_at.or(over.then_some(outcome.at));
+            open.example.until = outcome.trouble_at.or(outcome.ended_at).or(over.then_some(outcome.at));
             let example = open.example.clone();
             if labelled {
                 self.labels.push((open.pod.clone(), outcome.label));
