@@ -112,7 +112,8 @@ impl Rejected {
 impl Learner {
     /// What models said against what happened, by day since 1970 (UTC) of the decision.
     pub fn days(&self) -> BTreeMap<u32, DayQuality> {
-        let mut days: BTreeMap<u32, (Vec<Judged>, Vec<f64>, Vec<u64>)> = BTreeMap::new();
+        type Day = (Vec<Judged>, Vec<f64>, Vec<u64>);
+        let mut days: BTreeMap<u32, Day> = BTreeMap::new();
         for kept in self.window.kept.values() {
             let bad = match kept.label {
                 OutcomeLabel::Good => false,
