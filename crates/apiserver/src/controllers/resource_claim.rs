@@ -111,14 +111,14 @@ mod tests {
         Arc::new(Entry::of(value, depth).unwrap())
     }
 
-    fn pod(status: Value) -> Arc<Entry> {
+    fn pod(status: &Value) -> Arc<Entry> {
         let pod = json!({ "metadata": { "namespace": "default", "name": "web", "uid": "p" },
             "spec": { "resourceClaims": [{ "name": "gpu", "resourceClaimTemplateName": "one" },
                 { "name": "own", "resourceClaimName": "mine" }] }, "status": status });
         entry(pod, Depth::Pod)
     }
 
-    fn claim(meta: Value, status: Value) -> Arc<Entry> {
+    fn claim(meta: &Value, status: &Value) -> Arc<Entry> {
         let mut metadata = json!({ "namespace": "default", "name": "web-gpu-x", "uid": "c" });
         metadata.as_object_mut().unwrap().extend(meta.as_object().cloned().unwrap());
         entry(json!({ "metadata": metadata, "spec": {}, "status": status }), Depth::Whole)
@@ -129,27 +129,27 @@ mod tests {
         let template = json!({ "metadata": { "namespace": "default", "name": "one" }, "spec": {
             "metadata": { "labels": { "a": "b" } }, "spec": { "devices": { "requests": [] } } } });
         let template = entry(template, Depth::Whole);
-        let waiting = pod(json!({}));
+        let waiting = pod(&json!({}));
         let made = for_pod(&waiting, &[], |_| Some(template.clone()));
         let [Action::Create { object, .. }] = &made.actions[..] else { panic!("{:?}", made.actions) };
         assert_eq!(object["metadata"]["generateName"], "web-gpu-");
         assert_eq!(object["metadata"]["labels"]["a"], "b");
         assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "p");
         assert!(matches!(&for_pod(&waiting, &[], |_| None).actions[..], [Action::Event(_)]));
-        let claim = claim(json!({ "annotations": { POD_CLAIM_NAME: "gpu" } }), json!({}));
+        let claim = claim(&json!({ "annotations": { POD_CLAIM_NAME: "gpu" } }), &json!({}));
         let told = for_pod(&waiting, std::slice::from_ref(&claim), |_| None);
         let [Action::Patch { patch, status: true, .. }] = &told.actions[..] else { panic!("{:?}", told.actions) };
         assert_eq!(patch["status"]["resourceClaimStatuses"][0]["resourceClaimName"], "web-gpu-x");
-        let done = pod(json!({ "resourceClaimStatuses": [{ "name": "gpu", "resourceClaimName": "web-gpu-x" }] }));
+        let done = pod(&json!({ "resourceClaimStatuses": [{ "name": "gpu", "resourceClaimName": "web-gpu-x" }] }));
         assert!(for_pod(&done, &[claim], |_| None).actions.is_empty());
-        assert!(for_pod(&pod(json!({ "phase": "Failed" })), &[], |_| None).actions.is_empty());
+        assert!(for_pod(&pod(&json!({ "phase": "Failed" })), &[], |_| None).actions.is_empty());
     }
 
     #[test]
     fn devices_come_back_when_the_last_pod_has_ended() {
         let status = json!({ "allocation": {}, "reservedFor": [
             { "resource": "pods", "name": "web", "uid": "p" }, { "resource": "pods", "name": "other", "uid": "q" }] });
-        let used = claim(json!({ "finalizers": [FINALIZER] }), status);
+        let used = claim(&json!({ "finalizers": [FINALIZER] }), &status);
         assert!(for_claim(&used, |_, _| false).is_empty());
         let [Action::Patch { patch, .. }] = &for_claim(&used, |_, uid| uid == "p")[..] else { panic!("a patch") };
         assert_eq!(patch["status"]["reservedFor"].as_array().map(Vec::len), Some(1));

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::engine;
 
 /// The settings of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     /// Augur's own, of the process as a whole.
     pub config: Config,
@@ -22,16 +22,6 @@ pub struct Settings {
     pub scheduler: KubeSchedulerConfiguration,
     /// Whether the file was one.
     pub is_kube_scheduler_configuration: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            config: Config::default(),
-            scheduler: KubeSchedulerConfiguration::default(),
-            is_kube_scheduler_configuration: false,
-        }
-    }
 }
 
 impl Settings {

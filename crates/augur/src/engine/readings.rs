@@ -208,7 +208,7 @@ fn allocatable(node: &Node) -> (f64, f64) {
 
 /// The class of a node: its machine type; empty when it has none.
 fn class(node: &Node) -> Arc<str> {
-    node.labels.get("node.kubernetes.io/instance-type").map_or_else(Arc::default, |value| value.into())
+    node.labels.get("node.kubernetes.io/instance-type").map_or_else(Arc::default, Into::into)
 }
 
 #[cfg(test)]
