@@ -169,7 +169,7 @@ impl Cache {
     }
 
     /// All objects of a resource, by namespace and name.
-    pub fn all(&self, resource: &str) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn all(&self, resource: &str) -> impl Iterator<Item = &Arc<Entry>> + Clone {
         self.objects.get(resource).into_iter().flat_map(BTreeMap::values)
     }
 

@@ -52,7 +52,10 @@ pub(super) static WATCHED: LazyLock<Vec<(&'static str, Depth)>> = LazyLock::new(
                 | "cronjobs.batch"
                 | resource_claim::CLAIMS
                 | resource_claim::TEMPLATES
-                | "poddisruptionbudgets.policy" => Depth::Whole,
+                | "poddisruptionbudgets.policy"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "storageclasses.storage.k8s.io" => Depth::Whole,
                 _ => Depth::Meta,
             };
             (qualified, depth)
@@ -95,6 +98,8 @@ pub(super) enum Task {
     Job,
     CronJob,
     Budget,
+    Volume,
+    Claim,
     Node,
     /// A pod on a node with `NoExecute` taints.
     Leaving,

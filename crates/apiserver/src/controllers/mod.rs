@@ -1,5 +1,6 @@
 //! The controllers that make a cluster of an API server: replica sets, deployments, jobs, cron jobs, daemon sets, stateful sets, owners
-//! and dependents, namespaces, disruption budgets, claims to devices, unreachable nodes, pods that nobody cleans up.
+//! and dependents, namespaces, disruption budgets, volumes, claims to volumes and devices, unreachable nodes, pods that nobody
+//! cleans up.
 //!
 //! [`spawn`] starts them. Each controller is a pure function from an object and what belongs to it to the writes that are
 //! due ([`deployment`], [`job`], …); `engine` gathers, asks and writes.
@@ -33,6 +34,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod view;
+mod volume;
 
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ use tokio::task::JoinHandle;
 use crate::ApiServer;
 
 pub(crate) use view::selector_of;
+pub use volume::PROVISIONER;
 
 /// What the controllers are to do and to leave.
 #[derive(Debug, Clone)]

@@ -7,10 +7,10 @@ use super::engine::{Engine, Key, Task};
 use super::job::TRACKING;
 use super::node_lifecycle::has_no_execute;
 use super::resource_claim::{CLAIMS, TEMPLATES};
-use super::view::{Entry, Pod, items, selector_of};
+use super::view::{Entry, Pod, items, selector_of, text};
 
 /// The resources with a controller of their own, and its task.
-const CONTROLLED: [(&str, Task); 7] = [
+const CONTROLLED: [(&str, Task); 9] = [
     ("deployments.apps", Task::Deployment),
     ("replicasets.apps", Task::ReplicaSet),
     ("statefulsets.apps", Task::StatefulSet),
@@ -18,6 +18,8 @@ const CONTROLLED: [(&str, Task); 7] = [
     ("jobs.batch", Task::Job),
     ("cronjobs.batch", Task::CronJob),
     ("poddisruptionbudgets.policy", Task::Budget),
+    ("persistentvolumes", Task::Volume),
+    ("persistentvolumeclaims", Task::Claim),
 ];
 
 fn task_of(resource: &str) -> Option<Task> {
@@ -45,6 +47,8 @@ impl Engine {
             "nodes" => self.node_changed(change),
             "namespaces" => self.add(Task::Namespace, resource, change),
             "leases.coordination.k8s.io" => self.lease_changed(change),
+            "persistentvolumes" => self.volume_changed(change),
+            "persistentvolumeclaims" => self.volume_claim_changed(change),
             "serviceaccounts" => self.account_changed(change),
             CLAIMS => self.claim_changed(change),
             TEMPLATES => self.template_changed(change),
@@ -162,6 +166,32 @@ impl Engine {
                     self.queue.add((Task::Leaving, place));
                 }
             }
+        }
+    }
+
+    /// A volume may be what claims of its class wait for, and the claim that it names has to know of its end.
+    fn volume_changed(&mut self, change: &Change) {
+        let Some(entry) = change.new.as_ref().or(change.old.as_ref()) else { return };
+        let of = &entry.value()["spec"]["claimRef"];
+        let mut keys: Vec<Key> = Vec::new();
+        if of.is_null() {
+            let unbound = |claim: &&Arc<Entry>| text(&claim.value()["spec"]["volumeName"]).is_empty();
+            let claims = self.cache.all("persistentvolumeclaims").filter(unbound);
+            keys.extend(claims.map(|claim| (Task::Claim, Place::of("persistentvolumeclaims", claim))));
+        } else {
+            let (namespace, name) = (text(&of["namespace"]).into(), text(&of["name"]).into());
+            keys.push((Task::Claim, Place { resource: "persistentvolumeclaims", namespace, name }));
+        }
+        keys.into_iter().for_each(|key| self.queue.add(key));
+    }
+
+    /// The volume of a claim that is gone is free.
+    fn volume_claim_changed(&mut self, change: &Change) {
+        let Change { old: Some(old), new: None } = change else { return };
+        let name = text(&old.value()["spec"]["volumeName"]);
+        if !name.is_empty() {
+            let place = Place { resource: "persistentvolumes", namespace: "".into(), name: name.into() };
+            self.queue.add((Task::Volume, place));
         }
     }
 

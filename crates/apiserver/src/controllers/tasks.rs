@@ -23,13 +23,24 @@ use super::replica_set::{self, REPLICA_SET};
 use super::resource_claim;
 use super::stateful_set::{self, STATEFUL_SET};
 use super::template::same_template;
-use super::view::{Entry, Owner, Pod, items, number, selector_of};
+use super::view::{Entry, Owner, Pod, items, number, selector_of, text};
+use super::volume;
 use crate::error::ApiError;
+use crate::local::LocalClient;
 use crate::resource::{RESOURCES, Verbs, by_kind};
 use crate::{DeleteOptions, Propagation};
 
 /// How often a namespace that waits for its content is looked at even if nothing tells of a change.
 const NAMESPACE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether a claim that is to go still has users.
+const USERS_AGAIN: Duration = Duration::from_secs(5);
+
+/// Whether a pod uses the claim. Of a claim that is being deleted only, so that all pods of its namespace may be read.
+fn claim_is_used(client: &LocalClient, namespace: &str, name: &str) -> bool {
+    let pods = client.list("pods", namespace, "", "").map(|list| list.items).unwrap_or_default();
+    pods.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).any(|pod: Value| volume::uses(&pod, name))
+}
 
 impl Engine {
     /// Does what a key stands for.
@@ -74,6 +85,22 @@ impl Engine {
                 })
             }
             Task::Budget => self.budget(&entry, key, now),
+            Task::Volume => {
+                let claims = |namespace: &str, name: &str| self.cache.get(volume::CLAIM.resource, namespace, name);
+                let actions = volume::volume(&entry, claims);
+                self.apply(&actions)
+            }
+            Task::Claim => {
+                let class = text(&entry.value()["spec"]["storageClassName"]);
+                let class = self.cache.get(volume::CLASS, "", class);
+                let meta = entry.meta();
+                let used = || claim_is_used(&self.client, &meta.namespace, &meta.name);
+                let actions = volume::claim(&entry, class, self.cache.all(volume::VOLUME.resource), used);
+                if meta.deleting() && actions.is_empty() {
+                    self.queue.add_at(key.clone(), after(now, USERS_AGAIN));
+                }
+                self.apply(&actions)
+            }
             Task::Node => self.node(&entry, key, now),
             Task::Leaving => self.leaving(&entry, key, now),
             Task::JobPod => {

@@ -9,6 +9,7 @@ use augur_api::SchedulerMetrics;
 use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient, PatchKind};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
+use augur_core::profile::Profile;
 use augur_history::{History, HistoryOptions};
 use augur_kube::LeaseConfig;
 use futures::StreamExt as _;
@@ -33,6 +34,8 @@ pub struct Faults {
     pub forbidden: AtomicU32,
     /// So many lists of CSI nodes are refused with a 403.
     pub unlisted: AtomicU32,
+    /// What somebody else writes into a volume just before the scheduler does, once.
+    pub before_volume_write: Mutex<Option<Value>>,
 }
 
 /// One replica's way to the API server.
@@ -79,7 +82,11 @@ impl Cluster {
     }
 
     pub fn engine(&self) -> Engine {
-        self.start(self.client(Arc::default()), None)
+        self.engine_with(vec![profile("augur", &crate::config::Scheduler::default())])
+    }
+
+    pub fn engine_with(&self, profiles: Vec<Profile>) -> Engine {
+        self.start(self.client(Arc::default()), None, profiles)
     }
 
     /// An engine that stands for election, and what it writes.
@@ -91,14 +98,15 @@ impl Cluster {
             retry_period: Duration::from_millis(50),
             ..LeaseConfig::new("kube-system", "augur", identity)
         };
-        (self.start(self.client(link.clone()), Some(election)), link)
+        let profiles = vec![profile("augur", &crate::config::Scheduler::default())];
+        (self.start(self.client(link.clone()), Some(election), profiles), link)
     }
 
-    fn start(&self, client: kube::Client, election: Option<LeaseConfig>) -> Engine {
+    fn start(&self, client: kube::Client, election: Option<LeaseConfig>, profiles: Vec<Profile>) -> Engine {
         Engine::start(EngineOptions {
             client,
             clock: self.clock.clone(),
-            profiles: vec![profile("augur", &crate::config::Scheduler::default())],
+            profiles,
             queue: augur_core::queue::QueueConfig::default(),
             seed: 1,
             history: self.history.handle(),
@@ -114,7 +122,9 @@ impl Cluster {
 
     fn client(&self, link: Arc<Link>) -> kube::Client {
         let (router, faults, bindings) = (self.server.router(), self.faults.clone(), self.bindings.clone());
+        let other = self.server.local("somebody else");
         augur_kube::from_service(tower::service_fn(move |request: Request<kube::client::Body>| {
+            let other = other.clone();
             let (router, faults, bindings) = (router.clone(), faults.clone(), bindings.clone());
             let link = link.clone();
             async move {
@@ -123,6 +133,12 @@ impl Cluster {
                 if path == "/api/v1/pods" && query.contains("watch=true") && take(&faults.expired_watches) {
                     let line = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
                     return Ok(Response::new(axum::body::Body::from(format!("{line}\n"))));
+                }
+                if let Some(name) = path.strip_prefix("/api/v1/persistentvolumes/")
+                    && request.method() == Method::PATCH
+                    && let Some(patch) = faults.before_volume_write.lock().unwrap().take()
+                {
+                    other.patch("persistentvolumes", "", name, "", PatchKind::Merge, &patch).unwrap();
                 }
                 if path.ends_with("/csinodes") && take(&faults.unlisted) {
                     return Ok(refusal(StatusCode::FORBIDDEN));

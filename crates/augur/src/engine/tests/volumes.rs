@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use augur_apiserver::PatchKind;
+use augur_apiserver::controllers::{self, ControllerOptions, ControllersHandle, PROVISIONER};
+use augur_apiserver::{DeleteOptions, PatchKind};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, until};
@@ -14,8 +15,12 @@ fn zone(cluster: &Cluster, node: &str, zone: &str) {
 }
 
 fn class(cluster: &Cluster, mode: &str) {
+    class_of(cluster, "kubernetes.io/no-provisioner", mode);
+}
+
+fn class_of(cluster: &Cluster, provisioner: &str, mode: &str) {
     let class = json!({ "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": "fast" },
-        "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": mode });
+        "provisioner": provisioner, "volumeBindingMode": mode });
     cluster.local.create("storageclasses.storage.k8s.io", "", class).unwrap();
 }
 
@@ -110,5 +115,154 @@ async fn without_leave_to_list_a_kind_pods_with_claims_are_refused_by_name() {
         told("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found")()
     })
     .await;
+    engine.shutdown().await;
+}
+
+/// The controllers that bind and make volumes.
+fn controllers(cluster: &Cluster) -> ControllersHandle {
+    let options = ControllerOptions { node_monitor_grace: None, ..ControllerOptions::default() };
+    controllers::spawn(&cluster.server, cluster.clock(), options)
+}
+
+fn hostname(cluster: &Cluster, node: &str) {
+    let labels = json!({ "metadata": { "labels": { "kubernetes.io/hostname": node } } });
+    cluster.local.patch("nodes", "", node, "", PatchKind::Merge, &labels).unwrap();
+}
+
+fn claim_of(cluster: &Cluster, name: &str) -> Value {
+    cluster.local.get("persistentvolumeclaims", "default", name).unwrap()
+}
+
+fn annotate(cluster: &Cluster, name: &str, node: &Value) {
+    let patch = json!({ "metadata": { "annotations": { "volume.kubernetes.io/selected-node": node } } });
+    cluster.local.patch("persistentvolumeclaims", "default", name, "", PatchKind::Merge, &patch).unwrap();
+}
+
+fn told(cluster: &Cluster, pod: &str, text: &str) -> bool {
+    cluster.events(pod).iter().any(|(reason, message)| reason == "FailedScheduling" && message.contains(text))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pods_get_two_volumes_and_a_third_waits() {
+    let cluster = Cluster::new();
+    zone(&cluster, "n1", "a");
+    class(&cluster, "WaitForFirstConsumer");
+    for n in 0..2 {
+        volume(&cluster, &format!("disk-{n}"), "a");
+    }
+    let controllers = controllers(&cluster);
+    for n in 0..3 {
+        claim(&cluster, &format!("data-{n}"));
+        cluster.pod_with(&format!("web-{n}"), "1", &with_claim(&format!("data-{n}")));
+    }
+    let engine = cluster.engine();
+    let placed = || (0..3).filter(|n| cluster.node_of(&format!("web-{n}")).is_some()).count();
+    until("two pods are bound", || placed() == 2).await;
+    until("the third is told why", || {
+        (0..3).any(|n| told(&cluster, &format!("web-{n}"), "didn't find available persistent volumes to bind"))
+    })
+    .await;
+    let volumes: std::collections::HashSet<String> = (0..3)
+        .filter_map(|n| Some(claim_of(&cluster, &format!("data-{n}"))["spec"]["volumeName"].as_str()?.to_owned()))
+        .collect();
+    assert_eq!(volumes.len(), 2, "no volume has two claims");
+    volume(&cluster, "disk-2", "a");
+    until("the third is bound", || placed() == 3).await;
+    engine.shutdown().await;
+    controllers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_is_made_for_the_node_that_was_chosen() {
+    let cluster = Cluster::new();
+    cluster.node("n1", "1");
+    cluster.node("n2", "4");
+    ["n1", "n2"].iter().for_each(|node| hostname(&cluster, node));
+    class_of(&cluster, PROVISIONER, "WaitForFirstConsumer");
+    claim(&cluster, "data");
+    cluster.pod_with("web", "2", &with_claim("data"));
+    let controllers = controllers(&cluster);
+    let engine = cluster.engine();
+    until("the pod is bound", || cluster.node_of("web").as_deref() == Some("n2")).await;
+    let bound = claim_of(&cluster, "data");
+    assert_eq!(bound["metadata"]["annotations"]["volume.kubernetes.io/selected-node"], "n2");
+    assert_eq!(bound["status"]["phase"], "Bound");
+    // A pod that uses the same claim is kept to that node.
+    cluster.pod_with("beside", "1", &with_claim("data"));
+    until("the pod beside it is bound", || cluster.node_of("beside").as_deref() == Some("n2")).await;
+    assert_eq!(engine.handle().status().binding_errors, 0);
+    engine.shutdown().await;
+    controllers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_volume_from_being_made_has_the_pod_decided_anew() {
+    let cluster = Cluster::new();
+    zone(&cluster, "n1", "a");
+    class_of(&cluster, "csi.example.com", "WaitForFirstConsumer");
+    claim(&cluster, "data");
+    cluster.pod_with("web", "1", &with_claim("data"));
+    let engine = cluster.engine();
+    let selected =
+        || claim_of(&cluster, "data")["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "n1";
+    until("the node is selected", selected).await;
+    annotate(&cluster, "data", &Value::Null);
+    until("the failure is told", || told(&cluster, "web", "provisioning failed for PVC \"data\"")).await;
+    until("the node is selected again", selected).await;
+    // The claim goes, and another of its name comes.
+    cluster.local.delete("persistentvolumeclaims", "default", "data", &DeleteOptions::default()).unwrap();
+    let unprotected = json!({ "metadata": { "finalizers": null } });
+    cluster.local.patch("persistentvolumeclaims", "default", "data", "", PatchKind::Merge, &unprotected).unwrap();
+    until("the loss is told", || told(&cluster, "web", "pvc \"default/data\" not found")).await;
+    assert_eq!(cluster.node_of("web"), None);
+    claim(&cluster, "data");
+    until("the new claim has a node", selected).await;
+    volume(&cluster, "made", "a");
+    bind(&cluster, "data", "made");
+    until("the pod is bound", || cluster.node_of("web").is_some()).await;
+    assert_eq!(cluster.bindings_of("web"), 1);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_volumes_ends_and_holds_up_nobody() {
+    let cluster = Cluster::new();
+    cluster.node("n1", "4");
+    class_of(&cluster, "csi.example.com", "WaitForFirstConsumer");
+    claim(&cluster, "data");
+    cluster.pod_with("web", "3", &with_claim("data"));
+    let mut profile = super::super::profile("augur", &crate::config::Scheduler::default());
+    profile.volume_bind_timeout = std::time::Duration::from_secs(5);
+    let engine = cluster.engine_with(vec![profile]);
+    until("the node is selected", || claim_of(&cluster, "data")["metadata"]["annotations"].is_object()).await;
+    cluster.pod("plain", "1");
+    until("another pod is bound", || cluster.node_of("plain").is_some()).await;
+    until("the end of the wait is told", || told(&cluster, "web", "context deadline exceeded")).await;
+    assert!(engine.handle().status().binding_errors > 0);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_was_taken_meanwhile_is_left_alone() {
+    let cluster = Cluster::new();
+    zone(&cluster, "n1", "a");
+    class(&cluster, "WaitForFirstConsumer");
+    volume(&cluster, "disk", "a");
+    claim(&cluster, "data");
+    claim(&cluster, "others");
+    let others = claim_of(&cluster, "others")["metadata"]["uid"].clone();
+    // Somebody takes it between the decision and the write.
+    let reference = json!({ "spec": { "claimRef": {
+        "kind": "PersistentVolumeClaim", "namespace": "default", "name": "others", "uid": others } } });
+    *cluster.faults.before_volume_write.lock().unwrap() = Some(reference);
+    cluster.pod_with("web", "1", &with_claim("data"));
+    let engine = cluster.engine();
+    until("the conflict is told", || told(&cluster, "web", "is bound to claim default/others already")).await;
+    assert_eq!(cluster.node_of("web"), None);
+    volume(&cluster, "second", "a");
+    let second = || cluster.local.get("persistentvolumes", "", "second").unwrap()["spec"]["claimRef"]["name"] == "data";
+    until("the other volume is taken", second).await;
+    bind(&cluster, "data", "second");
+    until("the pod is bound", || cluster.node_of("web").is_some()).await;
     engine.shutdown().await;
 }
