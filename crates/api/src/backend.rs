@@ -42,8 +42,38 @@ pub trait SchedulerBackend: Send + Sync + 'static {
     /// `None` when the model is not at hand.
     fn contrast(&self, model_id: &str, row: &[Option<f64>], other: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>>;
 
+    /// On which of the candidates the pod would fit if their victims left, by place. Errors as of
+    /// [`SchedulerBackend::predict`].
+    fn preempt(&self, pod: Box<RawValue>, candidates: Vec<Candidate>) -> Answer<Vec<bool>>;
+
+    /// Binds a pod that another scheduler has decided about. Errors: 409 when the node cannot take it by what is known, or the
+    /// API server refuses; 503 when this replica does not lead, or the API server does not answer.
+    fn bind(&self, binding: Binding) -> Answer<()>;
+
     /// The model in use. Cheap.
     fn model(&self) -> ModelStatus;
+}
+
+/// A node on which another scheduler would evict pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The node.
+    pub node: String,
+    /// Uids of the pods.
+    pub victims: Vec<String>,
+}
+
+/// A pod that is to be bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Where it is to go.
+    pub node: String,
 }
 
 /// Which pod to decide for.

@@ -18,10 +18,11 @@ mod process;
 mod prometheus;
 mod scheduler;
 mod service;
+mod shadow;
 
 pub use backend::{
-    Amounts, Answer, Check, CheckStatus, Health, ModelStatus, NodeCondition, NodeUsage, NodeView, PodQuery, PodSource,
-    SchedulerBackend,
+    Amounts, Answer, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeCondition, NodeUsage, NodeView,
+    PodQuery, PodSource, SchedulerBackend,
 };
 pub use error::{ApiError, ErrorBody};
 pub use learner::router as learner_router;
@@ -30,3 +31,4 @@ pub use model::{LAST_GOOD_HEADER, PROBATION_HEADER};
 pub use prometheus::{AttemptResult, PendingPods, SchedulerMetrics};
 pub use scheduler::router as scheduler_router;
 pub use service::{Access, ModelOptions, Services};
+pub use shadow::{Estimate, ShadowReport};

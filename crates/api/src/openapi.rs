@@ -30,6 +30,7 @@ use crate::{extender, learner, model, scheduler};
         scheduler::workloads,
         scheduler::workload,
         scheduler::events,
+        scheduler::shadow_report,
         extender::filter,
         extender::prioritize,
         extender::preempt,

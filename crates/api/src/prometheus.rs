@@ -92,6 +92,17 @@ struct DecisionLabels {
     fallback_reason: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    verb: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
 /// Pods that wait, by queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PendingPods {
@@ -127,6 +138,9 @@ pub struct SchedulerMetrics {
     incoming: Family<IncomingLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     skipped: Family<SkippedLabels, Counter>,
+    extender_fallbacks: Family<FallbackLabels, Counter>,
+    kubelet_rejections: Family<ReasonLabels, Counter>,
+    recalled_bindings: Counter,
 }
 
 /// kube-scheduler's buckets of an attempt: 1 ms to 16 s.
@@ -206,6 +220,15 @@ impl SchedulerMetrics {
             "Objects that could not be understood and were left out, by kind and reason",
             skipped.clone(),
         );
+        let extender_fallbacks = Family::default();
+        let help = "Calls of the extender that were answered without an opinion, by verb and reason";
+        ours.register("extender_fallbacks", help, Family::clone(&extender_fallbacks));
+        let kubelet_rejections = Family::default();
+        let help = "Pods that were bound and that the kubelet refused, by reason";
+        ours.register("kubelet_rejections", help, Family::clone(&kubelet_rejections));
+        let recalled_bindings = Counter::default();
+        let help = "Bindings not sent because the node changed after the decision";
+        ours.register("recalled_bindings", help, recalled_bindings.clone());
         Self {
             registry,
             attempts,
@@ -225,7 +248,25 @@ impl SchedulerMetrics {
             incoming,
             decisions,
             skipped,
+            extender_fallbacks,
+            kubelet_rejections,
+            recalled_bindings,
         }
+    }
+
+    /// A call of the extender was answered without an opinion.
+    pub fn extender_fallback(&self, verb: &'static str, reason: &'static str) {
+        self.extender_fallbacks.get_or_create(&FallbackLabels { verb, reason }).inc();
+    }
+
+    /// The kubelet refused a pod that was bound to its node.
+    pub fn kubelet_rejection(&self, reason: &'static str) {
+        self.kubelet_rejections.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A binding was not sent because the node had changed.
+    pub fn recalled_binding(&self) {
+        self.recalled_bindings.inc();
     }
 
     /// An attempt has ended.

@@ -24,6 +24,7 @@ use crate::prometheus::{self, Gauges, HttpMetrics};
 use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
+use crate::shadow::ShadowReport;
 use crate::{events, extender, learner, model, openapi};
 
 /// The scheduler service over its parts.
@@ -52,6 +53,7 @@ pub fn router(parts: Services) -> Router {
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(workload))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/shadow/report", get(shadow_report))
         .route("/extender/filter", post(extender::filter))
         .route("/extender/prioritize", post(extender::prioritize))
         .route("/extender/preempt", post(extender::preempt))
@@ -291,6 +293,27 @@ pub(crate) async fn decisions(State(service): Shared, uri: Uri) -> Result<Respon
     let found = service.history(move |history| history.decisions(&filter)).await?;
     let list = DecisionList { decisions: found.iter().map(|(r, o)| DecisionView::new(r, o.as_ref())).collect() };
     json(&list, 2_048 * list.decisions.len() + 64)
+}
+
+/// Decisions that a report is made of at most: those of a week on a cluster of middle size.
+const REPORTED: usize = 200_000;
+
+/// In how many decisions other schedulers and Augur differed, and what following Augur is expected to have changed. Of decisions
+/// that were followed in the modes `shadow` and `extender`.
+#[utoipa::path(get, path = "/api/v1/shadow/report", tag = "decisions", params(("since" = Option<String>, Query)),
+    responses((status = 200, body = ShadowReport), (status = 400, body = ErrorBody)))]
+pub(crate) async fn shadow_report(State(service): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let q: ReportQuery = query(&uri)?;
+    let since = q.since.as_deref().map(|text| since(text, service.clock.now())).transpose()?;
+    let filter = DecisionFilter { since, limit: REPORTED, ..DecisionFilter::default() };
+    let found = service.history(move |history| history.decisions(&filter)).await?;
+    json(&ShadowReport::of(found.iter().map(|(record, outcome)| (record, outcome.as_ref()))), 2_048)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportQuery {
+    since: Option<String>,
 }
 
 /// One decision.

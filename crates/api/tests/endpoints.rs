@@ -31,11 +31,15 @@ const SCHEDULER: &[Call] = &[
     ("GET", "/api/v1/workloads/default/Deployment/never-seen", "", 404),
     ("GET", "/api/v1/events", "", 200),
     ("POST", "/data/features", POD, 200),
+    ("GET", "/api/v1/shadow/report?since=2h", "", 200),
     ("POST", "/extender/filter", EXTENDER, 200),
     ("POST", "/extender/prioritize", EXTENDER, 200),
-    ("POST", "/extender/preempt", EXTENDER, 503),
-    ("POST", "/extender/bind", EXTENDER, 200),
+    ("POST", "/extender/preempt", PREEMPTION, 200),
+    ("POST", "/extender/bind", BINDING, 200),
 ];
+
+const PREEMPTION: &str = r#"{"Pod":{"metadata":{"name":"a"}},"NodeNameToVictims":null,"NodeNameToMetaVictims":{}}"#;
+const BINDING: &str = r#"{"PodName":"a","PodNamespace":"default","PodUID":"uid-a","Node":"n1"}"#;
 
 const LEARNER: &[Call] = &[
     ("GET", "/health", "", 200),

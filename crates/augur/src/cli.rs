@@ -9,6 +9,7 @@ use crate::bench::cluster::BenchClusterArgs;
 use crate::bench::placement::{Policy, Scenario};
 
 use crate::election::ElectionArgs;
+use crate::engine::Mode;
 use crate::serving::ServingArgs;
 
 /// A Kubernetes scheduler that learns from what became of the pods it placed.
@@ -50,6 +51,9 @@ pub enum Command {
     Health(HealthArgs),
     /// Shows what the data folder of a scheduler remembers of nodes, workloads and pods.
     History(HistoryArgs),
+    /// Tells what shadow mode found.
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     /// Measures.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -166,6 +170,10 @@ pub struct SchedulerArgs {
     /// pod's service account]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// `scheduler` places pods; `shadow` writes nothing and records what it would have done where other schedulers bind pods;
+    /// `extender` answers a kube-scheduler that asks it. [default: mode of the configuration file, or scheduler]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
     /// The schedulerName of the pods to be placed; several are separated by commas. Each has the profile of its name in the
     /// configuration file, or the first one there. [default: the names of the file's profiles, or augur]
     #[arg(long, value_delimiter = ',')]
@@ -227,6 +235,39 @@ pub struct LearnerArgs {
     /// How the service is protected; the token is sent to the scheduler too.
     #[command(flatten)]
     pub serving: ServingArgs,
+}
+
+/// What `augur shadow` can do.
+#[derive(Debug, Subcommand)]
+pub enum ShadowCommand {
+    /// In how many decisions other schedulers and Augur differed, and what following Augur is expected to have changed.
+    Report(ShadowReportArgs),
+}
+
+/// Arguments of `augur shadow report`.
+#[derive(Debug, Args)]
+pub struct ShadowReportArgs {
+    /// The scheduler service to ask.
+    #[arg(long, default_value = "http://127.0.0.1:8080", conflicts_with = "data_dir")]
+    pub url: String,
+    /// Reads this data folder instead, whose scheduler must not run.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Only decisions of the last so many hours.
+    #[arg(long, value_name = "HOURS")]
+    pub hours: Option<u32>,
+    /// How to write it.
+    #[arg(long, short, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 /// Arguments of `augur apiserver`.

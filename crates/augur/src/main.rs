@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
-use cli::{BenchCommand, Cli, Command};
+use cli::{BenchCommand, Cli, Command, ShadowCommand};
 
 /// Watches, bindings and answers are many short-lived strings; see the house's design page for the measurement.
 #[global_allocator]
@@ -56,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::History(args) => commands::history::run(&args),
+            Command::Shadow(ShadowCommand::Report(args)) => commands::shadow::report(&args).await,
             Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,
             Command::Bench(BenchCommand::Cluster(args)) => bench::cluster::run(&args).await,
             Command::Bench(BenchCommand::Decide(args)) => bench::decide::run(&args),

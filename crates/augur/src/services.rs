@@ -8,18 +8,20 @@ use augur_api::dto::{
     AiFeatures, Algorithm, Contributions, Features, NodePrediction, PodRequirements, Prediction, Thresholds,
 };
 use augur_api::{
-    Answer, ApiError, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, PodSource, SchedulerBackend,
+    Answer, ApiError, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, PodSource,
+    SchedulerBackend,
 };
-use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport};
+use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport, WithoutPods};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
 use augur_kube::{Leadership, convert, wire};
 use augur_learn::{FeatureVector, PodFacts, row_of};
 use futures::FutureExt;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 
-use crate::engine::{DryRun, EngineHandle, EngineStatus, NodeSnapshot, QueryError, Recorder, Shared};
+use crate::engine::{DryRun, EngineHandle, EngineStatus, Mode, NodeSnapshot, QueryError, Recorder, Shared};
 use crate::learner::{LearnerPlace, Swaps};
 
 /// A silence of the API server beyond this is told: bookmarks come about each minute.
@@ -72,6 +74,9 @@ impl Backend {
 
     fn leader(&self) -> Check {
         match self.engine.leadership() {
+            _ if self.engine.mode() == Mode::Shadow => {
+                Check::new(CheckStatus::Healthy, "shadow mode: others decide, nothing is written")
+            }
             Leadership::Alone => Check::new(CheckStatus::Healthy, "no election is held; this replica leads"),
             Leadership::Leader => Check::new(CheckStatus::Healthy, "this replica leads"),
             Leadership::Standby { error: Some(error), .. } => {
@@ -175,6 +180,53 @@ impl SchedulerBackend for Backend {
         model.contrast(&row_of(row)?, &row_of(other)?).ok()
     }
 
+    fn preempt(&self, pod: Box<RawValue>, candidates: Vec<Candidate>) -> Answer<Vec<bool>> {
+        let engine = self.engine.clone();
+        async move {
+            let pod = read_pod(pod.get())?;
+            let of = |it: Candidate| WithoutPods {
+                node: it.node.into(),
+                leaving: it.victims.into_iter().map(Into::into).collect(),
+            };
+            let nodes: Vec<WithoutPods> = candidates.into_iter().map(of).collect();
+            let fits = engine.query(move |view| view.is_ready().then(|| view.fits_without(&pod, &nodes)));
+            let fits = fits.await.map_err(unavailable)?.ok_or_else(not_ready)?;
+            Ok(fits.iter().map(Result::is_ok).collect())
+        }
+        .boxed()
+    }
+
+    fn bind(&self, binding: Binding) -> Answer<()> {
+        let engine = self.engine.clone();
+        async move {
+            let Binding { namespace, name, uid, node } = binding;
+            let refused = |message: String| ApiError::new(StatusCode::CONFLICT, "not_bound", message);
+            let known = engine.fetch_pod(&namespace, &name).await.map_err(|error| {
+                ApiError::unavailable("kubernetes_unavailable", format!("cannot get the pod: {error}"))
+            })?;
+            let pod = known.map(|json| read_pod(&json)).transpose()?.filter(|pod| *pod.uid == *uid);
+            let pod = pod.ok_or_else(|| refused(format!("there is no pod {namespace}/{name} with uid {uid}")))?;
+            if let Some(node) = &pod.node {
+                return Err(refused(format!("pod {namespace}/{name} is already assigned to node \"{node}\"")));
+            }
+            // The node may have changed since the other scheduler looked at it.
+            let place = [WithoutPods { node: node.as_str().into(), leaving: Vec::new() }];
+            let fits = engine.query(move |view| view.is_ready().then(|| view.fits_without(&pod, &place)));
+            let fits = fits.await.map_err(unavailable)?.ok_or_else(not_ready)?;
+            if let Some(Err(reasons)) = fits.into_iter().next() {
+                return Err(refused(format!("node {node} cannot take the pod: {}", reasons.join(", "))));
+            }
+            let binding = augur_kube::Binding {
+                namespace: namespace.into(),
+                name: name.into(),
+                uid: uid.into(),
+                node: node.into(),
+            };
+            engine.bind(&binding).await.map_err(|error| refused(error.to_string()))
+        }
+        .boxed()
+    }
+
     fn model(&self) -> ModelStatus {
         let (model_id, fallback) = self.engine.model();
         let trained_at = self.swaps.champion().and_then(|m| Timestamp::from_millisecond(m.trained_at_ms).ok());
@@ -230,6 +282,8 @@ fn unbound(pod: Arc<Pod>) -> Arc<Pod> {
 fn losses(status: &EngineStatus, watches: &Shared) -> Vec<(u64, String)> {
     let mut losses = vec![
         (status.binding_errors, "bindings failed".to_owned()),
+        (status.rejections, "pods refused by kubelets".to_owned()),
+        (status.recalled, "bindings recalled".to_owned()),
         (status.events_dropped, "events lost".to_owned()),
         (status.conditions_lost, "conditions not accepted".to_owned()),
     ];

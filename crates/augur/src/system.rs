@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineHandle, EngineOptions};
+use crate::engine::{Engine, EngineHandle, EngineOptions, Mode};
 use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
 use crate::services::Backend;
 use crate::serving::ServingArgs;
@@ -45,6 +45,8 @@ pub struct SystemOptions<'a> {
     pub seed: u64,
     /// The lease that has to be held to decide, if there are to be replicas.
     pub election: Option<LeaseConfig>,
+    /// Whether pods are placed, or others' decisions are followed.
+    pub mode: Mode,
     /// The memory.
     pub history: History,
     /// Where the scheduler service listens.
@@ -104,6 +106,7 @@ impl System {
             metrics_timeout: config.metrics.api_timeout.0,
             counters: counters.clone(),
             election: options.election,
+            mode: options.mode,
         })
         .context("cannot start the scheduler thread")?;
         let timeout = config.metrics.api_timeout.0;

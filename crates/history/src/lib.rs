@@ -21,6 +21,7 @@ mod types;
 mod usage;
 
 pub use handle::{FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, Summary};
+pub use memory::pod::is_rejection;
 pub use memory::{Changes, EventObservation, EventSubject, Memory, Placement};
 pub use performance::{DayCounts, Performance};
 pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};

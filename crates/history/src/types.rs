@@ -498,6 +498,9 @@ pub struct Alternative {
     pub weight: f64,
     /// The named features of the pod there.
     pub features: Vec<Option<f64>>,
+    /// The model's probability that the pod goes bad there.
+    #[serde(default)]
+    pub p_bad: Option<f64>,
 }
 
 /// Which decisions to list.

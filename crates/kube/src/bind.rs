@@ -1,6 +1,7 @@
 //! Binding pods to nodes through `pods/binding`, with bounded retries.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -28,6 +29,27 @@ pub struct Binding {
     pub node: Arc<str>,
 }
 
+/// A binding's leave to be sent, which can be taken back until it is.
+#[derive(Debug, Clone, Default)]
+pub struct Ticket(Arc<AtomicU8>);
+
+const UNSENT: u8 = 0;
+const SENT: u8 = 1;
+const RECALLED: u8 = 2;
+
+impl Ticket {
+    /// Takes the leave back; false if the binding was sent already.
+    #[must_use]
+    pub fn recall(&self) -> bool {
+        self.0.compare_exchange(UNSENT, RECALLED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Uses the leave; false if it was taken back.
+    fn send(&self) -> bool {
+        self.0.compare_exchange(UNSENT, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
 /// Why a binding did not come about. In each case the pod's assumed place is to be given back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
@@ -38,6 +60,9 @@ pub enum BindError {
     /// the watch will show.
     #[error("binding failed after {ATTEMPTS} attempts: {0}")]
     Unavailable(String),
+    /// It was recalled before it was sent.
+    #[error("the node has changed since the decision")]
+    Recalled,
     /// The request itself was rejected (permissions, validation), or this replica does not lead any more.
     #[error("binding rejected: {0}")]
     Rejected(String),
@@ -58,13 +83,16 @@ impl Binder {
         Binder { writer: writer.into(), in_flight: Arc::new(Semaphore::new(in_flight)), timeout }
     }
 
-    /// Binds the pod; waits for a free place among the requests in flight first.
+    /// Binds the pod; waits for a free place among the requests in flight first. Until then the ticket can be recalled.
     ///
     /// # Errors
     /// See [`BindError`].
-    pub async fn bind(&self, binding: &Binding) -> Result<(), BindError> {
+    pub async fn bind(&self, binding: &Binding, ticket: &Ticket) -> Result<(), BindError> {
         // The semaphore is never closed, so that the permit is always granted in the end.
         let _permit = self.in_flight.acquire().await;
+        if !ticket.send() {
+            return Err(BindError::Recalled);
+        }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let path = format!("/api/v1/namespaces/{}/pods/{}/binding", binding.namespace, binding.name);
         for attempt in 1.. {
@@ -107,7 +135,7 @@ fn body(binding: &Binding) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use http::{Request, Response};
     use kube::client::Body;
@@ -133,7 +161,7 @@ mod tests {
             async move { Ok::<_, std::io::Error>(response) }
         });
         let binder = Binder::new(crate::from_service(service), 8, Duration::from_secs(5));
-        let result = binder.bind(&binding()).await;
+        let result = binder.bind(&binding(), &Ticket::default()).await;
         (result, requests.load(Ordering::SeqCst))
     }
 
@@ -173,7 +201,26 @@ mod tests {
         let service =
             tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, std::io::Error>>());
         let binder = Binder::new(crate::from_service(service), 8, Duration::ZERO);
-        assert_eq!(binder.bind(&binding()).await, Err(BindError::Unavailable("no answer within 0ns".into())));
+        assert_eq!(
+            binder.bind(&binding(), &Ticket::default()).await,
+            Err(BindError::Unavailable("no answer within 0ns".into()))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_binding_can_be_recalled_until_it_is_sent() {
+        let service = tower::service_fn(|_: Request<Body>| async {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = http::StatusCode::CREATED;
+            Ok::<_, std::io::Error>(response)
+        });
+        let binder = Binder::new(crate::from_service(service).into(), 8, Duration::from_secs(5));
+        let ticket = Ticket::default();
+        assert!(ticket.recall());
+        assert_eq!(binder.bind(&binding(), &ticket).await, Err(BindError::Recalled));
+        let ticket = Ticket::default();
+        assert_eq!(binder.bind(&binding(), &ticket).await, Ok(()));
+        assert!(!ticket.recall(), "it is on its way");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod wire;
 mod workload;
 
 pub use backoff::Backoff;
-pub use bind::{BindError, Binder, Binding};
+pub use bind::{BindError, Binder, Binding, Ticket};
 pub use claims::{ClaimError, ClaimPreparer};
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};
 pub use condition::{ConditionReporter, NotScheduled, Receipt, clear_nomination};

@@ -111,7 +111,28 @@ impl SchedulerBackend for Fake {
         async move { Ok(nodes) }.boxed()
     }
 
+    fn preempt(&self, _: Box<serde_json::value::RawValue>, candidates: Vec<Candidate>) -> Answer<Vec<bool>> {
+        // It fits on `n1` once somebody leaves it.
+        let fits = candidates.iter().map(|it| it.node == "n1" && !it.victims.is_empty()).collect();
+        async move { Ok(fits) }.boxed()
+    }
+
+    fn bind(&self, binding: Binding) -> Answer<()> {
+        let known = Binding {
+            namespace: "default".to_owned(),
+            name: "a".to_owned(),
+            uid: "uid-a".to_owned(),
+            node: "n1".to_owned(),
+        };
+        let refusal = ApiError::new(http::StatusCode::CONFLICT, "not_bound", "node n2: Insufficient cpu");
+        let result = if binding == known { Ok(()) } else { Err(refusal) };
+        async move { result }.boxed()
+    }
+
     fn predict(&self, query: PodQuery) -> Answer<Prediction> {
+        if query.name == "slow" {
+            return futures::future::pending().boxed();
+        }
         if query.name == "missing" {
             return async { Err(ApiError::not_found("pod_not_found", "pod default/missing does not exist")) }.boxed();
         }

@@ -20,6 +20,7 @@ use super::http1::Connection;
 use super::sample::{Sample, ms};
 use crate::cli::BenchPredictArgs;
 use crate::config::Settings;
+use crate::engine::Mode;
 use crate::kubeconfig::{self, Access};
 use crate::output;
 use crate::serving::ServingArgs;
@@ -85,6 +86,7 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
         queue: settings.scheduler.queue(),
         seed: 1,
         election: None,
+        mode: Mode::Scheduler,
         history: open_history(&config, folder)?,
         scheduler: TcpListener::bind("127.0.0.1:0").await?,
         learner: Some(learner),

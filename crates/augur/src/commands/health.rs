@@ -23,8 +23,21 @@ pub async fn run(args: HealthArgs) -> anyhow::Result<()> {
     if uri.scheme_str() != Some("http") {
         bail!("--url {uri}: only http:// is supported, as in http://127.0.0.1:8080/health");
     }
+    let (status, body) = fetch(&uri, Duration::from_secs(args.timeout)).await?;
+    output::line(&String::from_utf8_lossy(&body))?;
+    if !status.is_success() {
+        bail!("{uri} answered {status}");
+    }
+    Ok(())
+}
+
+/// What a service answers, whatever its status.
+///
+/// # Errors
+/// When there is no answer in time, or a longer one than such answers are.
+pub async fn fetch(uri: &Uri, timeout: Duration) -> anyhow::Result<(http::StatusCode, bytes::Bytes)> {
     let client = Client::builder(TokioExecutor::new()).build_http::<http_body_util::Empty<bytes::Bytes>>();
-    let (status, body) = tokio::time::timeout(Duration::from_secs(args.timeout), async {
+    tokio::time::timeout(timeout, async {
         let answer = client.get(uri.clone()).await.with_context(|| format!("no answer from {uri}"))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LIMIT).collect().await;
@@ -32,10 +45,5 @@ pub async fn run(args: HealthArgs) -> anyhow::Result<()> {
         anyhow::Ok((status, body))
     })
     .await
-    .with_context(|| format!("no answer from {uri} within {} s", args.timeout))??;
-    output::line(&String::from_utf8_lossy(&body))?;
-    if !status.is_success() {
-        bail!("{uri} answered {status}");
-    }
-    Ok(())
+    .with_context(|| format!("no answer from {uri} within {} s", timeout.as_secs()))?
 }

@@ -8,4 +8,5 @@ pub mod health;
 pub mod history;
 pub mod learner;
 pub mod scheduler;
+pub mod shadow;
 pub mod up;

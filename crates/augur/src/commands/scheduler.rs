@@ -10,6 +10,7 @@ use kube::Client;
 use crate::cli::SchedulerArgs;
 use crate::config::{self, Settings};
 use crate::election;
+use crate::engine::Mode;
 use crate::listen::listen;
 use crate::output;
 use crate::system::{System, SystemOptions, open_history, stop_signal};
@@ -45,13 +46,19 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         None => None,
     };
     let history = open_history(config, &args.data_dir)?;
+    let mode = args.mode.unwrap_or(config.mode);
     // After the memory, whose lock keeps a second process from taking this identity.
     let election = election::lease(&settings.scheduler.leader_election, &args.data_dir)?;
     let profiles = settings.profiles();
     let names: Vec<&str> = profiles.iter().map(|profile| &*profile.scheduler_name).collect();
     let names = names.join(", ");
     let scheme = if args.serving.tls || args.serving.tls_cert_file.is_some() { "https" } else { "http" };
-    output::line(&format!("augur schedules pods of {names}; {scheme}://{}/docs", scheduler.local_addr()?))?;
+    let does = match mode {
+        Mode::Scheduler => format!("schedules pods of {names}"),
+        Mode::Shadow => "follows other schedulers and writes nothing".to_owned(),
+        Mode::Extender => "answers kube-scheduler as an extender".to_owned(),
+    };
+    output::line(&format!("augur {does}; {scheme}://{}/docs", scheduler.local_addr()?))?;
     let mut system = System::start(SystemOptions {
         client,
         clock: Clock::real(),
@@ -60,6 +67,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         queue: settings.scheduler.queue(),
         seed: args.seed,
         election,
+        mode,
         history,
         scheduler,
         learner,

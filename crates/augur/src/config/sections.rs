@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Mode;
 use crate::span::Span;
 
 /// Why a configuration is refused.
@@ -42,6 +43,7 @@ impl Setting for u64 {}
 impl Setting for f64 {}
 impl Setting for String {}
 impl Setting for Span {}
+impl Setting for Mode {}
 impl<T: Setting> Setting for Option<T> {}
 
 /// Declares a section: its keys with what they are for, their types and defaults.
@@ -69,6 +71,8 @@ macro_rules! section {
 }
 
 section!(Config {
+    /// `scheduler` places pods, `shadow` follows other schedulers and writes nothing, `extender` answers a kube-scheduler.
+    mode: Mode = Mode::default(),
     /// Where the services listen.
     server: Server = Server::default(),
     /// The cluster.

@@ -33,10 +33,11 @@ use augur_core::profile::Profile;
 use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
-use augur_kube::{Fence, Leadership, LeaseConfig, Source, Writer, reflect};
+use augur_kube::{BindError, Binder, Binding, Fence, Leadership, LeaseConfig, Source, Ticket, Writer, reflect};
 use augur_learn::PastSlot;
 use jiff::Timestamp;
 use kube::Client;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -92,6 +93,21 @@ pub struct EngineOptions {
     pub counters: Arc<SchedulerMetrics>,
     /// The lease that has to be held to decide; `None` for a scheduler without replicas.
     pub election: Option<LeaseConfig>,
+    /// Whether pods are placed, or others' decisions are followed.
+    pub mode: Mode,
+}
+
+/// How the engine takes part in scheduling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It places the pods of its scheduler names.
+    #[default]
+    Scheduler,
+    /// It writes nothing to the cluster; it decides for pods that others place, and records both.
+    Shadow,
+    /// It answers a kube-scheduler that asks it as an extender, and places nothing of its own accord.
+    Extender,
 }
 
 /// A profile of kube-scheduler's plugins and the configured enhanced scoring, for pods of this scheduler name.
@@ -142,6 +158,8 @@ pub struct EngineHandle {
     predictor: Arc<dyn Predictor + Send + Sync>,
     clock: Clock,
     leadership: watch::Receiver<Leadership>,
+    binder: Binder,
+    mode: Mode,
 }
 
 impl Engine {
@@ -168,7 +186,7 @@ impl Engine {
         });
         let (fence, leadership, election) = campaign(&runtime, &options, &shared);
         let writer = Writer::new(options.client.clone(), fence.clone());
-        let (outbound, back) = Outbound::start(&writer, runtime.clone());
+        let (outbound, back) = Outbound::start(&options.client, &writer, runtime.clone());
         watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
         watch_pods(&runtime, &options.client, pods, shared.pods.clone(), leadership.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
@@ -187,6 +205,8 @@ impl Engine {
             predictor: options.predictor.clone(),
             clock: options.clock.clone(),
             leadership: leadership.clone(),
+            binder: Binder::new(writer.clone(), outbound::BINDINGS_IN_FLIGHT, outbound::BINDING_TIMEOUT),
+            mode: options.mode,
         };
         let owner = Owner::new(Parts {
             scheduler: Scheduler::new(SchedulerConfig {
@@ -203,6 +223,7 @@ impl Engine {
             predictor: options.predictor,
             clock: options.clock,
             history: options.history,
+            mode: options.mode,
             past: options.past,
             outbound,
             shared: shared.clone(),
@@ -259,6 +280,11 @@ fn campaign(
     options: &EngineOptions,
     shared: &Shared,
 ) -> (Fence, watch::Receiver<Leadership>, Option<Election>) {
+    if options.mode == Mode::Shadow {
+        // A fence that nobody opens: nothing can be written, whatever asks for it.
+        let never = Fence::closed(&LeaseConfig::new("", "", ""));
+        return (never, watch::channel(Leadership::Alone).1, None);
+    }
     let Some(config) = options.election.clone() else {
         return (Fence::open(), watch::channel(Leadership::Alone).1, None);
     };
@@ -331,6 +357,19 @@ impl EngineHandle {
             queries.send(query).await.map_err(|_| QueryError)?;
             answer.await.map_err(|_| QueryError)
         }
+    }
+
+    /// Binds a pod as another scheduler has decided, by the same fence and with the same retries as our own.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub async fn bind(&self, binding: &Binding) -> Result<(), BindError> {
+        self.binder.bind(binding, &Ticket::default()).await
+    }
+
+    /// How the engine takes part in scheduling.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// A pod as the API server has it, as JSON; `None` if there is none.

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use augur_core::cycle::Decision;
-use augur_core::object::{Pod, PodUid, RelatedKey};
+use augur_core::object::{NodeName, Pod, PodUid, RelatedKey};
 use augur_core::scheduler::{BindResult, Nomination};
 use augur_kube::{
     BindError, Binder, Binding, ClaimPreparer, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled,
-    PodRef, Receipt, VolumePreparer, Writer,
+    Object as _, PodRef, Receipt, Ticket, VolumePreparer, Writer,
 };
 use jiff::{SignedDuration, Timestamp};
+use kube::Client;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+
+use super::seen::{SeenNode, SeenPod};
 
 /// Bindings under way at once. Enough to keep an API server busy that answers within tens of milliseconds, few enough that a
 /// server that hangs holds the room of a moment's decisions only.
@@ -29,7 +32,7 @@ pub const EVICTIONS_IN_FLIGHT: usize = 64;
 const PREPARATIONS_IN_FLIGHT: usize = 32;
 
 /// How long the API server may take for one attempt at a binding or an eviction.
-const BINDING_TIMEOUT: Duration = Duration::from_secs(10);
+pub const BINDING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Results that wait for the scheduler thread: all bindings and preparations in flight, and as many lost conditions as a burst may have. A lost
 /// condition beyond is told again when its text changes.
@@ -47,8 +50,32 @@ pub enum Back {
     Bound(PodUid, BindResult),
     /// An eviction came about, or why not.
     Evicted(PodUid, Result<(), Arc<str>>),
+    /// A node was read again.
+    Reread(Box<Reread>),
     /// The condition of this pod was not accepted.
     ConditionLost(PodUid),
+}
+
+/// A node and its pods as the API server has them.
+#[derive(Debug)]
+pub struct Reread {
+    /// The node.
+    pub node: NodeName,
+    /// How often the watches had told of it when it was asked for.
+    pub changes: u64,
+    /// What was read.
+    pub seen: Result<(SeenNode, Vec<SeenPod>), RereadError>,
+}
+
+/// Why a node could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RereadError {
+    /// The API server did not answer, or refused.
+    #[error("cannot read the node: {0}")]
+    Request(#[from] kube::Error),
+    /// The answer cannot be understood.
+    #[error("cannot understand the node: {0}")]
+    Answer(String),
 }
 
 /// What a pod was last said to fail for.
@@ -66,6 +93,7 @@ pub struct Told {
 pub struct Outbound {
     runtime: Handle,
     writer: Writer,
+    client: Client,
     binder: Binder,
     volumes: VolumePreparer,
     claims: ClaimPreparer,
@@ -77,7 +105,7 @@ pub struct Outbound {
 
 impl Outbound {
     /// Starts the tasks that send; they end when this is dropped and the last request is answered.
-    pub fn start(writer: &Writer, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
+    pub fn start(client: &Client, writer: &Writer, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
         let (back, results) = mpsc::channel(BACK);
         let (events, send_events) = EventRecorder::new(writer.clone());
         let lost = back.clone();
@@ -91,10 +119,8 @@ impl Outbound {
         let volumes = VolumePreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let claims = ClaimPreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
-        (
-            Outbound { writer: writer.clone(), runtime, binder, volumes, claims, evictor, events, conditions, back },
-            results,
-        )
+        let (client, writer) = (client.clone(), writer.clone());
+        (Outbound { writer, runtime, client, binder, volumes, claims, evictor, events, conditions, back }, results)
     }
 
     /// Events that were lost.
@@ -124,8 +150,22 @@ impl Outbound {
         self.runtime.spawn(async move { claims.free(&pod, &claim, delete).await });
     }
 
-    /// Binds the pod, of which this was told before. The result comes back as [`Back::Bound`], in every case.
-    pub fn bind(&self, pod: &Pod, node: &Arc<str>, told: Option<Told>) {
+    /// Reads a node and its pods again. They come back as [`Back::Reread`], in every case.
+    pub fn reread(&self, node: NodeName, changes: u64) {
+        let (client, back) = (self.client.clone(), self.back.clone());
+        self.runtime.spawn(async move {
+            let seen = read(&client, &node).await;
+            if let Err(error) = &seen {
+                tracing::debug!(%node, %error, "not read again");
+            }
+            // The receiver is gone only after a shutdown.
+            let _ = back.send(Back::Reread(Box::new(Reread { node, changes, seen }))).await;
+        });
+    }
+
+    /// Binds the pod, of which this was told before. The result comes back as [`Back::Bound`], in every case; until the binding
+    /// is sent it can be taken back by the ticket.
+    pub fn bind(&self, pod: &Pod, node: &Arc<str>, told: Option<Told>) -> Ticket {
         let binding = Binding {
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
@@ -133,11 +173,13 @@ impl Outbound {
             node: node.clone(),
         };
         let (binder, back) = (self.binder.clone(), self.back.clone());
+        let ticket = Ticket::default();
+        let leave = ticket.clone();
         self.runtime.spawn(async move {
             if let Some(told) = told {
                 told.reports.withdraw().await;
             }
-            let result = match binder.bind(&binding).await {
+            let result = match binder.bind(&binding, &leave).await {
                 Ok(()) => BindResult::Bound,
                 Err(error @ BindError::Refused(_)) => BindResult::Refused(error.to_string().into()),
                 Err(error) => BindResult::Unavailable(error.to_string().into()),
@@ -145,6 +187,7 @@ impl Outbound {
             // The receiver is gone only after a shutdown.
             let _ = back.send(Back::Bound(binding.uid, result)).await;
         });
+        ticket
     }
 
     /// Evicts a pod to make room for another. The result comes back as [`Back::Evicted`], in every case.
@@ -210,6 +253,23 @@ impl Outbound {
         };
         accepted.then_some(Told { text, event, reports })
     }
+}
+
+/// A node and the pods that name it.
+async fn read(client: &Client, node: &str) -> Result<(SeenNode, Vec<SeenPod>), RereadError> {
+    #[derive(serde::Deserialize)]
+    struct List<'a> {
+        #[serde(borrow)]
+        items: Vec<&'a serde_json::value::RawValue>,
+    }
+    let get = |path: String| http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
+    let json = client.request_text(get(format!("/api/v1/nodes/{node}"))?).await?;
+    let (seen, _) = SeenNode::read(&json).map_err(|skipped| RereadError::Answer(skipped.detail))?;
+    let json = client.request_text(get(format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"))?).await?;
+    let list: List<'_> = serde_json::from_str(&json).map_err(|error| RereadError::Answer(error.to_string()))?;
+    // One that cannot be understood is passed over, as the watch does.
+    let pods = list.items.iter().filter_map(|item| Some(SeenPod::read(item.get()).ok()?.0)).collect();
+    Ok((seen, pods))
 }
 
 fn pod_ref(pod: &Pod) -> PodRef {

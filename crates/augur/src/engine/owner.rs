@@ -18,12 +18,17 @@ use augur_core::state::ClusterSummary;
 use augur_history::{
     DecisionId, DecisionKind, HistoryHandle, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
 };
-use augur_kube::{Change, Fence, Key, Leadership, Usage};
+use augur_kube::{Change, Fence, Key, Leadership, Ticket, Usage};
 use augur_learn::{Past, PastSlot};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+mod carry;
+mod reread;
+mod shadow;
+
+use super::Mode;
 use super::counts::tried_to_make_room;
 use super::latency::Latencies;
 use super::outbound::{BINDINGS_IN_FLIGHT, Back, EVICTIONS_IN_FLIGHT, Outbound, Told};
@@ -106,6 +111,8 @@ struct InFlight {
     began: Instant,
     /// Whether the API server is being asked for something; otherwise the pod waits for what others do about its volumes.
     asking: bool,
+    /// To take the binding back as long as it is not sent.
+    ticket: Option<Ticket>,
 }
 
 /// What is kept of a node beside the scheduler.
@@ -118,6 +125,10 @@ pub struct NodeNote {
     pub(super) shares: Option<Shares>,
     /// The latest reading that was believed.
     pub(super) believed: Option<Believed>,
+    /// How often the watches told of the node or of a pod on it.
+    changes: u64,
+    /// Whether it is being read again.
+    rereading: bool,
 }
 
 /// The thread's own.
@@ -127,6 +138,7 @@ pub struct Owner {
     pub(super) predictor: Arc<dyn Predictor + Send + Sync>,
     pub(super) clock: Clock,
     pub(super) history: HistoryHandle,
+    pub(super) mode: Mode,
     /// What decisions and the predictor know of the past.
     pub(super) past: PastSlot,
     pub(super) outbound: Outbound,
@@ -144,6 +156,10 @@ pub struct Owner {
     asking: usize,
     /// Evictions under way.
     evicting: usize,
+    /// Pods without a node that others may place; only when that is watched. They are objects of the API server.
+    unplaced: HashSet<PodUid>,
+    rejections: u64,
+    recalled: u64,
     listed: (bool, bool),
     related_answered: bool,
     pub(super) summary_stale: bool,
@@ -172,6 +188,7 @@ pub struct Parts {
     pub shared: Shared,
     pub counters: Arc<SchedulerMetrics>,
     pub fence: Fence,
+    pub mode: Mode,
 }
 
 impl Owner {
@@ -183,6 +200,7 @@ impl Owner {
             predictor: parts.predictor,
             clock: parts.clock,
             history: parts.history,
+            mode: parts.mode,
             past: parts.past,
             outbound: parts.outbound,
             shared: parts.shared,
@@ -196,6 +214,9 @@ impl Owner {
             in_flight: HashMap::new(),
             asking: 0,
             evicting: 0,
+            unplaced: HashSet::new(),
+            rejections: 0,
+            recalled: 0,
             listed: (false, false),
             related_answered: false,
             summary_stale: true,
@@ -277,7 +298,12 @@ impl Owner {
         }
         self.tick();
         // A standby follows everything and decides nothing.
-        if self.is_ready() && self.leads() && self.caught_up && self.related_have_answered() {
+        if self.mode == Mode::Scheduler
+            && self.is_ready()
+            && self.leads()
+            && self.caught_up
+            && self.related_have_answered()
+        {
             for _ in 0..DECISIONS_PER_TURN {
                 // What is beyond waits in the queue, where priorities still count.
                 let busy = self.asking >= BINDINGS_IN_FLIGHT || self.evicting >= EVICTIONS_IN_FLIGHT;
@@ -377,169 +403,16 @@ impl Owner {
         }
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, took: Duration) {
-        let victims = effects.iter().filter(|effect| matches!(effect, Effect::Evict { .. })).count();
-        for effect in effects {
-            match effect {
-                Effect::Prepare { pod, node, decision, attempts } => {
-                    self.outbound.prepare(&pod, &node, decision.clone(), self.clock.now());
-                    self.launch(pod, node, &decision, attempts, took);
-                }
-                Effect::Bind { pod, node, decision, attempts } => {
-                    // What was told before no longer holds; should the binding fail, it is told anew.
-                    let told = self.waiting.get_mut(&pod.uid).and_then(|waiting| waiting.told.take());
-                    self.outbound.bind(&pod, &node, told);
-                    match self.in_flight.get_mut(&pod.uid) {
-                        Some(prepared) => {
-                            prepared.asking = true;
-                            self.asking += 1;
-                        }
-                        None => self.launch(pod, node, &decision, attempts, took),
-                    }
-                }
-                Effect::Abandoned { uid, error } => {
-                    let Some(binding) = self.in_flight.remove(&uid) else { continue };
-                    self.asking -= usize::from(binding.asking);
-                    self.not_bound(&binding);
-                    tracing::warn!(pod = %binding.pod.full_name(), node = %binding.node, %error, "not bound");
-                }
-                Effect::FreeClaim { pod, claim, after } => {
-                    self.outbound.free_claim(&pod, claim, after == ClaimsAfter::Deleted);
-                }
-                Effect::ClearNomination { pod } => self.outbound.clear_nomination(&pod),
-                Effect::Evict { victim, preemptor, node } => {
-                    self.evicting += 1;
-                    self.outbound.evict(&victim, &preemptor, &node, self.clock.now());
-                }
-                Effect::Unschedulable { pod, reason, message, decision, nomination } => {
-                    let profile = &pod.spec.scheduler_name;
-                    match reason {
-                        "Unschedulable" => {
-                            self.attempts.unschedulable += 1;
-                            if decision.as_ref().is_some_and(|decision| tried_to_make_room(decision)) {
-                                self.counters.preemption(victims);
-                            }
-                            self.counters.attempt(AttemptResult::unschedulable, profile, took);
-                        }
-                        "SchedulerError" => {
-                            self.attempts.error += 1;
-                            self.counters.attempt(AttemptResult::error, profile, took);
-                        }
-                        _ => {}
-                    }
-                    if let Some(decision) = decision {
-                        self.remember(&pod, &decision, took);
-                    }
-                    // The leader tells of gated pods too.
-                    if !self.leads() {
-                        continue;
-                    }
-                    let now = self.clock.now();
-                    let Some(waiting) = self.waiting.get_mut(&pod.uid) else { continue };
-                    let told = waiting.told.as_ref();
-                    waiting.told = self.outbound.tell_failed(&pod, reason, &message, &nomination, told, now);
-                }
-            }
-        }
-    }
-
-    /// Follows a pod on its way to a node.
-    fn launch(&mut self, pod: Arc<Pod>, node: NodeName, decision: &Decision, attempts: u32, took: Duration) {
-        self.attempts.scheduled += 1;
-        let decision = self.remember(&pod, decision, took);
-        let binding = InFlight { pod, node, decision, attempts, began: Instant::now(), asking: true };
-        self.asking += 1;
-        self.in_flight.insert(binding.pod.uid.clone(), binding);
-    }
-
-    /// Counts a binding that did not come about.
-    fn not_bound(&mut self, binding: &InFlight) {
-        self.binding_errors += 1;
-        self.counters.attempt(AttemptResult::error, &binding.pod.spec.scheduler_name, binding.began.elapsed());
-        self.history.record_bind_failure(binding.decision, &binding.pod.uid, self.millis());
-    }
-
-    /// Puts a decision into history.
-    fn remember(&mut self, pod: &Pod, decision: &Decision, took: Duration) -> DecisionId {
-        let algorithm = match decision.algorithm {
-            Algorithm::EnhancedScoring => augur_api::dto::Algorithm::EnhancedScoring,
-            Algorithm::MlPrediction => augur_api::dto::Algorithm::MlPrediction,
-        };
-        self.counters.decided(algorithm, decision.fallback.as_ref().map_or("", Fallback::code), took);
-        let at = self.millis();
-        let id = self.history.next_id(at);
-        let past = self.past.get();
-        let (state, now) = (self.scheduler.state(), core_time(self.clock.now()));
-        let around = Surroundings { state, summary: self.summary, past: &past, now };
-        let record = self.recorder.record((id, at, DecisionKind::Scheduling), pod, decision, took, &around);
-        // What is dropped, history counts and its health tells.
-        self.history.record_decision(record);
-        id
-    }
-
-    fn take_back(&mut self, back: Back) {
-        match back {
-            Back::ConditionLost(uid) => {
-                self.conditions_lost += 1;
-                if let Some(waiting) = self.waiting.get_mut(&uid) {
-                    waiting.told = None;
-                }
-            }
-            Back::Evicted(uid, result) => {
-                self.evicting = self.evicting.saturating_sub(1);
-                if let Err(error) = &result {
-                    tracing::warn!(%error, "not evicted");
-                }
-                self.step(Input::EvictionResult { uid, result });
-            }
-            Back::Prepared(uid, result) => {
-                if let Some(binding) = self.in_flight.get_mut(&uid) {
-                    binding.asking = false;
-                    self.asking -= 1;
-                }
-                self.step(Input::Prepared { uid, result });
-            }
-            Back::Bound(uid, result) => {
-                let Some(binding) = self.in_flight.remove(&uid) else { return };
-                self.asking -= usize::from(binding.asking);
-                let waiting = self.waiting.remove(&uid);
-                let (profile, took) = (&binding.pod.spec.scheduler_name, binding.began.elapsed());
-                self.counters.binding(result == BindResult::Bound, profile, took);
-                match &result {
-                    BindResult::Bound => {
-                        self.bound += 1;
-                        self.counters.attempt(AttemptResult::scheduled, profile, took);
-                        if let Some(waiting) = waiting {
-                            self.bindings.record(waiting.since.elapsed());
-                            self.counters.scheduled(binding.attempts, waiting.since.elapsed());
-                        }
-                        self.outbound.tell_bound(&binding.pod, &binding.node, self.clock.now());
-                        tracing::info!(pod = %binding.pod.full_name(), node = %binding.node, "bound");
-                    }
-                    BindResult::Refused(error) | BindResult::Unavailable(error) => {
-                        if let Some(waiting) = waiting {
-                            self.waiting.insert(uid.clone(), waiting);
-                        }
-                        self.not_bound(&binding);
-                        let pod = binding.pod.full_name();
-                        if matches!(result, BindResult::Unavailable(_)) {
-                            tracing::warn!(%pod, node = %binding.node, %error, "not bound");
-                        } else {
-                            // The pod went, or somebody else bound it: everyday life, and not ours to mend.
-                            tracing::debug!(%pod, node = %binding.node, %error, "not bound");
-                        }
-                    }
-                }
-                self.step(Input::BindResult { uid, result });
-            }
-        }
-    }
-
     fn take_pod(&mut self, change: Change<SeenPod>) {
         let at = self.millis();
         match change {
             Change::Applied(SeenPod { pod, observation }) => {
-                self.placed_by_others(&pod, at);
+                if self.mode == Mode::Scheduler {
+                    self.placed_by_others(&pod, at);
+                }
+                self.watch_others(&pod);
+                self.watch_rejections(&pod, &observation);
+                self.note_change(pod.node.as_ref());
                 self.history.observe_pod(PodObservation { at, ..observation });
                 self.wait_for(&pod);
                 self.step(Input::PodApplied(pod));
@@ -550,6 +423,9 @@ impl Owner {
                 if let Some(observation) = observation {
                     self.history.observe_pod(PodObservation { at, gone: true, ..observation });
                 }
+                let node = self.scheduler.state().pod(&uid).map(|(_, node)| node.clone());
+                self.note_change(node.as_ref());
+                self.unplaced.remove(&uid);
                 self.waiting.remove(&uid);
                 self.step(Input::PodDeleted(uid));
             }
@@ -559,12 +435,15 @@ impl Owner {
                     self.history.observe_pod(PodObservation { at, ..bare_observation(pod) });
                 }
                 self.waiting.retain(|uid, _| present.contains(uid));
+                self.unplaced.retain(|uid| present.contains(uid));
+                self.notes.values_mut().for_each(|note| note.changes += 1);
                 let mut pods = Vec::with_capacity(all.len());
                 for (index, SeenPod { pod, observation }) in all.into_iter().enumerate() {
                     if index % LISTED_AT_ONCE == LISTED_AT_ONCE - 1 {
                         // A list may be longer than history's queue; nothing of it may be lost.
                         self.history.flush();
                     }
+                    self.watch_others(&pod);
                     self.history.observe_pod(PodObservation { at, ..observation });
                     self.wait_for(&pod);
                     pods.push(pod);
@@ -615,7 +494,9 @@ impl Owner {
                 if before != Some(node.ready) {
                     self.observe_node(&node.name, node.ready, None, false, at);
                 }
-                self.notes.entry(node.name.clone()).or_default().conditions = conditions;
+                let note = self.notes.entry(node.name.clone()).or_default();
+                note.conditions = conditions;
+                note.changes += 1;
                 self.step(Input::NodeApplied(node));
             }
             Change::Deleted(Key { name, .. }, _) => {
@@ -694,6 +575,8 @@ impl Owner {
             attempts: self.attempts,
             bound: self.bound,
             binding_errors: self.binding_errors,
+            rejections: self.rejections,
+            recalled: self.recalled,
             events_dropped: self.outbound.events_dropped(),
             conditions_lost: self.conditions_lost,
             decision_latency: self.decisions.summary(),

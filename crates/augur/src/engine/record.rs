@@ -158,6 +158,7 @@ fn alternative(pod: &Pod, decision: &Decision, around: &Surroundings<'_>) -> Opt
         margin: without_model(chosen) - without_model(other),
         weight: decision.model_weight,
         features: features(pod, Some(&other.node), around).to_vec(),
+        p_bad: other.prediction.map(|prediction| prediction.p_bad),
     })
 }
 

@@ -65,6 +65,10 @@ pub struct EngineStatus {
     pub bound: u64,
     /// Bindings that did not come about.
     pub binding_errors: u64,
+    /// Pods that were bound and that their kubelet refused.
+    pub rejections: u64,
+    /// Bindings that were not sent because the node had changed after the decision.
+    pub recalled: u64,
     /// Events that were lost.
     pub events_dropped: u64,
     /// Conditions that the API server did not accept.

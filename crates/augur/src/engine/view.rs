@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use augur_api::dto::{ClusterSummary, SummaryBuilder, Thresholds};
 use augur_api::{Amounts, NodeCondition, NodeUsage, NodeView};
-use augur_core::cycle::{Cycle, Decision, Detail};
+use augur_core::cycle::{Cycle, Decision, Detail, WithoutPods};
 use augur_core::object::{Effect, Node, Pod, Taint};
 use augur_core::state::NodeUse;
 use augur_history::{DecisionId, DecisionKind, Rates, UnixMillis};
@@ -68,6 +68,11 @@ impl View<'_> {
         });
         let features = features(&pod, decision.node().map(|node| &**node), &around);
         DryRun { decision, id, features, cluster: self.cluster(thresholds), rates: past.rates.clone(), pod }
+    }
+
+    /// Whether the pod would fit each of the nodes if the named pods left it.
+    pub fn fits_without(&self, pod: &Pod, nodes: &[WithoutPods]) -> Vec<Result<(), Vec<String>>> {
+        self.owner.scheduler.fits_without(pod, nodes, core_time(self.owner.clock.now()))
     }
 
     /// The named features of the pod on every node, sorted by name.

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use augur_api::dto::Prediction;
-use augur_api::{Answer, ApiError, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, SchedulerBackend};
+use augur_api::{
+    Answer, ApiError, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, SchedulerBackend,
+};
 use augur_learn::FeatureVector;
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +18,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
+use serde_json::value::RawValue;
 
 use super::client::HttpClient;
 
@@ -94,6 +97,14 @@ impl SchedulerBackend for RemoteScheduler {
     }
 
     fn features(&self, _: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>> {
+        self.elsewhere()
+    }
+
+    fn preempt(&self, _: Box<RawValue>, _: Vec<Candidate>) -> Answer<Vec<bool>> {
+        self.elsewhere()
+    }
+
+    fn bind(&self, _: Binding) -> Answer<()> {
         self.elsewhere()
     }
 

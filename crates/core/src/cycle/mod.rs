@@ -16,6 +16,7 @@ mod score;
 mod standing;
 mod trial;
 mod unsupported;
+mod what_if;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
 pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
+pub use what_if::{WithoutPods, fits_without};
 
 use crate::object::{Node, Pod};
 use crate::plugins::{self, ClaimsAfter, PluginId, PluginSet, Rejection, Stop, dynamic_resources};

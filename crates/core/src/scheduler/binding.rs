@@ -141,6 +141,28 @@ impl Scheduler {
         }
     }
 
+    /// Has bindings recalled that no longer fit on nodes where something came or changed that was not of our making.
+    pub(super) fn recheck(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for node in std::mem::take(&mut self.changed_nodes) {
+            let sent = |(uid, binding): (&PodUid, &Binding)| {
+                (binding.node == node && !self.preparing.contains(uid)).then(|| binding.pod.clone())
+            };
+            let mut pods: Vec<Arc<Pod>> = self.binding.iter().filter_map(sent).collect();
+            // The least important goes first.
+            pods.sort_unstable_by(|a, b| (a.spec.priority, &a.uid).cmp(&(b.spec.priority, &b.uid)));
+            let mut recalled = Vec::new();
+            for pod in pods {
+                if let Err(why) = self.still_fits(&pod, &node, now) {
+                    effects.push(Effect::Recall { uid: pod.uid.clone(), why: why.into() });
+                    // Those that are looked at after it must not suffer for it.
+                    recalled.extend(self.state.remove(&pod.uid));
+                }
+            }
+            // Until the answer is there it may be on its way.
+            recalled.into_iter().for_each(|pod| self.state.place(pod, &node));
+        }
+    }
+
     /// When the first wait for a preparation ends.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let preparations = self.preparing.iter().filter_map(|uid| self.binding.get(uid)?.preparation.as_ref());

@@ -126,6 +126,14 @@ pub enum Effect {
         /// Why.
         error: Arc<str>,
     },
+    /// Do not send a binding that was asked for by [`Effect::Bind`], if it is not sent yet: its node has changed so that the pod
+    /// no longer fits. [`Input::BindResult`] comes back in any case.
+    Recall {
+        /// The pod.
+        uid: PodUid,
+        /// Why it no longer fits.
+        why: Arc<str>,
+    },
     /// Bind the pod to the node. Exactly one [`Input::BindResult`] has to come back.
     Bind {
         /// The pod.

@@ -10,7 +10,7 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ pub struct Scheduler {
     /// Whether something happened that may matter to them.
     recheck_preparations: bool,
     assumed_volumes: AssumedVolumes,
+    /// Nodes with bindings under way, where something came or changed that was not of our making.
+    changed_nodes: BTreeSet<NodeName>,
     /// Pods that are being evicted, with those that they make room for, until the watch shows their end.
     evicting: HashMap<PodUid, PodUid>,
     /// Specs in use, so that pods of one template share theirs.
@@ -120,6 +122,7 @@ impl Scheduler {
             preparing: HashSet::new(),
             recheck_preparations: false,
             assumed_volumes: AssumedVolumes::default(),
+            changed_nodes: BTreeSet::new(),
             evicting: HashMap::new(),
             specs: HashSet::new(),
             since_sweep: 0,
@@ -169,6 +172,9 @@ impl Scheduler {
             Input::Tick => self.tick(now),
         }
         self.advance(now, effects);
+        if !self.changed_nodes.is_empty() {
+            self.recheck(now, effects);
+        }
     }
 
     /// Takes the next decision, if a pod is ready: true if one was taken. The caller decides how many to take before it
@@ -307,15 +313,27 @@ impl Scheduler {
     /// one that was never seen; one that names a node goes nowhere else.
     #[must_use]
     pub fn dry_run(&self, pod: &Pod, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
-        let default;
-        let profile = match self.profiles.get(&pod.spec.scheduler_name) {
-            Some(profile) => profile,
-            None => {
-                default = Profile::default();
-                &default
-            }
-        };
-        cycle::decide(&self.state, pod, profile, predictor, cycle)
+        self.with_profile(pod, |profile| cycle::decide(&self.state, pod, profile, predictor, cycle))
+    }
+
+    /// Whether the pod would fit each of the nodes if the named pods left it; see [`cycle::fits_without`].
+    #[must_use]
+    pub fn fits_without(
+        &self,
+        pod: &Pod,
+        nodes: &[cycle::WithoutPods],
+        now: Timestamp,
+    ) -> Vec<Result<(), Vec<String>>> {
+        self.with_profile(pod, |profile| cycle::fits_without(&self.state, pod, profile, nodes, now))
+    }
+
+    /// The profile of a pod; kube-scheduler's for one of another scheduler, unless there is only one here.
+    fn with_profile<T>(&self, pod: &Pod, use_it: impl FnOnce(&Profile) -> T) -> T {
+        let only = || self.profiles.values().next().filter(|_| self.profiles.len() == 1);
+        match self.profiles.get(&pod.spec.scheduler_name).or_else(only) {
+            Some(profile) => use_it(profile),
+            None => use_it(&Profile::default()),
+        }
     }
 
     /// Breaks of the invariants between queue, books and state; empty when all is well.
@@ -346,7 +364,15 @@ impl Scheduler {
             Some(before) if Arc::ptr_eq(&before, &node) => return,
             Some(before) => ClusterEvent::NodeChanged { before, node },
         };
+        self.note_change(&name);
         self.tell_queue(&event, now);
+    }
+
+    /// Bindings to the node that are under way have to be looked at again.
+    fn note_change(&mut self, node: &NodeName) {
+        if self.binding.values().any(|binding| binding.node == *node) {
+            self.changed_nodes.insert(node.clone());
+        }
     }
 
     fn apply_related(&mut self, object: Related, now: Timestamp) {
@@ -416,6 +442,7 @@ impl Scheduler {
                 }
             } else {
                 self.follow(&pod, change, now);
+                self.note_change(&node);
             }
             return;
         }

@@ -338,7 +338,7 @@ pub(crate) fn may_be_app(cause: Cause) -> bool {
 }
 
 /// Whether a pod's `status.reason` says that its kubelet refused it at admission.
-pub(crate) fn is_rejection(reason: &str) -> bool {
+pub fn is_rejection(reason: &str) -> bool {
     reason.starts_with("OutOf")
         || matches!(
             reason,

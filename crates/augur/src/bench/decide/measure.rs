@@ -134,7 +134,8 @@ impl Run {
                 | Effect::ClearNomination { .. }
                 | Effect::Prepare { .. }
                 | Effect::Abandoned { .. }
-                | Effect::FreeClaim { .. } => {}
+                | Effect::FreeClaim { .. }
+                | Effect::Recall { .. } => {}
             }
         }
         if made_room {

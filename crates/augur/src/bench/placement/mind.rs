@@ -109,6 +109,7 @@ impl Mind {
                 margin: plain(chosen) - plain(other),
                 weight: decision.model_weight,
                 features: features(other),
+                p_bad: other.prediction.map(|prediction| prediction.p_bad),
             }),
             feedback: None,
         })

@@ -15,6 +15,7 @@ use augur_sandbox::{Sandbox, SandboxHandle, SandboxOptions, Scenario};
 use super::scheduler::PORT;
 use crate::cli::{Speed, UpArgs};
 use crate::config::Settings;
+use crate::engine::Mode;
 use crate::kubeconfig::{self, Access};
 use crate::listen::{listen, reachable};
 use crate::serving::ServingArgs;
@@ -99,6 +100,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         queue: settings.scheduler.queue(),
         seed: args.seed,
         election: None,
+        mode: Mode::Scheduler,
         history,
         scheduler,
         learner: Some(learner),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use super::super::{Engine, EngineOptions, profile};
+use super::super::{Engine, EngineOptions, Mode, profile};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +47,37 @@ pub struct Link {
     pub leases_hang: AtomicBool,
     /// Whether its watches of pods show nothing more; its lists do.
     pub pods_stand_still: AtomicBool,
+    /// Where it is killed.
+    pub killed_at: Point,
+    /// Whether it was: nothing reaches the API server, and nothing comes back.
+    pub dead: AtomicBool,
+}
+
+/// A point at which a scheduler is killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Point {
+    /// Only when the test says so.
+    #[default]
+    Never,
+    /// Before it has seen a pod.
+    BeforeAssume,
+    /// When the first binding is about to be sent.
+    AfterAssume,
+    /// When the first binding has been carried out, before its answer.
+    BetweenBindAndConfirm,
+}
+
+/// An engine in a runtime of its own, which ends without a farewell when this is dropped.
+pub struct Mortal {
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 pub struct Cluster {
@@ -56,6 +87,8 @@ pub struct Cluster {
     pub faults: Arc<Faults>,
     /// Bindings asked for, by path.
     pub bindings: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// Of these, the ones that were carried out.
+    accepted: Arc<Mutex<BTreeMap<String, u32>>>,
     clock: Clock,
     _dir: TempDir,
 }
@@ -72,6 +105,7 @@ impl Cluster {
             history: History::open(&HistoryOptions::new(dir.path())).unwrap(),
             faults: Arc::default(),
             bindings: Arc::default(),
+            accepted: Arc::default(),
             clock,
             _dir: dir,
         }
@@ -86,7 +120,25 @@ impl Cluster {
     }
 
     pub fn engine_with(&self, profiles: Vec<Profile>) -> Engine {
-        self.start(self.client(Arc::default()), None, profiles)
+        self.start(self.client(Arc::default()), None, profiles, Mode::Scheduler)
+    }
+
+    /// An engine that follows others, for pods of any scheduler name.
+    pub fn follower(&self, mode: Mode) -> Engine {
+        let profiles = vec![profile("nobody", &crate::config::Scheduler::default())];
+        self.start(self.client(Arc::default()), None, profiles, mode)
+    }
+
+    /// An engine that is killed at the point, or when its link is made dead.
+    pub fn mortal(&self, killed_at: Point) -> (Mortal, Arc<Link>) {
+        let link = Arc::new(Link { killed_at, ..Link::default() });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let profiles = vec![profile("augur", &crate::config::Scheduler::default())];
+        let inside = runtime.enter();
+        // Its handle is not kept: nobody tells it to stop.
+        drop(self.start(self.client(link.clone()), None, profiles, Mode::Scheduler));
+        drop(inside);
+        (Mortal { runtime: Some(runtime) }, link)
     }
 
     /// An engine that stands for election, and what it writes.
@@ -99,10 +151,10 @@ impl Cluster {
             ..LeaseConfig::new("kube-system", "augur", identity)
         };
         let profiles = vec![profile("augur", &crate::config::Scheduler::default())];
-        (self.start(self.client(link.clone()), Some(election), profiles), link)
+        (self.start(self.client(link.clone()), Some(election), profiles, Mode::Scheduler), link)
     }
 
-    fn start(&self, client: kube::Client, election: Option<LeaseConfig>, profiles: Vec<Profile>) -> Engine {
+    fn start(&self, client: kube::Client, election: Option<LeaseConfig>, profiles: Vec<Profile>, mode: Mode) -> Engine {
         Engine::start(EngineOptions {
             client,
             clock: self.clock.clone(),
@@ -116,6 +168,7 @@ impl Cluster {
             metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
             election,
+            mode,
         })
         .unwrap()
     }
@@ -123,13 +176,20 @@ impl Cluster {
     fn client(&self, link: Arc<Link>) -> kube::Client {
         let (router, faults, bindings) = (self.server.router(), self.faults.clone(), self.bindings.clone());
         let other = self.server.local("somebody else");
+        let accepted = self.accepted.clone();
         augur_kube::from_service(tower::service_fn(move |request: Request<kube::client::Body>| {
-            let other = other.clone();
+            let (other, accepted) = (other.clone(), accepted.clone());
             let (router, faults, bindings) = (router.clone(), faults.clone(), bindings.clone());
             let link = link.clone();
             async move {
                 let path = request.uri().path().to_owned();
                 let query = request.uri().query().unwrap_or_default().to_owned();
+                if link.killed_at == Point::BeforeAssume && path == "/api/v1/pods" {
+                    link.dead.store(true, Ordering::SeqCst);
+                }
+                if link.dead.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
                 if path == "/api/v1/pods" && query.contains("watch=true") && take(&faults.expired_watches) {
                     let line = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
                     return Ok(Response::new(axum::body::Body::from(format!("{line}\n"))));
@@ -153,12 +213,23 @@ impl Cluster {
                     if take(&faults.forbidden) {
                         return Ok(refusal(StatusCode::FORBIDDEN));
                     }
+                    if link.killed_at == Point::AfterAssume {
+                        link.dead.store(true, Ordering::SeqCst);
+                        std::future::pending::<()>().await;
+                    }
                 }
                 let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
+                if binding && answer.status().is_success() {
+                    *accepted.lock().unwrap().entry(path.clone()).or_default() += 1;
+                    if link.killed_at == Point::BetweenBindAndConfirm {
+                        link.dead.store(true, Ordering::SeqCst);
+                        std::future::pending::<()>().await;
+                    }
+                }
                 if path == "/api/v1/pods" && query.contains("watch=true") {
                     let (head, body) = answer.into_parts();
                     let body = body.into_data_stream().take_while(move |_| {
-                        let still = link.pods_stand_still.load(Ordering::SeqCst);
+                        let still = link.pods_stand_still.load(Ordering::SeqCst) || link.dead.load(Ordering::SeqCst);
                         async move { if still { std::future::pending().await } else { true } }
                     });
                     return Ok(Response::from_parts(head, axum::body::Body::from_stream(body)));
@@ -230,6 +301,20 @@ impl Cluster {
             .filter(|event| event["involvedObject"]["name"] == pod)
             .map(|event| (text(&event["reason"]), text(&event["message"])))
             .collect()
+    }
+
+    /// Binds a pod as somebody without a scheduler does.
+    pub async fn bind_by_hand(&self, pod: &str, binding: &Value) {
+        let path = format!("/api/v1/namespaces/default/pods/{pod}/binding");
+        let request = Request::post(path).header("content-type", "application/json");
+        let request = request.body(binding.to_string().into_bytes()).unwrap();
+        self.client(Arc::default()).request_text(request).await.unwrap();
+    }
+
+    /// How often a binding of the pod was carried out.
+    pub fn accepted_bindings_of(&self, pod: &str) -> u32 {
+        let path = format!("/api/v1/namespaces/default/pods/{pod}/binding");
+        self.accepted.lock().unwrap().get(&path).copied().unwrap_or(0)
     }
 
     /// How often a binding of the pod was asked for.

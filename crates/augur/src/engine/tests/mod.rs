@@ -5,6 +5,8 @@ mod devices;
 mod election;
 mod preemption;
 mod questions;
+mod restart;
+mod rivals;
 mod volumes;
 
 use std::sync::atomic::Ordering;

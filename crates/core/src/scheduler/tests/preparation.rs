@@ -178,3 +178,21 @@ fn a_node_that_no_longer_fits_when_the_volumes_are_bound_is_given_up() {
     bench.wait(20);
     assert_eq!(bound_to(&bench.run()), [(uid(1), node_name(1))], "its volumes are bound by now");
 }
+
+#[test]
+fn a_binding_is_recalled_when_somebody_else_took_its_room() {
+    let mut bench = Bench::new();
+    bench.step(Input::NodeApplied(Node { allowed_pods: 2, ..samples::node(1, NODE) }));
+    bench.step(Input::PodApplied(samples::pod(1, POD)));
+    bench.step(Input::PodApplied(samples::pod(2, POD)));
+    assert_eq!(bound_to(&bench.run()).len(), 2);
+    bench.step(Input::PodApplied(Pod { node: Some(node_name(1)), ..samples::pod(3, POD) }));
+    let effects = std::mem::take(&mut bench.effects);
+    let [Effect::Recall { uid: recalled, why }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((recalled, &**why), (&uid(1), "Too many pods"), "one is enough");
+    bench.result(1, BindResult::Unavailable("the node has changed since the decision".into()));
+    bench.result(2, BindResult::Bound);
+    bench.step(Input::PodApplied(Pod { node: Some(node_name(1)), ..samples::pod(2, POD) }));
+    assert!(bench.scheduler.inconsistencies().is_empty());
+    assert_eq!(bench.scheduler.state().node("node-1").map(|node| node.used().pods), Some(2));
+}
