@@ -14,8 +14,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATER = {
     "augur_model_age_seconds": '"augur_model_age_seconds"',
     "augur_prediction_accuracy": '"augur_prediction_accuracy"',
-    "augur_arm_bad_total": '"augur_arm_bad"',
-    "augur_arm_placed_total": '"augur_arm_placed"',
+    "augur_cluster_cpu_usage_percent": '"augur_cluster_cpu_usage_percent"',
+    "augur_cluster_memory_usage_percent": '"augur_cluster_memory_usage_percent"',
+    "augur_arm_bad": '"augur_arm_bad"',
+    "augur_arm_placed": '"augur_arm_placed"',
     "augur_holdback_benefit_evidence": '"augur_holdback_benefit_evidence"',
     "augur_holdback_harm_evidence": '"augur_holdback_harm_evidence"',
     "augur_model_harm_evidence": '"augur_model_harm_evidence"',

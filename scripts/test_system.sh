@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes every call of the HTTP contract against a running system and prints what came back: one line a call, a summary last.
 #   scripts/test_system.sh [SCHEDULER_URL] [LEARNER_URL]
+# AUGUR_TOKEN is sent as a bearer token where it is set.
 set -uo pipefail
 scheduler=${1:-http://127.0.0.1:8080}
 learner=${2:-http://127.0.0.1:5000}
@@ -14,7 +15,7 @@ call() {
   local name=$1 expected=$2 url=$3 fields=${4:-}
   shift $(($# < 4 ? $# : 4))
   local status missing=""
-  status=$(curl -sS -m 10 -o "$body" -w '%{http_code}' "$@" "$url" 2>>"$body") || status=${status:-000}
+  status=$(curl -sS -m 10 -o "$body" -w '%{http_code}' ${AUGUR_TOKEN:+-H "Authorization: Bearer $AUGUR_TOKEN"} "$@" "$url" 2>>"$body") || status=${status:-000}
   for field in $fields; do grep -q "\"$field\"" "$body" || missing="$missing $field"; done
   if [[ ",$expected," == *",$status,"* && -z $missing ]]; then
     passed=$((passed + 1))

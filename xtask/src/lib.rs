@@ -1,10 +1,11 @@
 //! Checks of the workspace that are ordinary Rust: who may depend on whom, purity of the pure crates, file sizes, crate
-//! documentation, set-up commands of the README.
+//! documentation, set-up commands of the README, links of the documents.
 //!
 //! Every check is a function from what it reads to a list of [`Violation`]s; [`check_workspace`] runs them all. The tests run
 //! them over the checkout, `cargo run -p xtask -- check` prints them.
 
 pub mod deps;
+pub mod links;
 pub mod readme;
 pub mod source;
 
@@ -46,6 +47,7 @@ pub fn check_workspace(root: &Path) -> Result<Vec<Violation>, String> {
     let mut found = deps::check(root)?;
     found.extend(source::check(root)?);
     found.extend(readme::check(root)?);
+    found.extend(links::check(root)?);
     Ok(found)
 }
 

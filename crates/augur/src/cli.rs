@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bench::cluster::BenchClusterArgs;
 use crate::bench::placement::{Policy, Scenario};
 
+use crate::commands::sandbox::SandboxArgs;
 use crate::election::ElectionArgs;
 use crate::engine::Mode;
 use crate::serving::ServingArgs;
@@ -45,6 +46,8 @@ pub enum Command {
     Scheduler(SchedulerArgs),
     /// Runs the learner (port 5000): training, judgement, promotion and rollback of models, fed by a scheduler.
     Learner(LearnerArgs),
+    /// Runs the simulated cluster alone: its API server, nodes, workloads and controllers, without Augur.
+    Sandbox(SandboxArgs),
     /// Runs the bare embedded Kubernetes API server: no nodes, no controllers.
     Apiserver(ApiserverArgs),
     /// Asks a service whether it is well; exits with 1 if it is not.

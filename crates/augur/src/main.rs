@@ -4,6 +4,8 @@ mod bench;
 mod cli;
 mod commands;
 mod config;
+#[cfg(test)]
+mod documented;
 mod election;
 mod engine;
 mod kubeconfig;
@@ -53,6 +55,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             Command::Up(args) => commands::up::run(*args).await,
             Command::Scheduler(args) => commands::scheduler::run(args).await,
             Command::Learner(args) => commands::learner::run(args).await,
+            Command::Sandbox(args) => commands::sandbox::run(args).await,
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::History(args) => commands::history::run(&args),

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod health;
 pub mod history;
 pub mod learner;
+pub mod sandbox;
 pub mod scheduler;
 pub mod shadow;
 pub mod up;

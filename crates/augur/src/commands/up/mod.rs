@@ -144,7 +144,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     ended
 }
 
-fn scenario(name: &str) -> anyhow::Result<Scenario> {
+/// A scenario of Augur by its name, or of a file.
+pub(super) fn scenario(name: &str) -> anyhow::Result<Scenario> {
     if Scenario::names().any(|known| known == name) {
         return Ok(Scenario::builtin(name)?);
     }
