@@ -59,6 +59,8 @@ for file in $(ldd "$augur" | grep -oE '/[^ ]+'); do
 done
 tar -C "$run/base" -c . | docker import - augur-base:local >/dev/null || skip "containers cannot be made here"
 cp "$augur" target/image/augur
+[ -s /etc/ssl/certs/ca-certificates.crt ] || skip "this machine has no CA certificates to put into the image"
+cp /etc/ssl/certs/ca-certificates.crt target/image/
 # BuildKit builds only the stages that are asked for; Debian's client speaks to it without a plugin.
 DOCKER_BUILDKIT=1 docker build --quiet -f deploy/docker/Dockerfile -t augur:local \
   --build-arg BINARY=prebuilt --build-arg FINAL_IMAGE=augur-base:local --build-arg BUILD_IMAGE=augur-base:local . >/dev/null
