@@ -156,12 +156,12 @@ mod tests {
         let [Action::Patch { patch, .. }] = &for_claim(&used, |_, _| true)[..] else { panic!("a patch") };
         assert_eq!(patch["status"]["allocation"], Value::Null);
         let deleted = json!({ "finalizers": [FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z" });
-        let [Action::Patch { patch, status: false, .. }] = &for_claim(&claim(deleted, json!({})), |_, _| true)[..]
+        let [Action::Patch { patch, status: false, .. }] = &for_claim(&claim(&deleted, &json!({})), |_, _| true)[..]
         else {
             panic!("a patch")
         };
         assert_eq!(patch["metadata"]["finalizers"], json!([]));
         let owner = json!({ "ownerReferences": [{ "kind": "Pod", "name": "web", "uid": "p", "controller": true }] });
-        assert!(matches!(&for_claim(&claim(owner, json!({})), |_, _| true)[..], [Action::Delete { .. }]));
+        assert!(matches!(&for_claim(&claim(&owner, &json!({})), |_, _| true)[..], [Action::Delete { .. }]));
     }
 }
