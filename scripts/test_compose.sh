@@ -15,7 +15,7 @@ skip() {
   echo "SKIPPED: the Compose stack was NOT tested: $*"
   exit "${AUGUR_NEED_DOCKER:-0}"
 }
-compose() { "$tools/bin/docker-compose" --project-name augur-test "$@"; }
+compose() { "$tools/bin/docker-compose" -f compose.yaml -f deploy/docker/fixed-addresses.yaml --project-name augur-test "$@"; }
 end() {
   if [ -n "$daemon" ]; then
     compose down --volumes --timeout 5 >/dev/null 2>&1 || true
@@ -32,7 +32,7 @@ if [ ! -x "$docker_dir/usr/sbin/dockerd" ]; then
   mkdir -p "$docker_dir"
   (
     cd "$docker_dir"
-    apt-get update -qq && apt-get download -qq docker.io containerd runc libip4tc2 libip6tc2 libxtables12 iptables
+    apt-get update -qq && apt-get download -qq docker.io containerd runc
     for package in *.deb; do dpkg -x "$package" .; done
     rm -- *.deb
   ) >/dev/null 2>&1 || skip "Debian's docker.io cannot be had here"
