@@ -39,6 +39,12 @@ impl SchedulerBackend for Canned {
     fn contrast(&self, _: &str, _: &[Option<f64>], _: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>> {
         None
     }
+    fn preempt(&self, pod: Box<serde_json::value::RawValue>, candidates: Vec<Candidate>) -> Answer<Vec<bool>> {
+        self.1.preempt(pod, candidates)
+    }
+    fn bind(&self, binding: Binding) -> Answer<()> {
+        self.1.bind(binding)
+    }
     fn model(&self) -> ModelStatus {
         self.1.model()
     }

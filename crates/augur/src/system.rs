@@ -119,7 +119,7 @@ impl System {
             }
             (None, Some(url)) => {
                 let client = HttpClient::new(url, token.as_deref(), timeout).context("scheduler.ai_api_url")?;
-                LearnerPlace::There(client, LearnerCheck::new(url))
+                LearnerPlace::There(Box::new(client), LearnerCheck::new(url))
             }
             (None, None) => LearnerPlace::Nowhere,
         };
@@ -143,7 +143,7 @@ impl System {
             System { engine, history, learner: learner.here(), tasks: JoinSet::new(), servers: JoinSet::new(), stop };
         system.tasks.spawn(feed(system.history.handle(), learner.sink(), past, options.clock.clone()));
         if let LearnerPlace::There(client, check) = learner {
-            system.tasks.spawn(pull(client, swaps, options.clock, check));
+            system.tasks.spawn(pull(*client, swaps, options.clock, check));
         }
         system.serve(options.scheduler, scheduler_router(services.clone()), identity.clone());
         if let Some(listener) = options.learner {

@@ -214,7 +214,7 @@ mod tests {
             *response.status_mut() = http::StatusCode::CREATED;
             Ok::<_, std::io::Error>(response)
         });
-        let binder = Binder::new(crate::from_service(service).into(), 8, Duration::from_secs(5));
+        let binder = Binder::new(crate::from_service(service), 8, Duration::from_secs(5));
         let ticket = Ticket::default();
         assert!(ticket.recall());
         assert_eq!(binder.bind(&binding(), &ticket).await, Err(BindError::Recalled));

@@ -41,7 +41,7 @@ pub enum Sink {
     /// The learner in this process; what has its label is kept in history first.
     Here(Arc<dyn LearnerBackend>),
     /// A learner elsewhere.
-    There(HttpClient),
+    There(Box<HttpClient>),
     /// Nowhere: only lifetimes are learned.
     Nowhere,
 }

@@ -19,7 +19,7 @@ pub enum LearnerPlace {
     /// In this process.
     Here(Arc<LearnerService>),
     /// Behind an address, and how it is doing.
-    There(HttpClient, LearnerCheck),
+    There(Box<HttpClient>, LearnerCheck),
     /// There is none.
     Nowhere,
 }
@@ -70,7 +70,7 @@ impl LearnerPlace {
                 }
                 .boxed()
             }
-            LearnerPlace::There(client, _) => train_there(client.clone(), token).boxed(),
+            LearnerPlace::There(client, _) => train_there(HttpClient::clone(client), token).boxed(),
             LearnerPlace::Nowhere => {
                 let message = "there is no learner; start `augur learner` and name it in scheduler.ai_api_url, or start the \
                                scheduler with --learner-port";

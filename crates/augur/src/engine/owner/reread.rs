@@ -64,7 +64,8 @@ impl Owner {
         let listed: HashSet<&PodUid> = pods.iter().map(|seen| &seen.pod.uid).collect();
         // What is assumed the API server need not know yet.
         let confirmed = |pod: &&Arc<Pod>| pod.node.is_some() && !listed.contains(&pod.uid);
-        let gone: Vec<Arc<Pod>> = known.iter().flat_map(|known| known.pods()).filter(confirmed).cloned().collect();
+        let gone: Vec<Arc<Pod>> =
+            known.iter().flat_map(augur_core::state::NodeView::pods).filter(confirmed).cloned().collect();
         let state = self.scheduler.state();
         let new: Vec<SeenPod> =
             pods.into_iter().filter(|seen| !seen.pod.phase.is_over() && state.pod(&seen.pod.uid).is_none()).collect();
