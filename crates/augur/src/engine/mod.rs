@@ -135,7 +135,7 @@ pub fn profile(scheduler_name: &str, config: &config::Scheduler) -> Profile {
 #[error("the scheduler thread has ended")]
 pub struct QueryError;
 
-/// The running scheduler service; dropping it does not end it, [`Engine::shutdown`] does.
+/// The running scheduler service. [`Engine::shutdown`] ends it with a farewell; dropped, it ends at once.
 pub struct Engine {
     handle: EngineHandle,
     stop: watch::Sender<bool>,

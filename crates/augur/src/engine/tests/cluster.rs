@@ -70,6 +70,8 @@ pub enum Point {
 /// An engine in a runtime of its own, which ends without a farewell when this is dropped.
 pub struct Mortal {
     runtime: Option<tokio::runtime::Runtime>,
+    /// Kept, because a dropped one is told to stop.
+    _engine: Engine,
 }
 
 impl Drop for Mortal {
@@ -135,10 +137,9 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let profiles = vec![profile("augur", &crate::config::Scheduler::default())];
         let inside = runtime.enter();
-        // Its handle is not kept: nobody tells it to stop.
-        drop(self.start(self.client(link.clone()), None, profiles, Mode::Scheduler));
+        let engine = self.start(self.client(link.clone()), None, profiles, Mode::Scheduler);
         drop(inside);
-        (Mortal { runtime: Some(runtime) }, link)
+        (Mortal { runtime: Some(runtime), _engine: engine }, link)
     }
 
     /// An engine that stands for election, and what it writes.
