@@ -15,8 +15,9 @@ const RATIOS: [f64; 3] = [1.5, 2.0, 4.0];
 
 /// Pods placed within this time of each other are compared.
 const COHORT_MS: i64 = 150_000;
-/// Troubles on one node within this time are taken for one.
-const SAME_TROUBLE_MS: i64 = 120_000;
+/// Troubles on one node within this time are taken for one: that of the node. Longer, and what a bad node does to one pod after
+/// another would be left out, of which the arm that avoids it has less.
+const SAME_TROUBLE_MS: i64 = 5_000;
 
 /// Pods followed at once: those of one horizon at a hundred placements a second. Beyond it pods are not followed.
 const MAX_FOLLOWED: usize = 360_000;
