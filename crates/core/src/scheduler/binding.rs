@@ -144,8 +144,10 @@ impl Scheduler {
     /// Has bindings recalled that no longer fit on nodes where something came or changed that was not of our making.
     pub(super) fn recheck(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for node in std::mem::take(&mut self.changed_nodes) {
+            // One that the watch has shown elsewhere is on that node no more, whatever its binding says.
+            let there = |uid: &PodUid| self.state.pod(uid).is_some_and(|(_, at)| *at == node);
             let sent = |(uid, binding): (&PodUid, &Binding)| {
-                (binding.node == node && !self.preparing.contains(uid)).then(|| binding.pod.clone())
+                (binding.node == node && there(uid) && !self.preparing.contains(uid)).then(|| binding.pod.clone())
             };
             let mut pods: Vec<Arc<Pod>> = self.binding.iter().filter_map(sent).collect();
             // The least important goes first.
