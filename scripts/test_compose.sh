@@ -75,11 +75,7 @@ if ! compose up --detach --no-build --wait --wait-timeout 90; then
 fi
 scheduler=http://127.0.0.1:$AUGUR_PORT
 learner=http://127.0.0.1:$AUGUR_LEARNER_PORT
-# Two answers of a learner beside its scheduler still differ from the contract; any other failure counts.
-known='POST /predict \(no pod_spec\)|GET /metrics \(JSON\)'
-scripts/test_system.sh "$scheduler" "$learner" | tee "$run/calls" || true
-if grep -E '^  FAIL ' "$run/calls" | grep -vE "$known" || ! grep -q ' passed, ' "$run/calls"; then exit 1; fi
-grep -E '^  FAIL ' "$run/calls" | sed 's/^  FAIL/KNOWN DEVIATION:/' | cut -c1-120 || true
+scripts/test_system.sh "$scheduler" "$learner"
 
 # Killed, it comes back by itself with what it remembered.
 decisions() { curl -sS "$scheduler/api/v1/decisions?limit=1" | grep -o '"decision_id":"[^"]*"' | head -1; }

@@ -13,12 +13,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use tower::ServiceExt as _;
 
 use super::client::HttpClient;
 
@@ -134,19 +137,54 @@ pub fn with_scheduler(learner: Router, client: HttpClient) -> Router {
     Router::new()
         .route("/predict", post(predict))
         .route("/data/features", post(features))
-        .with_state(client)
+        .route("/metrics", get(metrics))
+        .with_state(Front { client, learner: learner.clone() })
         .fallback_service(learner)
 }
 
-async fn predict(State(client): State<HttpClient>, request: Request) -> Response {
-    match pass_on(&client, "/api/v1/predict", request).await {
+/// What is asked of the scheduler service, and the learner for everything else.
+#[derive(Clone)]
+struct Front {
+    client: HttpClient,
+    learner: Router,
+}
+
+/// Whether a body names a specification, which the learner's contract asks for and the scheduler's does not.
+#[derive(Deserialize)]
+struct Specified {
+    pod_spec: Option<IgnoredAny>,
+}
+
+async fn predict(State(front): State<Front>, request: Request) -> Response {
+    let answer = async {
+        let body = whole(request).await?;
+        if serde_json::from_slice::<Specified>(&body).is_ok_and(|body| body.pod_spec.is_none()) {
+            return Err(ApiError::unprocessable("invalid_body", "pod_spec: is required"));
+        }
+        ask(&front.client, Method::POST, "/api/v1/predict", body).await
+    };
+    match answer.await {
         Ok(answer) => unwrapped(answer),
         Err(error) => error.into_response(),
     }
 }
 
-async fn features(State(client): State<HttpClient>, request: Request) -> Response {
-    match pass_on(&client, "/data/features", request).await {
+/// The learner's own numbers; the cluster's, for who asks for JSON, are with the scheduler.
+async fn metrics(State(front): State<Front>, request: Request) -> Response {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accept.contains("application/json") {
+        let Ok(answer) = front.learner.oneshot(request).await;
+        return answer;
+    }
+    ask(&front.client, Method::GET, "/api/v1/metrics", Bytes::new()).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn features(State(front): State<Front>, request: Request) -> Response {
+    let answer = async {
+        let body = whole(request).await?;
+        ask(&front.client, Method::POST, "/data/features", body).await
+    };
+    match answer.await {
         Ok(answer) => answer,
         Err(error) => error.into_response(),
     }
@@ -168,10 +206,13 @@ fn unwrapped(answer: Response) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], inner).into_response()
 }
 
-async fn pass_on(client: &HttpClient, path: &str, request: Request) -> Result<Response, ApiError> {
+async fn whole(request: Request) -> Result<Bytes, ApiError> {
     let body = Limited::new(request.into_body(), BODY_LIMIT).collect().await;
-    let body = body.map_err(|error| ApiError::bad_request("body_unreadable", error.to_string()))?.to_bytes();
-    let answer = client.call(Method::POST, path, &[], body).await;
+    Ok(body.map_err(|error| ApiError::bad_request("body_unreadable", error.to_string()))?.to_bytes())
+}
+
+async fn ask(client: &HttpClient, method: Method, path: &str, body: Bytes) -> Result<Response, ApiError> {
+    let answer = client.call(method, path, &[], body).await;
     let answer = answer.map_err(|error| ApiError::unavailable("scheduler_unavailable", format!("{error:#}")))?;
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = answer.status;
