@@ -4,7 +4,7 @@
 //! that existing dashboards work, and under `augur_` otherwise. [`HttpMetrics`] is what a service counts of its own requests.
 //! What can be read at any time (nodes, history) is turned into gauges when it is asked for, see [`Gauges`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -389,7 +389,13 @@ impl HttpMetrics {
 
 /// Numbers that are read when metrics are asked for.
 #[derive(Default)]
-pub(crate) struct Gauges(Registry);
+pub(crate) struct Gauges {
+    registry: Registry,
+    /// By name: a metric is described once, however many labels it has.
+    labelled: HashMap<String, LabelledGauge>,
+}
+
+type LabelledGauge = Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>;
 
 impl Gauges {
     /// Adds a number; what is not known is left out.
@@ -397,29 +403,34 @@ impl Gauges {
         if let Some(value) = value {
             let gauge = Gauge::<f64, AtomicU64>::default();
             gauge.set(value);
-            self.0.register(name, help, gauge);
+            self.registry.register(name, help, gauge);
         }
     }
 
     /// Adds a number with a label.
     pub fn add_labelled(&mut self, name: &str, help: &str, label: (&'static str, &'static str), value: f64) {
-        let gauge = Family::<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>::default();
-        gauge.get_or_create(&[label]).set(value);
-        self.0.register(name, help, gauge);
+        if !self.labelled.contains_key(name) {
+            let gauge = LabelledGauge::default();
+            self.registry.register(name, help, gauge.clone());
+            self.labelled.insert(name.to_owned(), gauge);
+        }
+        if let Some(gauge) = self.labelled.get(name) {
+            gauge.get_or_create(&[label]).set(value);
+        }
     }
 
     /// Adds a number that only grows and need not be whole.
     pub fn add_seconds(&mut self, name: &str, help: &str, value: f64) {
         let counter = Counter::<f64, AtomicU64>::default();
         counter.inc_by(value);
-        self.0.register(name, help, counter);
+        self.registry.register(name, help, counter);
     }
 
     /// Adds a number that only grows.
     pub fn add_counter(&mut self, name: &str, help: &str, value: u64) {
         let counter: Counter = Counter::default();
         counter.inc_by(value);
-        self.0.register(name, help, counter);
+        self.registry.register(name, help, counter);
     }
 }
 
@@ -473,7 +484,7 @@ fn encode(
         encode_registry(&mut text, &scheduler.registry)?;
     }
     encode_registry(&mut text, &http.registry)?;
-    encode_registry(&mut text, &gauges.0)?;
+    encode_registry(&mut text, &gauges.registry)?;
     encode_eof(&mut text)?;
     Ok(text)
 }
@@ -500,6 +511,8 @@ mod tests {
         let mut gauges = Gauges::default();
         gauges.add("augur_nodes", "Nodes", Some(3.0));
         gauges.add("augur_unknown", "Not known", None);
+        gauges.add_labelled("augur_arm", "Arms", ("arm", "model"), 1.0);
+        gauges.add_labelled("augur_arm", "Arms", ("arm", "holdback"), 2.0);
         let text = encode(Some(&m), &http, &gauges).unwrap();
         for line in [
             r#"scheduler_schedule_attempts_total{result="scheduled",profile="default-scheduler"} 1"#,
@@ -519,6 +532,8 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
         assert!(!text.contains("augur_unknown"));
+        assert_eq!(text.matches("# HELP augur_arm ").count(), 1);
+        assert_eq!(text.matches("augur_arm{arm=").count(), 2);
         assert!(text.ends_with("# EOF\n"));
         assert!(text.contains("# TYPE augur_decisions counter\n"));
         let plain = plain(&text);
