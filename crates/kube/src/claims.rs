@@ -17,43 +17,17 @@ use tokio::sync::Semaphore;
 
 use crate::Backoff;
 use crate::events::PodRef;
+use crate::prepare::{ATTEMPTS, LONGEST_PAUSE, PrepareError};
 use crate::send::{Failure, Writer, create, get, send};
-
-/// Attempts for one claim; each looks at it anew.
-const ATTEMPTS: u32 = 4;
 
 /// Attempts to take back what was written. More than for writing: devices stay taken otherwise until the pod is tried again.
 const ATTEMPTS_TO_FREE: u32 = 8;
-
-/// The longest pause that a server may ask for between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Keeps a claim from going while it has devices.
 const FINALIZER: &str = "resource.kubernetes.io/delete-protection";
 const FOR_EXTENDED_RESOURCES: &str = "resource.kubernetes.io/extended-resource-claim";
 
 const MERGE: &str = "application/merge-patch+json";
-
-/// Why a pod's claims could not be prepared.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimError {
-    /// The API server refused, or did not carry it out after several attempts.
-    #[error("cannot update {object}: {message}")]
-    Failed {
-        /// The object.
-        object: String,
-        /// What the server said.
-        message: String,
-    },
-    /// The claim is no longer what the decision was taken on.
-    #[error("{object} {change}")]
-    Changed {
-        /// The claim.
-        object: String,
-        /// What became of it.
-        change: String,
-    },
-}
 
 /// Prepares claims, a bounded number of pods at a time.
 #[derive(Clone)]
@@ -83,8 +57,8 @@ impl ClaimPreparer {
     /// Has the API server know which devices were chosen for the pod's claims, and that the claims are the pod's.
     ///
     /// # Errors
-    /// See [`ClaimError`]. What was written before is taken back.
-    pub async fn prepare(&self, pod: &PodRef, devices: &PodDevices, now: Timestamp) -> Result<(), ClaimError> {
+    /// See [`PrepareError`]. What was written before is taken back.
+    pub async fn prepare(&self, pod: &PodRef, devices: &PodDevices, now: Timestamp) -> Result<(), PrepareError> {
         // The semaphore is never closed, so that the permit is always granted in the end.
         let _permit = self.in_flight.acquire().await;
         let mut written = Vec::new();
@@ -108,7 +82,7 @@ impl ClaimPreparer {
         now: Timestamp,
         written: &mut Vec<RelatedKey>,
         made: &mut Option<RelatedKey>,
-    ) -> Result<(), ClaimError> {
+    ) -> Result<(), PrepareError> {
         for ClaimAllocation { claim, uid, allocation } in &devices.allocations {
             // An attempt whose answer is lost may have come through.
             written.push(claim.clone());
@@ -163,14 +137,14 @@ impl ClaimPreparer {
         claim: &RelatedKey,
         attempts: u32,
         due: impl Fn(&Value) -> Result<Due, String>,
-    ) -> Result<(), ClaimError> {
+    ) -> Result<(), PrepareError> {
         let path = path(claim);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let mut attempt = 1;
         loop {
             let failure = match self.try_change(&path, &due).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(change)) => return Err(ClaimError::Changed { object: object(claim), change }),
+                Ok(Err(change)) => return Err(PrepareError::Changed { object: object(claim), change }),
                 Err(failure) => failure,
             };
             let again = failure.is_transient() || failure.code == Some(409);
@@ -215,7 +189,7 @@ impl ClaimPreparer {
     }
 
     /// Makes the claim for extended resources.
-    async fn make(&self, pod: &PodRef, extended: &ExtendedClaim) -> Result<RelatedKey, ClaimError> {
+    async fn make(&self, pod: &PodRef, extended: &ExtendedClaim) -> Result<RelatedKey, PrepareError> {
         let path = format!("/apis/resource.k8s.io/v1/namespaces/{}/resourceclaims", pod.namespace);
         let body = json!({
             "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
@@ -229,7 +203,7 @@ impl ClaimPreparer {
             "spec": { "devices": { "requests": extended.requests.iter().map(request_json).collect::<Vec<Value>>() } },
         });
         let named =
-            |message| ClaimError::Failed { object: format!("claims of pod {}/{}", pod.namespace, pod.name), message };
+            |message| PrepareError::Failed { object: format!("claims of pod {}/{}", pod.namespace, pod.name), message };
         let made: Value =
             create(&self.writer, &path, &body, self.timeout).await.map_err(|failure| named(failure.message))?;
         match text(&made, "/metadata/name") {
@@ -239,7 +213,7 @@ impl ClaimPreparer {
     }
 
     /// Tells in the pod's status which of its containers' resources the claim stands for.
-    async fn tell_pod(&self, pod: &PodRef, claim: &RelatedKey, extended: &ExtendedClaim) -> Result<(), ClaimError> {
+    async fn tell_pod(&self, pod: &PodRef, claim: &RelatedKey, extended: &ExtendedClaim) -> Result<(), PrepareError> {
         let mapping = |(container, resource, request): &(Arc<str>, Arc<str>, Arc<str>)| json!({ "containerName": &**container, "resourceName": &**resource, "requestName": &**request });
         let mappings: Vec<Value> = extended.mappings.iter().map(mapping).collect();
         let patch = json!({
@@ -251,7 +225,7 @@ impl ClaimPreparer {
         let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
         let sent = send(&self.writer, Method::PATCH, &path, MERGE, patch.to_string().into_bytes(), self.timeout).await;
         let object = || format!("pod \"{}/{}\"", pod.namespace, pod.name);
-        sent.map_err(|failure| ClaimError::Failed { object: object(), message: failure.message })
+        sent.map_err(|failure| PrepareError::Failed { object: object(), message: failure.message })
     }
 }
 
@@ -263,8 +237,8 @@ fn object(claim: &RelatedKey) -> String {
     format!("resourceclaim \"{}/{}\"", claim.namespace, claim.name)
 }
 
-fn failed(claim: &RelatedKey, failure: Failure) -> ClaimError {
-    ClaimError::Failed { object: object(claim), message: failure.message }
+fn failed(claim: &RelatedKey, failure: Failure) -> PrepareError {
+    PrepareError::Failed { object: object(claim), message: failure.message }
 }
 
 fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {

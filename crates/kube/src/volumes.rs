@@ -13,38 +13,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::Backoff;
+use crate::prepare::{ATTEMPTS, LONGEST_PAUSE, PrepareError};
 use crate::send::{Writer, get, send};
-
-/// Attempts for one object; each looks at it anew.
-const ATTEMPTS: u32 = 4;
-
-/// The longest pause that a server may ask for between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
-
-/// Why a volume or claim could not be prepared. What was written before stays, as with kube-scheduler: a volume keeps its
-/// claim, and the next decision finds it so.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VolumeError {
-    /// The API server refused, or did not carry it out after several attempts.
-    #[error("cannot update {object}: {message}")]
-    Failed {
-        /// The object.
-        object: String,
-        /// What the server said.
-        message: String,
-    },
-    /// The object is no longer what the decision was taken on.
-    #[error("{object} {change}")]
-    Changed {
-        /// The object.
-        object: String,
-        /// What became of it.
-        change: String,
-    },
-}
 
 /// Prepares volumes, a bounded number of pods at a time.
 #[derive(Clone)]
@@ -104,8 +77,9 @@ impl VolumePreparer {
     /// Has the API server know what was chosen for a pod on the node, one object after the other.
     ///
     /// # Errors
-    /// See [`VolumeError`]. What comes after the object that failed is left as it is.
-    pub async fn prepare(&self, volumes: &PodVolumes, node: &str) -> Result<(), VolumeError> {
+    /// See [`PrepareError`]. What was written before stays, as with kube-scheduler: a volume keeps its claim, and the next
+    /// decision finds it so.
+    pub async fn prepare(&self, volumes: &PodVolumes, node: &str) -> Result<(), PrepareError> {
         // The semaphore is never closed, so that the permit is always granted in the end.
         let _permit = self.in_flight.acquire().await;
         for StaticBinding { claim, volume } in &volumes.bindings {
@@ -122,14 +96,14 @@ impl VolumePreparer {
     }
 
     /// Looks at an object and changes it as is due; again if it changed in between.
-    async fn change(&self, path: &str, object: &str, due: impl Fn(&Seen) -> Due) -> Result<(), VolumeError> {
+    async fn change(&self, path: &str, object: &str, due: impl Fn(&Seen) -> Due) -> Result<(), PrepareError> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut attempt = 1;
         loop {
             let failure = match get::<Seen>(&self.writer, path, self.timeout).await {
                 Ok(seen) => {
                     let due = due(&seen);
-                    let due = due.map_err(|change| VolumeError::Changed { object: object.to_owned(), change })?;
+                    let due = due.map_err(|change| PrepareError::Changed { object: object.to_owned(), change })?;
                     let Some(patch) = due else { return Ok(()) };
                     let body = patch.to_string().into_bytes();
                     let merge = "application/merge-patch+json";
@@ -142,7 +116,7 @@ impl VolumePreparer {
             };
             let again = failure.is_transient() || failure.code == Some(409);
             if !again || attempt == ATTEMPTS {
-                return Err(VolumeError::Failed { object: object.to_owned(), message: failure.message });
+                return Err(PrepareError::Failed { object: object.to_owned(), message: failure.message });
             }
             attempt += 1;
             let asked = failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
@@ -245,7 +219,7 @@ mod tests {
     }
 
     /// Prepares a volume against a server that answers these statuses in turn; the result and the requests.
-    async fn prepare(answers: &'static [u16]) -> (Result<(), VolumeError>, Vec<String>) {
+    async fn prepare(answers: &'static [u16]) -> (Result<(), PrepareError>, Vec<String>) {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let log = requests.clone();
         let service = tower::service_fn(move |request: Request<Body>| {

@@ -5,6 +5,8 @@ mod stream;
 
 use stream::{HOUR, MINUTE, Stream, options};
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// A fifth of the nodes fails four pods of ten.
@@ -74,8 +76,13 @@ fn a_sabotaged_model_promoted_by_force_does_little_harm_or_is_taken_back() {
         let now = UnixMillis(stream.now);
         let promoted = stream.learner.promote(&bad, now);
         assert!(matches!(promoted[..], [Event::Promoted(_, By::Hand)]));
+        let before = stream.hours.clone();
         stream.run(30);
         let back = stream.first(|event| matches!(event, Event::RolledBack { by: By::Itself, .. }));
+        // Half of the pods got it, for half an hour at most.
+        let bad_pods = |hours: &BTreeMap<(i64, bool), (u32, u32)>| hours.values().map(|counts| counts.1).sum::<u32>();
+        let lost = bad_pods(&stream.hours) - bad_pods(&before);
+        assert!(lost < 130, "{lost} of 450 pods went bad");
         if back.is_some() {
             let now_used = stream.learner.in_use().champion.map(|model| model.trained_at_ms);
             assert_eq!(now_used, good, "the last known good model is back");
