@@ -79,7 +79,7 @@ fn observation(wire: &Wire) -> Option<EventObservation> {
     Some(EventObservation { subject, reason, at: UnixMillis(at.as_millisecond()) })
 }
 
-/// Hands warnings to history for as long as the program runs. Those of the first list are of the past and left out.
+/// Hands warnings to history for as long as it is polled. Those of the first list are of the past and left out.
 pub async fn follow(client: Client, history: HistoryHandle) {
     let (sender, mut changes) = mpsc::channel(EVENTS);
     let stats = WatchStats::default();

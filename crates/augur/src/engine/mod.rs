@@ -196,7 +196,10 @@ impl Engine {
             interval: options.metrics_interval,
             timeout: options.metrics_timeout,
         };
-        runtime.spawn(events::follow(options.client.clone(), options.history.clone()));
+        let (following, mut over) = (events::follow(options.client.clone(), options.history.clone()), stopped.clone());
+        runtime.spawn(async move {
+            tokio::select! { () = following => {}, _ = over.wait_for(|stop| *stop) => {} }
+        });
         runtime.spawn(readings::collect_for_ever(asking, options.history.clone(), metrics));
         let handle = EngineHandle {
             client: options.client.clone(),
