@@ -73,6 +73,7 @@ pub enum BindError {
 pub struct Binder {
     writer: Writer,
     in_flight: Arc<Semaphore>,
+    most: usize,
     timeout: Duration,
 }
 
@@ -80,7 +81,13 @@ impl Binder {
     /// A binder with at most `in_flight` requests under way, each given `timeout`.
     #[must_use]
     pub fn new(writer: impl Into<Writer>, in_flight: usize, timeout: Duration) -> Self {
-        Binder { writer: writer.into(), in_flight: Arc::new(Semaphore::new(in_flight)), timeout }
+        Binder { writer: writer.into(), in_flight: Arc::new(Semaphore::new(in_flight)), most: in_flight, timeout }
+    }
+
+    /// How many requests are under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.most.saturating_sub(self.in_flight.available_permits())
     }
 
     /// Binds the pod; waits for a free place among the requests in flight first. Until then the ticket can be recalled.

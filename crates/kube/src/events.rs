@@ -1,6 +1,7 @@
 //! Events about pods: what users read of a decision in `kubectl describe`.
 //!
-//! [`EventRecorder::record`] never waits: a full queue drops the event and counts it, so that events cannot slow binding.
+//! [`EventRecorder::record`] never waits: a full queue drops the event and counts it. While many bindings are under way events
+//! only trickle out, since the API server takes as long for an event as for a binding.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +14,17 @@ use tokio::sync::mpsc;
 
 use crate::send::{Writer, push_string, send};
 
-/// Events that wait to be sent. Some seconds' worth at the rate of a busy API server; what is beyond is better dropped.
-const QUEUE: usize = 8192;
+/// Events that wait to be sent: those of a burst of so many pods, at a few megabytes. What is beyond is dropped.
+const QUEUE: usize = 32_768;
 
 /// Requests under way. Few, so that bindings always find the API server less busy with events than with them.
 const IN_FLIGHT: usize = 4;
+
+/// With more bindings than these under way, events wait for [`PAUSE`] each.
+const BUSY: usize = 8;
+
+/// Makes about 200 events a second, at most, of the [`IN_FLIGHT`] ones; kube-scheduler sends 50.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long the API server may take for an event.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,12 +80,16 @@ pub struct EventRecorder {
 }
 
 impl EventRecorder {
-    /// A recorder, and the task that sends what it takes; the task ends when the last recorder is dropped.
-    pub fn new(writer: impl Into<Writer>) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// A recorder, and the task that sends what it takes, slowly while `bindings` tells of many under way; the task ends when the
+    /// last recorder is dropped.
+    pub fn new(
+        writer: impl Into<Writer>,
+        bindings: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, events) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let recorder = EventRecorder { queue, dropped: dropped.clone(), sequence: Arc::new(AtomicU64::new(0)) };
-        (recorder, send_all(writer.into(), events, dropped))
+        (recorder, send_all(writer.into(), events, bindings, dropped))
     }
 
     /// Queues an event about the pod, in the name of `component` (the pod's scheduler).
@@ -97,10 +108,18 @@ impl EventRecorder {
     }
 }
 
-async fn send_all(writer: Writer, mut events: mpsc::Receiver<Event>, dropped: Arc<AtomicU64>) {
-    let (writer, dropped) = (&writer, &dropped);
+async fn send_all(
+    writer: Writer,
+    mut events: mpsc::Receiver<Event>,
+    bindings: impl Fn() -> usize,
+    dropped: Arc<AtomicU64>,
+) {
+    let (writer, dropped, bindings) = (&writer, &dropped, &bindings);
     futures::stream::poll_fn(|cx| events.poll_recv(cx))
         .for_each_concurrent(IN_FLIGHT, |event| async move {
+            if bindings() > BUSY {
+                tokio::time::sleep(PAUSE).await;
+            }
             let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", event.pod.namespace);
             if let Err(failure) = send(writer, Method::POST, &path, "application/json", event.body(), TIMEOUT).await {
                 dropped.fetch_add(1, Ordering::Relaxed);
@@ -164,6 +183,35 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn events_trickle_while_bindings_are_under_way() {
+        let sent = Arc::new(AtomicU64::new(0));
+        let seen = sent.clone();
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            async { Ok::<_, std::io::Error>(http::Response::new(kube::client::Body::empty())) }
+        });
+        let bindings = Arc::new(AtomicU64::new(100));
+        let under_way = bindings.clone();
+        let (recorder, sending) = EventRecorder::new(crate::from_service(service), move || {
+            usize::try_from(under_way.load(Ordering::SeqCst)).unwrap()
+        });
+        let pod = PodRef { namespace: "shop".into(), name: "web".into(), uid: "u".into() };
+        for _ in 0..1000 {
+            recorder.record(&"augur".into(), pod.clone(), News::Scheduled("n1".into()), Timestamp::UNIX_EPOCH);
+        }
+        let mut sending = std::pin::pin!(sending);
+        assert!(tokio::time::timeout(Duration::from_secs(1), &mut sending).await.is_err());
+        let trickled = sent.load(Ordering::SeqCst);
+        assert!((100..=200).contains(&trickled), "{trickled} in a second");
+        bindings.store(1, Ordering::SeqCst);
+        drop(recorder);
+        let calm = tokio::time::Instant::now();
+        sending.await;
+        assert_eq!(sent.load(Ordering::SeqCst), 1000);
+        assert!(calm.elapsed() <= PAUSE, "the rest at once");
+    }
 
     fn event(name: &str, news: News, number: u64) -> Value {
         let pod = PodRef { namespace: "shop".into(), name: name.into(), uid: "u".into() };

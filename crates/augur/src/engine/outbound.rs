@@ -107,7 +107,9 @@ impl Outbound {
     /// Starts the tasks that send; they end when this is dropped and the last request is answered.
     pub fn start(client: &Client, writer: &Writer, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
         let (back, results) = mpsc::channel(BACK);
-        let (events, send_events) = EventRecorder::new(writer.clone());
+        let binder = Binder::new(writer.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
+        let bindings = binder.clone();
+        let (events, send_events) = EventRecorder::new(writer.clone(), move || bindings.under_way());
         let lost = back.clone();
         let (conditions, send_conditions) = ConditionReporter::new(writer.clone(), move |pod| {
             // Full: see `BACK`.
@@ -115,7 +117,6 @@ impl Outbound {
         });
         runtime.spawn(send_events);
         runtime.spawn(send_conditions);
-        let binder = Binder::new(writer.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
         let volumes = VolumePreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let claims = ClaimPreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);

@@ -128,6 +128,15 @@ impl Watcher {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).get(pod).copied()
     }
 
+    /// Bindings a second of these pods, from the first that was seen to the last.
+    pub fn rate(&self, pods: impl Iterator<Item = String>) -> f64 {
+        let known = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let times: Vec<Instant> = pods.filter_map(|pod| known.get(&pod).copied()).collect();
+        let (first, last) = (times.iter().min(), times.iter().max());
+        let took = first.zip(last).map_or(0.0, |(first, last)| (*last - *first).as_secs_f64());
+        times.len().saturating_sub(1) as f64 / took.max(1e-9)
+    }
+
     /// Waits until so many pods in all have been seen bound.
     ///
     /// # Errors

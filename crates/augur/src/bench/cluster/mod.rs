@@ -1,5 +1,5 @@
-//! `augur bench cluster`: a scheduler as a process of its own against an API server: pods/s, latency, CPU and memory of the process,
-//! and the rate of a bare loop of bindings on the same server. Start at [`run`].
+//! `augur bench cluster`: a scheduler as a process of its own against an API server: latency, CPU and memory of the process while pods
+//! arrive, and its rate with all pods waiting beside that of a bare loop of bindings on the same server. Start at [`run`].
 //!
 //! Any scheduler can be measured (`--scheduler-cmd`), so that two can be compared with the same objects on the same machine.
 
@@ -85,8 +85,10 @@ pub enum Workload {
 /// # Errors
 /// When the cluster has other nodes, refuses a request, or the scheduler does not bind.
 pub async fn run(args: &BenchClusterArgs) -> anyhow::Result<()> {
-    if args.workload == Workload::AntiAffinity && args.pods + 1 > args.nodes {
-        bail!("--workload anti-affinity places one pod a node: --pods {} needs --nodes {}", args.pods, args.pods + 1);
+    // Those that arrive, as many that wait, and the first.
+    let nodes = 2 * args.pods + 1;
+    if args.workload == Workload::AntiAffinity && nodes > args.nodes {
+        bail!("--workload anti-affinity places one pod a node: --pods {} needs --nodes {nodes}", args.pods);
     }
     let folder = std::env::temp_dir().join(format!("augur-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -99,7 +101,7 @@ pub async fn run(args: &BenchClusterArgs) -> anyhow::Result<()> {
 }
 
 async fn measure(args: &BenchClusterArgs, folder: &Path) -> anyhow::Result<()> {
-    let (_server, kubeconfig) = match &args.kubeconfig {
+    let (server, kubeconfig) = match &args.kubeconfig {
         Some(file) => (None, file.clone()),
         None => {
             let (server, kubeconfig) = api_server(folder).await?;
@@ -108,7 +110,8 @@ async fn measure(args: &BenchClusterArgs, folder: &Path) -> anyhow::Result<()> {
     };
     let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(30)).await?;
     check_nodes(&client, args.beside_other_nodes).await?;
-    let figures = figures(args, folder, &kubeconfig, &client).await;
+    let bench = Bench { args, folder, kubeconfig: &kubeconfig, client: &client, server: server.as_ref() };
+    let figures = bench.figures().await;
     if !args.keep && args.kubeconfig.is_some() {
         clean(&client).await?;
     }
@@ -156,109 +159,135 @@ async fn check_nodes(client: &Client, beside: bool) -> anyhow::Result<()> {
 /// What was measured.
 struct Figures {
     list: Duration,
+    arrivals: Arrivals,
+    backlog_per_s: f64,
+    bare_per_s: f64,
+    apart: bool,
+}
+
+/// What was measured while pods arrived.
+struct Arrivals {
     cold_start: Duration,
     pods_per_s: f64,
-    bare_per_s: f64,
     latency: [Duration; 2],
     cpu_ms_per_pod: f64,
     peak_mib: f64,
 }
 
-async fn figures(
-    args: &BenchClusterArgs,
-    folder: &Path,
-    kubeconfig: &Path,
-    client: &Client,
-) -> anyhow::Result<Figures> {
-    create_nodes(client, args.nodes).await?;
-    let pods_path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
-    let create = |name: String, owner: Owner<'_>| {
-        let (body, path) = (pod(&name, args.workload, &owner), pods_path.clone());
-        async move { call(client, Method::POST, &path, "application/json", &body).await.map(drop) }
-    };
-    each(args.existing, WIDTH, |index| create(format!("bench-before-{index}"), Owner::Node(index % args.nodes)))
-        .await?;
-
-    let began = Instant::now();
-    for path in ["/api/v1/nodes", "/api/v1/pods"] {
-        call(client, Method::GET, path, "", &Value::Null).await?;
-    }
-    let list = began.elapsed();
-
-    let mut watcher = Watcher::start(client);
-    watcher.until(args.existing, PATIENCE, "the pods that are there").await?;
-    create("bench-first".to_owned(), Owner::Scheduler(&args.scheduler_name)).await?;
-    let started = Instant::now();
-    let mut subject = Subject::start(&mut scheduler(args, folder, kubeconfig)?, &folder.join("scheduler.log"))?;
-    let first = watcher.until(args.existing + 1, PATIENCE, "the first pod to be bound");
-    tokio::select! {
-        bound = first => bound?,
-        ended = ended(&mut subject) => return Err(ended),
-    }
-    let cold_start = watcher.bound("bench-first").map_or(Duration::ZERO, |at| at - started);
-
-    let (cpu_before, bound_before) = (subject.cpu_time(), watcher.count());
-    let created: Mutex<HashMap<usize, Instant>> = Mutex::new(HashMap::with_capacity(args.pods));
-    let began = Instant::now();
-    let creating = each(args.pods, args.clients, |index| {
-        let create = create(format!("bench-{index}"), Owner::Scheduler(&args.scheduler_name));
-        let created = &created;
-        async move {
-            create.await?;
-            created.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, Instant::now());
-            Ok(())
-        }
-    });
-    let all = async {
-        creating.await?;
-        watcher.until(bound_before + args.pods, PATIENCE, "the pods to be bound").await
-    };
-    tokio::select! {
-        bound = all => bound?,
-        ended = ended(&mut subject) => return Err(ended),
-    }
-    let cpu = subject.cpu_time().saturating_sub(cpu_before);
-    let peak = subject.peak_bytes();
-    let (mut latency, mut last) = (Sample::default(), began);
-    for (index, created) in created.into_inner().unwrap_or_default() {
-        if let Some(bound) = watcher.bound(&format!("bench-{index}")) {
-            latency.add(bound.saturating_duration_since(created));
-            last = last.max(bound);
-        }
-    }
-    drop(subject);
-
-    // The same without a scheduler: each pod is created, and bound by whoever created it.
-    let bare = Instant::now();
-    let made = each(args.pods, BINDINGS, |index| {
-        let name = format!("bench-bare-{index}");
-        let create = create(name.clone(), Owner::Scheduler("nobody"));
-        async move {
-            create.await?;
-            bind(client, &name, &format!("bench-node-{}", index % args.nodes)).await
-        }
-    });
-    made.await?;
-    let pods = args.pods.max(1) as f64;
-    Ok(Figures {
-        list,
-        cold_start,
-        pods_per_s: pods / (last - began).as_secs_f64().max(1e-9),
-        bare_per_s: pods / bare.elapsed().as_secs_f64().max(1e-9),
-        latency: latency.percentiles([0.5, 0.99]),
-        cpu_ms_per_pod: cpu.as_secs_f64() * 1e3 / pods,
-        peak_mib: peak as f64 / f64::from(1 << 20),
-    })
+/// A measurement under way.
+struct Bench<'a> {
+    args: &'a BenchClusterArgs,
+    folder: &'a Path,
+    kubeconfig: &'a Path,
+    client: &'a Client,
+    /// The embedded API server, if it is that.
+    server: Option<&'a Subject>,
 }
 
-/// Completes with an error when the process has ended.
-async fn ended(subject: &mut Subject) -> anyhow::Error {
-    loop {
-        match subject.ended() {
-            Ok(None) => tokio::time::sleep(Duration::from_millis(100)).await,
-            Ok(Some(status)) => return anyhow::anyhow!("the scheduler under test ended with {status}"),
-            Err(error) => return error,
+impl Bench<'_> {
+    async fn figures(&self) -> anyhow::Result<Figures> {
+        let args = self.args;
+        create_nodes(self.client, args.nodes).await?;
+        let placed = |index| self.create(&format!("bench-before-{index}"), Owner::Node(index % args.nodes));
+        each(args.existing, WIDTH, placed).await?;
+
+        let began = Instant::now();
+        for path in ["/api/v1/nodes", "/api/v1/pods"] {
+            call(self.client, Method::GET, path, "", &Value::Null).await?;
         }
+        let list = began.elapsed();
+
+        let mut watcher = Watcher::start(self.client);
+        watcher.until(args.existing, PATIENCE, "the pods that are there").await?;
+        let arrivals = self.arrivals(&mut watcher).await?;
+        // From here on the API server has a core of its own, if it is ours: what it can do is then the limit, whoever asks.
+        let apart = self.server.is_some_and(Subject::set_apart);
+        let backlog_per_s = self.backlog(&mut watcher).await?;
+        let bare_per_s = self.bare(&mut watcher).await?;
+        Ok(Figures { list, arrivals, backlog_per_s, bare_per_s, apart })
+    }
+
+    fn create<'a>(&'a self, name: &str, owner: Owner<'_>) -> impl Future<Output = anyhow::Result<()>> + use<'a> {
+        let body = pod(name, self.args.workload, &owner);
+        async move {
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+            call(self.client, Method::POST, &path, "application/json", &body).await.map(drop)
+        }
+    }
+
+    fn start(&self) -> anyhow::Result<Subject> {
+        Subject::start(&mut scheduler(self.args, self.folder, self.kubeconfig)?, &self.folder.join("scheduler.log"))
+    }
+
+    /// The scheduler starts and has one pod to bind, then pods arrive while it runs.
+    async fn arrivals(&self, watcher: &mut Watcher) -> anyhow::Result<Arrivals> {
+        let args = self.args;
+        let ours = Owner::Scheduler(&args.scheduler_name);
+        self.create("bench-first", ours).await?;
+        let started = Instant::now();
+        let mut subject = self.start()?;
+        subject.until(watcher.until(args.existing + 1, PATIENCE, "the first pod to be bound")).await?;
+        let cold_start = watcher.bound("bench-first").map_or(Duration::ZERO, |at| at - started);
+
+        let (cpu_before, bound_before) = (subject.cpu_time(), watcher.count());
+        let created: Mutex<HashMap<usize, Instant>> = Mutex::new(HashMap::with_capacity(args.pods));
+        let began = Instant::now();
+        let creating = each(args.pods, args.clients, |index| {
+            let create = self.create(&format!("bench-{index}"), ours);
+            let created = &created;
+            async move {
+                create.await?;
+                created.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, Instant::now());
+                Ok(())
+            }
+        });
+        let all = async {
+            creating.await?;
+            watcher.until(bound_before + args.pods, PATIENCE, "the pods to be bound").await
+        };
+        subject.until(all).await?;
+        let (mut latency, mut last) = (Sample::default(), began);
+        for (index, created) in created.into_inner().unwrap_or_default() {
+            if let Some(bound) = watcher.bound(&format!("bench-{index}")) {
+                latency.add(bound.saturating_duration_since(created));
+                last = last.max(bound);
+            }
+        }
+        // What it tells of its bindings afterwards is part of what they cost.
+        subject.quiet().await;
+        let cpu = subject.cpu_time().saturating_sub(cpu_before);
+        let pods = args.pods.max(1) as f64;
+        Ok(Arrivals {
+            cold_start,
+            pods_per_s: pods / (last - began).as_secs_f64().max(1e-9),
+            latency: latency.percentiles([0.5, 0.99]),
+            cpu_ms_per_pod: cpu.as_secs_f64() * 1e3 / pods,
+            peak_mib: subject.peak_bytes() as f64 / f64::from(1 << 20),
+        })
+    }
+
+    /// Bindings a second of a scheduler that starts with all pods waiting, from its first binding to its last.
+    async fn backlog(&self, watcher: &mut Watcher) -> anyhow::Result<f64> {
+        let before = watcher.count();
+        let name = |index| format!("bench-backlog-{index}");
+        let ours = Owner::Scheduler(&self.args.scheduler_name);
+        each(self.args.pods, WIDTH, |index| self.create(&name(index), ours)).await?;
+        let mut subject = self.start()?;
+        subject.until(watcher.until(before + self.args.pods, PATIENCE, "the waiting pods to be bound")).await?;
+        Ok(watcher.rate((0..self.args.pods).map(name)))
+    }
+
+    /// Bindings a second of a loop that has nothing else to do, on as many pods.
+    async fn bare(&self, watcher: &mut Watcher) -> anyhow::Result<f64> {
+        let (before, args) = (watcher.count(), self.args);
+        let name = |index| format!("bench-bare-{index}");
+        each(args.pods, WIDTH, |index| self.create(&name(index), Owner::Scheduler("nobody"))).await?;
+        each(args.pods, BINDINGS, |index| async move {
+            bind(self.client, &name(index), &format!("bench-node-{}", index % args.nodes)).await
+        })
+        .await?;
+        watcher.until(before + args.pods, PATIENCE, "the bare bindings to be seen").await?;
+        Ok(watcher.rate((0..args.pods).map(name)))
     }
 }
 
@@ -299,18 +328,20 @@ async fn clean(client: &Client) -> anyhow::Result<()> {
 }
 
 fn report(args: &BenchClusterArgs, figures: &Figures) -> anyhow::Result<()> {
-    let Figures { list, cold_start, pods_per_s, bare_per_s, latency: [p50, p99], cpu_ms_per_pod, peak_mib } = figures;
+    let Figures { list, arrivals, backlog_per_s, bare_per_s, apart } = figures;
+    let Arrivals { cold_start, pods_per_s, latency: [p50, p99], cpu_ms_per_pod, peak_mib } = arrivals;
     let beyond = cold_start.saturating_sub(*list);
-    let share = pods_per_s / bare_per_s * 100.0;
+    let share = backlog_per_s / bare_per_s * 100.0;
     let what = args.scheduler_cmd.as_deref().unwrap_or("augur scheduler");
     let workload = args.workload.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    let where_from = if *apart { "the API server on a core of its own" } else { "all on the same cores" };
     output::line(&format!(
         "{} pods ({workload}) on {} nodes with {} pods there before, by: {what}\n\
-         bound             {pods_per_s:.0}/s   (creation to binding p50 {}, p99 {})\n\
-         bare bindings     {bare_per_s:.0}/s   ({share:.0} % of that reached)\n\
+         as they arrive    {pods_per_s:.0}/s   (creation to binding p50 {}, p99 {})\n\
          CPU of a pod      {cpu_ms_per_pod:.3} ms\n\
          peak memory       {peak_mib:.0} MiB\n\
-         start to binding  {:.2} s, {:.2} s beyond the {:.2} s of listing nodes and pods",
+         start to binding  {:.2} s, {:.2} s beyond the {:.2} s of listing nodes and pods\n\
+         with all waiting  {backlog_per_s:.0}/s, {share:.0} % of the {bare_per_s:.0}/s of a bare loop of bindings ({where_from})",
         args.pods,
         args.nodes,
         args.existing,
@@ -323,7 +354,8 @@ fn report(args: &BenchClusterArgs, figures: &Figures) -> anyhow::Result<()> {
     output::line(
         &json!({
             "scheduler": what, "workload": workload, "nodes": args.nodes, "existing": args.existing, "pods": args.pods,
-            "pods_per_s": pods_per_s, "bare_bindings_per_s": bare_per_s, "p50_ms": p50.as_secs_f64() * 1e3,
+            "pods_per_s": pods_per_s, "backlog_per_s": backlog_per_s, "bare_bindings_per_s": bare_per_s,
+            "server_apart": apart, "p50_ms": p50.as_secs_f64() * 1e3,
             "p99_ms": p99.as_secs_f64() * 1e3, "cpu_ms_per_pod": cpu_ms_per_pod, "peak_rss_mib": peak_mib,
             "cold_start_s": cold_start.as_secs_f64(), "list_s": list.as_secs_f64(),
             "cold_start_beyond_list_s": beyond.as_secs_f64(),

@@ -35,6 +35,7 @@ pub fn node(index: usize) -> Value {
 }
 
 /// Whose pod it is.
+#[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
     /// It waits for the scheduler of this name.
     Scheduler(&'a str),

@@ -37,6 +37,49 @@ impl Subject {
         Ok(self.child.try_wait()?)
     }
 
+    /// Waits for `work`.
+    ///
+    /// # Errors
+    /// Those of the work; or that the command ended before it was done.
+    pub async fn until<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let mut look = tokio::time::interval(Duration::from_millis(100));
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = look.tick() => if let Some(status) = self.ended()? {
+                    anyhow::bail!("the scheduler under test ended with {status}");
+                },
+            }
+        }
+    }
+
+    /// Waits until half a second took no more CPU time than keeping up does, for a minute at most.
+    pub async fn quiet(&self) {
+        for _ in 0..120 {
+            let before = self.cpu_time();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if self.cpu_time().saturating_sub(before) <= Duration::from_millis(20) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the command a core of its own, the others to this process and what it starts from now on. False where that cannot
+    /// be, for want of cores or of `taskset`.
+    pub fn set_apart(&self) -> bool {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if cores < 2 {
+            return false;
+        }
+        let pin = |cores: String, process: u32| {
+            let mut taskset = Command::new("taskset");
+            taskset.args(["-a", "-c", "-p", &cores, &process.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+            taskset.status().is_ok_and(|status| status.success())
+        };
+        pin("0".to_owned(), self.child.id()) && pin(format!("1-{}", cores - 1), std::process::id())
+    }
+
     /// CPU time of the whole group, in steps of 10 ms. What children used that have ended is part of it.
     pub fn cpu_time(&self) -> Duration {
         let ticks: u64 = self.group().map(|fields| fields[11..15].iter().sum::<u64>()).sum();
