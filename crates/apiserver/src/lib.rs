@@ -1,10 +1,11 @@
 //! An embeddable Kubernetes API server, in memory, with optional persistence.
 //!
-//! Reading path: [`server`] (what it holds, how it is set up) → `http` (from a request to a verb and back) → `verbs` (what
-//! each verb does) → `store` (objects, revisions, history). A write passes [`schema`] (decoding), [`rules`] (defaults,
+//! Reading path: [`server`] (what it holds, how it is set up) → `http` (from a request to a verb and back) → [`access`] (who
+//! asks, and what they may do) → `verbs` (what each verb does) → `store` (objects, revisions, history). A write passes [`schema`] (decoding), [`rules`] (defaults,
 //! admission, validation) and [`managed`] (field owners); [`patch`] computes what patches ask for, [`printers`] make tables.
 //! [`LocalClient`] is the way in without HTTP; [`controllers`] use it.
 
+pub mod access;
 pub mod controllers;
 pub mod error;
 mod event_ttl;
@@ -23,6 +24,7 @@ pub mod server;
 mod store;
 mod verbs;
 
+pub use access::{AuthorizationMode, User};
 pub use error::ApiError;
 pub use http::{Identity, TlsError, serve, serve_tls};
 pub use local::{LocalClient, LocalEvent, LocalEventKind, LocalList, LocalWatch, PatchKind};

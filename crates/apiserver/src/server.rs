@@ -10,6 +10,7 @@ use augur_clock::Clock;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::access::{Access, AuthorizationMode, User};
 use crate::error::ApiError;
 use crate::local::LocalClient;
 use crate::metrics::MetricsSource;
@@ -24,15 +25,26 @@ pub struct ApiServerOptions {
     pub clock: Clock,
     /// Bearer token of `POST /debug/forget-history`; without one that path does not exist.
     pub debug_token: Option<String>,
-    /// Bearer tokens of which requests must carry one; empty: everybody may do everything.
+    /// Bearer tokens of whoever may do everything.
     pub tokens: Vec<String>,
+    /// Bearer tokens of users. If there are no tokens at all and nothing is authorized, everybody may do everything.
+    pub users: Vec<(String, User)>,
+    /// What decides who may do what.
+    pub authorization: AuthorizationMode,
     /// Where objects are kept across restarts; without it they are in memory only.
     pub data_dir: Option<PathBuf>,
 }
 
 impl Default for ApiServerOptions {
     fn default() -> Self {
-        ApiServerOptions { clock: Clock::real(), debug_token: None, tokens: Vec::new(), data_dir: None }
+        ApiServerOptions {
+            clock: Clock::real(),
+            debug_token: None,
+            tokens: Vec::new(),
+            users: Vec::new(),
+            authorization: AuthorizationMode::default(),
+            data_dir: None,
+        }
     }
 }
 
@@ -43,6 +55,7 @@ pub struct ApiServer(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) options: ApiServerOptions,
+    pub(crate) access: Access,
     metrics: RwLock<Option<Arc<dyn MetricsSource>>>,
     seed: [RandomState; 2],
     made: AtomicU64,
@@ -67,6 +80,7 @@ impl ApiServer {
         let server = ApiServer(Arc::new(Inner {
             store,
             options,
+            access: Access::new(),
             metrics: RwLock::new(None),
             seed: [RandomState::new(), RandomState::new()],
             made: AtomicU64::new(0),
@@ -122,10 +136,11 @@ impl ApiServer {
             let class = json!({ "metadata": { "name": name }, "value": value, "description": text });
             self.ensure("priorityclasses.scheduling.k8s.io", "", class)?;
         }
-        Ok(())
+        self.bootstrap_roles()
     }
 
-    fn ensure(&self, qualified: &str, namespace: &str, mut object: Value) -> Result<(), ApiError> {
+    /// Creates an object unless there is one of its name.
+    pub(crate) fn ensure(&self, qualified: &str, namespace: &str, mut object: Value) -> Result<(), ApiError> {
         let resource = by_qualified(qualified)?;
         object["apiVersion"] = json!(resource.api_version());
         object["kind"] = json!(resource.kind);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::api_security::ApiSecurity;
 use crate::bench::cluster::BenchClusterArgs;
 use crate::bench::placement::{Policy, Scenario};
 
@@ -122,17 +123,6 @@ pub struct UpArgs {
     /// How the Kubernetes API is protected.
     #[command(flatten)]
     pub api: ApiSecurity,
-}
-
-/// Transport security of the embedded Kubernetes API.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ApiSecurity {
-    /// Serves the Kubernetes API over TLS, with a certificate made at start.
-    #[arg(long)]
-    pub tls: bool,
-    /// Serves the Kubernetes API only to clients with this bearer token.
-    #[arg(long, env = "AUGUR_API_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
 }
 
 /// A public trace.

@@ -1,5 +1,6 @@
 //! The `augur` binary: command line, configuration and wiring. Each command is a file of `commands`.
 
+mod api_security;
 mod bench;
 mod cli;
 mod commands;

@@ -18,15 +18,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request};
 
+pub(crate) use query::{Query, decode};
 pub use serve::serve;
 pub use tls::{Identity, TlsError, serve_tls};
 
 use self::negotiate::{Accepted, Discovery, Shape};
 use self::path::{Path, ResourcePath};
-use self::query::Query;
+use crate::access::{Attributes, AuthorizationMode, User, bearer};
 use crate::error::ApiError;
 use crate::openapi;
 use crate::resource::Verbs;
@@ -41,6 +42,8 @@ struct Call<'a> {
     /// Indent the answer.
     pretty: bool,
     user_agent: &'a str,
+    /// Who asks.
+    user: User,
 }
 
 impl ApiServer {
@@ -57,15 +60,24 @@ async fn handle(State(server): State<ApiServer>, request: Request<Body>) -> Resp
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let plain = Accepted { shape: Shape::Plain, yaml: false };
     let pretty = query.pretty(user_agent);
-    let mut call = Call { server: &server, query, accepted: plain, pretty, user_agent };
+    let mut call = Call { server: &server, query, accepted: plain, pretty, user_agent, user: User::anonymous() };
     let decoded: Vec<String> =
         parts.uri.path().split('/').filter(|e| !e.is_empty()).map(|e| query::decode(e, false)).collect();
     let elements: Vec<&str> = decoded.iter().map(String::as_str).collect();
-    if let Some(response) = outside_the_api(&call, &parts.method, &elements, headers) {
+    if let Some(response) = debugging(&call, &parts.method, &elements, headers) {
         return response;
     }
-    if let Err(error) = authenticate(&server, headers) {
-        return respond::error(&call, &error);
+    let asked = Attributes::of(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let admitted = server.admitted(&asked, headers);
+    // Without roles nobody is asked for a token who only wants to know how the server is.
+    if (admitted.is_ok() || server.0.options.authorization == AuthorizationMode::AlwaysAllow)
+        && let Some(response) = outside_the_api(&call, &elements)
+    {
+        return response;
+    }
+    match admitted {
+        Ok(user) => call.user = user,
+        Err(error) => return respond::error(&call, &error),
     }
     let accept = header(headers, &ACCEPT);
     match path::parse(&elements) {
@@ -92,20 +104,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    header(headers, &AUTHORIZATION)?.strip_prefix("Bearer ").map(str::trim)
-}
-
-fn authenticate(server: &ApiServer, headers: &HeaderMap) -> Result<(), ApiError> {
-    let tokens = &server.0.options.tokens;
-    if tokens.is_empty() || bearer(headers).is_some_and(|given| tokens.iter().any(|token| token == given)) {
-        return Ok(());
-    }
-    Err(ApiError::new(401, "Unauthorized", "Unauthorized"))
-}
-
-/// Health, version and debugging: what needs no token of the API.
-fn outside_the_api(call: &Call<'_>, method: &Method, elements: &[&str], headers: &HeaderMap) -> Option<Response> {
+/// Health and version.
+fn outside_the_api(call: &Call<'_>, elements: &[&str]) -> Option<Response> {
     match elements {
         [endpoint @ ("healthz" | "livez" | "readyz")] => {
             let verbose = call.query.get("verbose").is_some();
@@ -116,19 +116,22 @@ fn outside_the_api(call: &Call<'_>, method: &Method, elements: &[&str], headers:
                 .map_or_else(respond::page_not_found, |text| respond::text(200, text)),
         ),
         ["version"] => Some(respond::document(call, 200, &health::version())),
-        ["debug", "forget-history"] => {
-            let token = call.server.0.options.debug_token.as_deref()?;
-            if *method != Method::POST {
-                return Some(respond::error(call, &respond::method_not_allowed()));
-            }
-            if bearer(headers) != Some(token) {
-                return Some(respond::error(call, &ApiError::new(401, "Unauthorized", "Unauthorized")));
-            }
-            call.server.forget_history();
-            Some(respond::text(200, "ok"))
-        }
         _ => None,
     }
+}
+
+/// What has a token of its own.
+fn debugging(call: &Call<'_>, method: &Method, elements: &[&str], headers: &HeaderMap) -> Option<Response> {
+    let ["debug", "forget-history"] = elements else { return None };
+    let token = call.server.0.options.debug_token.as_deref()?;
+    if *method != Method::POST {
+        return Some(respond::error(call, &respond::method_not_allowed()));
+    }
+    if bearer(headers) != Some(token) {
+        return Some(respond::error(call, &ApiError::new(401, "Unauthorized", "Unauthorized")));
+    }
+    call.server.forget_history();
+    Some(respond::text(200, "ok"))
 }
 
 fn openapi_document(call: &Call<'_>, elements: &[&str]) -> Option<Response> {

@@ -42,7 +42,8 @@ fn write_options<'a>(call: &'a Call<'_>, write: &'a Write) -> WriteOptions<'a> {
     let agent = call.user_agent.split('/').next().unwrap_or_default();
     let manager = if write.manager.is_empty() { agent } else { &write.manager };
     let manager = if manager.is_empty() { "unknown" } else { manager };
-    WriteOptions { dry_run: write.dry_run, manager, validation: write.validation, force: write.force }
+    let Write { dry_run, validation, force, .. } = *write;
+    WriteOptions { dry_run, manager, validation, force, user: Some(&call.user) }
 }
 
 fn decode(ty: &'static Type, format: BodyFormat, raw: &[u8], write: &Write) -> Result<Decoded, ApiError> {
@@ -97,7 +98,7 @@ pub(super) async fn create(
     } else if resource.verbs == Verbs::Create && resource.plural == "bindings" {
         server.post_binding(path.namespace, &decoded.object, &options)?
     } else if resource.verbs == Verbs::Create {
-        server.review(resource, path.namespace, decoded.object, &options)?
+        server.review(resource, path.namespace, decoded.object, &options, &call.user)?
     } else {
         server.create(target, decoded.object, &options)?
     };

@@ -156,6 +156,12 @@ impl Store {
         self.revision.load(Ordering::Acquire)
     }
 
+    /// The revision of the latest change of a resource, or a later one.
+    pub(crate) fn revision_of(&self, resource: &Resource) -> u64 {
+        let shard = self.read(resource);
+        shard.history.back().map_or(shard.floor, |event| event.entry.revision)
+    }
+
     /// The object of a key.
     pub(crate) fn get(&self, resource: &Resource, key: &str) -> Option<Entry> {
         self.read(resource).objects.get(key).cloned()

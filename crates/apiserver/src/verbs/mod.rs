@@ -26,6 +26,7 @@ pub use delete::{DeleteOptions, Propagation};
 pub(crate) use events::{shown_shape, stored_shape};
 pub(crate) use patch::PatchFormat;
 
+use crate::access::User;
 use crate::error::ApiError;
 use crate::resource::Resource;
 use crate::rules::Lookup;
@@ -81,11 +82,19 @@ pub(crate) struct WriteOptions<'a> {
     pub(crate) validation: FieldValidation,
     /// Apply over other managers' fields.
     pub(crate) force: bool,
+    /// Who writes, if what is written matters for whether they may; `None` for the server itself.
+    pub(crate) user: Option<&'a User>,
 }
 
 impl Default for WriteOptions<'_> {
     fn default() -> Self {
-        WriteOptions { dry_run: false, manager: "unknown", validation: FieldValidation::Ignore, force: false }
+        WriteOptions {
+            dry_run: false,
+            manager: "unknown",
+            validation: FieldValidation::Ignore,
+            force: false,
+            user: None,
+        }
     }
 }
 

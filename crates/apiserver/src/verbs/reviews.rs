@@ -1,16 +1,14 @@
-//! Reviews of who may do what. There are no roles here: whoever is let in may do everything, and is told so.
+//! Reviews: who a token's user is, and what somebody may do. Answers are those that requests get.
 
 use serde_json::{Value, json};
 
 use super::create::match_namespace;
 use super::{Answer, Target, WriteOptions, Written};
+use crate::access::{About, Attributes, Rule, User};
 use crate::error::{ApiError, FieldError};
 use crate::managed::{self, Writer};
 use crate::resource::Resource;
 use crate::server::ApiServer;
-
-/// Who everybody is.
-const USER: &str = "system:admin";
 
 impl ApiServer {
     /// Answers a review of `authorization.k8s.io` or `authentication.k8s.io`.
@@ -20,6 +18,7 @@ impl ApiServer {
         namespace: &str,
         review: Value,
         options: &WriteOptions<'_>,
+        user: &User,
     ) -> Result<Written, ApiError> {
         let mut answer = review;
         if resource.namespaced {
@@ -30,34 +29,41 @@ impl ApiServer {
         managed::track_update(Self::type_of(resource)?, None, &mut answer, &by);
         match resource.plural {
             "selfsubjectrulesreviews" => {
-                if answer.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default().is_empty() {
+                let namespace = answer.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default();
+                if namespace.is_empty() {
                     return Err(ApiError::bad_request("no namespace on request"));
                 }
+                let status = rules(&self.rules_of(user, namespace));
                 answer["spec"] = json!({});
                 answer["metadata"] = json!({});
-                answer["status"] = rules();
+                answer["status"] = status;
             }
-            "selfsubjectreviews" => {
-                answer["status"] = json!({
-                    "userInfo": { "username": USER, "groups": ["system:masters", "system:authenticated"] },
-                });
-            }
+            "selfsubjectreviews" => answer["status"] = json!({ "userInfo": shown(user) }),
             "tokenreviews" => {
                 let token = answer.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
                 if token.is_empty() {
-                    let error = FieldError::required("spec.token", "");
-                    return Err(ApiError::invalid(resource.group, resource.kind, "", &[error]));
+                    return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
                 }
-                let known = self.0.options.tokens.is_empty() || self.0.options.tokens.iter().any(|t| t == token);
-                answer["status"] = if known {
-                    json!({ "authenticated": true, "user": { "username": USER, "groups": ["system:masters"] } })
-                } else {
-                    json!({ "user": {} })
+                let audiences = answer.pointer("/spec/audiences").and_then(Value::as_array);
+                let audiences: Vec<&str> = audiences.into_iter().flatten().filter_map(Value::as_str).collect();
+                answer["status"] = match self.review_token(token, &audiences) {
+                    Some((user, audiences)) => {
+                        json!({ "authenticated": true, "user": shown(&user), "audiences": audiences })
+                    }
+                    None => json!({ "user": {}, "error": "invalid bearer token" }),
                 };
             }
             _ => {
                 check_access(resource, namespace, &answer)?;
-                answer["status"] = json!({ "allowed": true });
+                let about_others = resource.plural != "selfsubjectaccessreviews";
+                let decision = match about_others {
+                    true => self.authorize(&subject(&answer["spec"]), &asked(&answer["spec"])),
+                    false => self.authorize(user, &asked(&answer["spec"])),
+                };
+                answer["status"] = json!({ "allowed": decision.allowed });
+                if !decision.reason.is_empty() {
+                    answer["status"]["reason"] = json!(decision.reason);
+                }
             }
         }
         Ok(Written { answer: Answer::Value(answer), code: 201, warnings: Vec::new() })
@@ -112,10 +118,52 @@ fn check_access(resource: &Resource, namespace: &str, review: &Value) -> Result<
     Err(error)
 }
 
-fn rules() -> Value {
-    json!({
-        "resourceRules": [{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }],
-        "nonResourceRules": [{ "verbs": ["*"], "nonResourceURLs": ["*"] }],
-        "incomplete": false,
-    })
+/// A user as reviews show one.
+fn shown(user: &User) -> Value {
+    let mut shown = json!({ "username": user.name, "groups": user.groups });
+    if !user.uid.is_empty() {
+        shown["uid"] = json!(user.uid);
+    }
+    shown
+}
+
+/// Whom a review is about.
+fn subject(spec: &Value) -> User {
+    let text = |member: &str| spec[member].as_str().unwrap_or_default().to_owned();
+    let groups = spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    User { name: text("user"), uid: text("uid"), groups: groups.map(str::to_owned).collect() }
+}
+
+/// What a review is about; it has passed [`check_access`].
+fn asked(spec: &Value) -> Attributes {
+    let of = |member: &str| {
+        let attributes = [&spec["resourceAttributes"], &spec["nonResourceAttributes"]];
+        let found = attributes.iter().find_map(|attributes| attributes[member].as_str());
+        found.unwrap_or_default().to_owned()
+    };
+    let about = match spec["resourceAttributes"].is_null() {
+        true => About::Path(of("path")),
+        false => About::Resource {
+            group: of("group"),
+            resource: of("resource"),
+            subresource: of("subresource"),
+            namespace: of("namespace"),
+            name: of("name"),
+        },
+    };
+    Attributes { verb: of("verb"), about }
+}
+
+fn rules(rules: &[Rule]) -> Value {
+    let resources: Vec<Value> = rules
+        .iter()
+        .filter(|rule| !rule.resources.is_empty())
+        .map(|rule| json!(Rule { non_resource_urls: Vec::new(), ..rule.clone() }))
+        .collect();
+    let paths: Vec<Value> = rules
+        .iter()
+        .filter(|rule| !rule.non_resource_urls.is_empty())
+        .map(|rule| json!({ "verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls }))
+        .collect();
+    json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": false })
 }

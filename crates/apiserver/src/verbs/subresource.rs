@@ -50,9 +50,9 @@ impl ApiServer {
         self.bind(target, binding, options)
     }
 
-    /// A token that names its account. It opens nothing: whoever may reach this server may do everything.
+    /// A token of a service account, which holds as long as this process and the account.
     fn token(&self, target: Target<'_>, request: &Value) -> Result<Written, ApiError> {
-        self.get(target)?;
+        let account = self.get(target)?.value();
         let lifetime = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(3600);
         if lifetime < 600 {
             let error = crate::error::FieldError::invalid(
@@ -62,15 +62,20 @@ impl ApiServer {
             );
             return Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
         }
-        let until = self.now().checked_add(jiff::SignedDuration::from_secs(lifetime)).unwrap_or(jiff::Timestamp::MAX);
-        let [a, b] = self.random();
+        let now = self.now();
+        let until = now.checked_add(jiff::SignedDuration::from_secs(lifetime)).unwrap_or(jiff::Timestamp::MAX);
+        let audiences = request.pointer("/spec/audiences").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let audiences = audiences.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let token = self
+            .sign_token(&account, audiences, now, until)
+            .ok_or_else(|| super::internal("the system has no randomness for a key"))?;
         let mut answer = request.clone();
         answer["metadata"]["name"] = json!(target.name);
         answer["metadata"]["namespace"] = json!(target.namespace);
-        answer["metadata"]["creationTimestamp"] = json!(seconds(self.now()));
+        answer["metadata"]["creationTimestamp"] = json!(seconds(now));
         answer["spec"]["expirationSeconds"] = json!(lifetime);
         answer["status"] = json!({
-            "token": format!("augur:{}:{}:{a:016x}{b:016x}", target.namespace, target.name),
+            "token": token,
             "expirationTimestamp": seconds(until),
         });
         remove_meta(&mut answer, "managedFields");

@@ -8,6 +8,7 @@ use super::{
     Answer, Target, WriteOptions, Written, convert, has_finalizers, meta_text, remove_meta, set_meta, shown_shape,
     stored_shape,
 };
+use crate::access::{About, Attributes};
 use crate::error::{ApiError, FieldError};
 use crate::managed::{self, Writer};
 use crate::resource::Resource;
@@ -111,13 +112,48 @@ impl ApiServer {
         let context = rules::Context { now, namespace: target.namespace, lookup: self };
         rules::admit_update(resource, target.subresource, &mut object, live, &context)?;
         rules::prepare_update(resource, target.subresource, &mut object, live);
-        let errors = rules::validate_update(resource, target.subresource, &object, live);
+        let mut errors = rules::validate_update(resource, target.subresource, &object, live);
+        errors.splice(0..0, self.check_devices(target, options, origin, &object, live));
         if !errors.is_empty() {
             return Err(rules::invalid(resource, target.name, &errors));
         }
         rules::check_update(resource, target.subresource, &object, live, &context)?;
         let warnings = rules::warnings(resource, &object, Some(live));
         Ok(self.commit(target, options, entry, live, object, warnings))
+    }
+
+    /// Devices are given to a claim, and a claim to pods, only by whoever may `resourceclaims/binding` everywhere.
+    fn check_devices(
+        &self,
+        target: Target<'_>,
+        options: &WriteOptions<'_>,
+        origin: Origin,
+        object: &Value,
+        live: &Value,
+    ) -> Option<FieldError> {
+        let user = options.user.filter(|_| target.resource.is("resource.k8s.io", "resourceclaims"))?;
+        let same = |pointer| object.pointer(pointer) == live.pointer(pointer);
+        if target.subresource != "status" || same("/status/allocation") && same("/status/reservedFor") {
+            return None;
+        }
+        let verb = if origin == Origin::Update { "update" } else { "patch" };
+        let asked = Attributes {
+            verb: verb.to_owned(),
+            about: About::Resource {
+                group: target.resource.group.to_owned(),
+                resource: target.resource.plural.to_owned(),
+                subresource: "binding".to_owned(),
+                namespace: String::new(),
+                name: String::new(),
+            },
+        };
+        let decision = self.authorize(user, &asked);
+        let why = asked.forbidden(user, &decision.reason).message;
+        let detail = format!(
+            "changing status.allocation or status.reservedFor requires resource=\"resourceclaims/binding\", \
+             verb=\"{verb}\" permission: {why}"
+        );
+        (!decision.allowed).then(|| FieldError::forbidden("status.allocation", &detail))
     }
 
     /// Stores the new state of an object, unless nothing changed; removes it if it only waited for its finalizers.

@@ -14,13 +14,10 @@ use crate::system::stop_signal;
 /// # Errors
 /// When the port or the data directory cannot be used.
 pub async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
-    let server = ApiServer::new(ApiServerOptions {
-        debug_token: args.debug_token,
-        tokens: args.api.token.clone().into_iter().collect(),
-        data_dir: args.data_dir.clone(),
-        ..ApiServerOptions::default()
-    })
-    .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
+    let (options, token) = args.api.options()?;
+    let server =
+        ApiServer::new(ApiServerOptions { debug_token: args.debug_token, data_dir: args.data_dir.clone(), ..options })
+            .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
     let listener = listen(args.host, args.port, "the Kubernetes API", "--port").await?;
     let address = reachable(listener.local_addr()?);
     let identity = match args.api.tls {
@@ -32,7 +29,7 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.data_dir {
         let access = Access {
             server: format!("{scheme}://{address}"),
-            token: args.api.token,
+            token,
             certificate: identity.as_ref().map(|identity| identity.certificate_pem().to_owned()),
         };
         let kubeconfig = kubeconfig::write(folder, &access)?;

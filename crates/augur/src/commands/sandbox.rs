@@ -11,7 +11,7 @@ use augur_sandbox::{Sandbox, SandboxOptions};
 use clap::Args;
 
 use super::up::scenario;
-use crate::cli::ApiSecurity;
+use crate::api_security::ApiSecurity;
 use crate::kubeconfig::{self, Access};
 use crate::listen::{listen, reachable};
 use crate::output;
@@ -57,12 +57,9 @@ pub async fn run(args: SandboxArgs) -> anyhow::Result<()> {
     let address = reachable(listener.local_addr()?);
     std::fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot make {}; choose another folder with --data-dir", args.data_dir.display()))?;
-    let server = ApiServer::new(ApiServerOptions {
-        clock: clock.clone(),
-        tokens: args.api.token.clone().into_iter().collect(),
-        ..ApiServerOptions::default()
-    })
-    .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
+    let (api, token) = args.api.options()?;
+    let server = ApiServer::new(ApiServerOptions { clock: clock.clone(), ..api })
+        .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
     let name = args.advertise.unwrap_or_else(|| address.ip().to_string());
     let identity = match args.api.tls {
         true => Some(Identity::self_signed(&["localhost", "127.0.0.1", &name])?),
@@ -75,7 +72,7 @@ pub async fn run(args: SandboxArgs) -> anyhow::Result<()> {
     // Last, because others wait for the file.
     let access = Access {
         server: format!("{scheme}://{}", authority(&name, address.port())),
-        token: args.api.token,
+        token,
         certificate: identity.as_ref().map(|identity| identity.certificate_pem().to_owned()),
     };
     let kubeconfig = kubeconfig::write(&args.data_dir, &access)?;

@@ -63,12 +63,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     // Before anything is written there: the folder may be another's.
     let history = open_history(&config, &args.data_dir)?;
 
-    let server = ApiServer::new(ApiServerOptions {
-        clock: clock.clone(),
-        tokens: args.api.token.clone().into_iter().collect(),
-        ..ApiServerOptions::default()
-    })
-    .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
+    let (api_options, token) = args.api.options()?;
+    let server = ApiServer::new(ApiServerOptions { clock: clock.clone(), ..api_options })
+        .map_err(|error| anyhow::anyhow!("cannot set up the API server: {}", error.message))?;
     let identity = match args.api.tls {
         true => {
             let host = reachable(addresses[0]).ip().to_string();
@@ -78,7 +75,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     };
     let access = Access {
         server: format!("{}://{}", if args.api.tls { "https" } else { "http" }, reachable(addresses[0])),
-        token: args.api.token.clone(),
+        token,
         certificate: identity.as_ref().map(|identity| identity.certificate_pem().to_owned()),
     };
     let kubeconfig = kubeconfig::write(&args.data_dir, &access)?;
@@ -124,7 +121,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         let engine = system.engine();
         let work = async {
             if let Some(trace) = feed {
-                trace::feed(trace, &server, reachable(addresses[0]), &args, &clock, &engine).await?;
+                let api = (reachable(addresses[0]), access.token.clone());
+                trace::feed(trace, &server, api, &args, &clock, &engine).await?;
                 if args.until_done {
                     return Ok(());
                 }

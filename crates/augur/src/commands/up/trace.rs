@@ -44,7 +44,7 @@ pub fn read(args: &UpArgs) -> anyhow::Result<Arc<Trace>> {
 pub async fn feed(
     trace: Arc<Trace>,
     server: &ApiServer,
-    api: SocketAddr,
+    api: (SocketAddr, Option<String>),
     args: &UpArgs,
     clock: &Clock,
     engine: &EngineHandle,
@@ -60,7 +60,7 @@ pub async fn feed(
         scheduler_name: "augur".to_owned(),
     };
     let progress = Arc::new(Progress::default());
-    let sink = Arc::new(HttpSink::new(api, args.api.token.clone()));
+    let sink = Arc::new(HttpSink::new(api.0, api.1));
     let client = server.local("augur-trace");
     let replay = trace::replay(&trace, sink, &client, &options, progress.clone());
     let summary = if args.quiet {
