@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use augur_history::{Example, OutcomeLabel};
+use augur_history::{Example, OutcomeLabel, PastProgress};
 use augur_learn::{FEATURE_COUNT, FEATURE_NAMES, SCHEMA};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -229,6 +229,48 @@ pub(crate) struct HistorySummary {
     workloads: usize,
     /// Size of the file in bytes.
     file_bytes: u64,
+    /// The days before the first start, taken in from a Prometheus-compatible server; `null` when this process asks for none.
+    past: Option<PastSummary>,
+}
+
+/// How far the days before the first start are taken in. They count once all of them are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PastSummary {
+    /// Who is asked.
+    source: String,
+    /// Where they begin.
+    #[schema(value_type = String, format = DateTime)]
+    from: jiff::Timestamp,
+    /// Where they end: the first start.
+    #[schema(value_type = String, format = DateTime)]
+    until: jiff::Timestamp,
+    /// Up to where they are taken in.
+    #[schema(value_type = String, format = DateTime)]
+    reached: jiff::Timestamp,
+    /// Whether they count.
+    done: bool,
+    /// Why it does not go on at present.
+    error: Option<String>,
+    /// Values left out because they cannot be true, by reason.
+    #[schema(value_type = Object)]
+    rejected: std::collections::BTreeMap<&'static str, u64>,
+    /// What the source said of its own answers last.
+    warning: Option<String>,
+}
+
+impl PastSummary {
+    fn new(progress: PastProgress) -> Self {
+        Self {
+            source: progress.source.to_string(),
+            from: timestamp(progress.from),
+            until: timestamp(progress.until),
+            reached: timestamp(progress.reached),
+            done: progress.done,
+            error: progress.error,
+            rejected: progress.rejected,
+            warning: progress.warning,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -255,6 +297,7 @@ pub(crate) async fn data_summary(State(service): Shared) -> Result<Response, Api
             nodes: s.nodes,
             workloads: service.history.rates().workloads.len(),
             file_bytes: s.file_bytes,
+            past: service.history.past_progress().map(PastSummary::new),
         },
         training_set: TrainingSet {
             examples: s.examples,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use augur_history::{DecisionFilter, DecisionKind, UnixMillis, WorkloadKey};
+use augur_history::{DecisionFilter, DecisionKind, PastProgress, UnixMillis, WorkloadKey};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::backend::{Check, CheckStatus, ModelStatus};
 use crate::dto::{
     ClusterMetrics, DecisionList, DecisionView, NodeDetail, NodeList, PredictionAnswer, WorkloadList, WorkloadView,
-    summary,
+    summary, timestamp,
 };
 use crate::error::{ApiError, ErrorBody};
 use crate::explain::{Explanation, model_part};
@@ -95,7 +95,22 @@ pub(crate) fn history_check(service: &Service) -> Check {
         let message = format!("the file of before was damaged and is kept as {}; history began anew", file.display());
         return Check::new(CheckStatus::Degraded, message);
     }
-    Check::new(CheckStatus::Healthy, format!("written to {}", service.history.path().display()))
+    let path = service.history.path().display();
+    match service.history.past_progress().filter(|progress| !progress.done) {
+        Some(PastProgress { source, reached, error: Some(error), .. }) => {
+            let reached = timestamp(reached);
+            let message = format!("written to {path}; the days before are known up to {reached}: {source}: {error}");
+            Check::new(CheckStatus::Degraded, message)
+        }
+        Some(PastProgress { source, from, reached, until, .. }) => {
+            let (from, reached, until) = (timestamp(from), timestamp(reached), timestamp(until));
+            let message = format!(
+                "written to {path}; taking in the days before from {source}: {from} to {until}, now at {reached}"
+            );
+            Check::new(CheckStatus::Healthy, message)
+        }
+        None => Check::new(CheckStatus::Healthy, format!("written to {path}")),
+    }
 }
 
 /// How the parts are doing.
@@ -104,7 +119,7 @@ pub(crate) fn history_check(service: &Service) -> Check {
 pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError> {
     let health = service.backend.health();
     let history = history_check(&service);
-    let kubernetes = health.kubernetes.status;
+    let required = [health.kubernetes.status, health.metrics_api.status];
     let checks = BTreeMap::from([
         ("kubernetes", health.kubernetes),
         ("metrics_api", health.metrics_api),
@@ -113,10 +128,10 @@ pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError>
         ("history", history),
         ("leader", health.leader),
     ]);
-    // Without the Kubernetes API nothing is scheduled; everything else leaves the deterministic score.
+    // Without the Kubernetes API nothing is scheduled, and without readings nobody may want it to be; everything else leaves the deterministic score.
     let status = match checks.values().map(|check| check.status).max() {
         Some(CheckStatus::Healthy) | None => CheckStatus::Healthy,
-        Some(_) if kubernetes == CheckStatus::Unhealthy => CheckStatus::Unhealthy,
+        Some(_) if required.contains(&CheckStatus::Unhealthy) => CheckStatus::Unhealthy,
         Some(_) => CheckStatus::Degraded,
     };
     let code = if status == CheckStatus::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };

@@ -10,6 +10,7 @@ use crate::bench::cluster::BenchClusterArgs;
 use crate::bench::placement::{Policy, Scenario};
 
 use crate::commands::sandbox::SandboxArgs;
+use crate::config::{Metrics, MetricsSource};
 use crate::election::ElectionArgs;
 use crate::engine::Mode;
 use crate::serving::ServingArgs;
@@ -199,12 +200,43 @@ pub struct SchedulerArgs {
     /// Seed of the choice among nodes of equal score.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+    /// Where readings of usage come from.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// How the services are protected.
     #[command(flatten)]
     pub serving: ServingArgs,
     /// Leader election.
     #[command(flatten)]
     pub election: ElectionArgs,
+}
+
+/// Where readings of usage come from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MetricsArgs {
+    /// Who tells what nodes and pods use. [default: metrics.source of the configuration file, or metrics-api]
+    #[arg(long, value_enum)]
+    pub metrics_source: Option<MetricsSource>,
+    /// A Prometheus-compatible server: with it an empty history takes in the days before. [default: metrics.prometheus.url of
+    /// the configuration file]
+    #[arg(long, value_name = "URL")]
+    pub prometheus_url: Option<String>,
+    /// The file with its bearer token. [default: metrics.prometheus.bearer_token_file of the configuration file]
+    #[arg(long, value_name = "FILE")]
+    pub prometheus_token_file: Option<PathBuf>,
+}
+
+impl MetricsArgs {
+    /// Puts what was given over the settings of the file.
+    pub fn apply(&self, metrics: &mut Metrics) {
+        metrics.source = self.metrics_source.unwrap_or(metrics.source);
+        if let Some(url) = &self.prometheus_url {
+            metrics.prometheus.url = Some(url.clone());
+        }
+        if let Some(file) = &self.prometheus_token_file {
+            metrics.prometheus.bearer_token_file = Some(file.display().to_string());
+        }
+    }
 }
 
 /// Arguments of `augur learner`.

@@ -1,6 +1,7 @@
 //! The `augur` binary: command line, configuration and wiring. Each command is a file of `commands`.
 
 mod api_security;
+mod backfill;
 mod bench;
 mod cli;
 mod commands;

@@ -33,12 +33,20 @@ pub struct Backend {
     thresholds: Thresholds,
     swaps: Swaps,
     learner: LearnerPlace,
+    /// Whether it is no failure when the source of readings has none.
+    fallback: bool,
 }
 
 impl Backend {
     /// A backend.
-    pub fn new(engine: EngineHandle, thresholds: Thresholds, swaps: Swaps, learner: LearnerPlace) -> Self {
-        Backend { engine, thresholds, swaps, learner }
+    pub fn new(
+        engine: EngineHandle,
+        thresholds: Thresholds,
+        swaps: Swaps,
+        learner: LearnerPlace,
+        fallback: bool,
+    ) -> Self {
+        Backend { engine, thresholds, swaps, learner, fallback }
     }
 
     fn kubernetes(&self) -> Check {
@@ -93,15 +101,25 @@ impl Backend {
         let status = self.engine.status();
         let metrics = &status.metrics;
         match (&metrics.nodes_error, metrics.asked) {
-            (_, None) => Check::new(CheckStatus::Degraded, "the Metrics API has not been asked yet"),
-            (Some(error), _) => Check::new(CheckStatus::Degraded, error.to_string()),
+            (_, None) => Check::new(CheckStatus::Degraded, "the source of readings has not been asked yet"),
+            (Some(error), _) => {
+                let status = if self.fallback { CheckStatus::Degraded } else { CheckStatus::Unhealthy };
+                Check::new(status, format!("{}: {error}", metrics.source))
+            }
             (None, Some(_)) if metrics.readings.0 == 0 => {
-                Check::new(CheckStatus::Degraded, "the Metrics API tells of no node")
+                Check::new(CheckStatus::Degraded, format!("{} tells of no node", metrics.source))
+            }
+            (None, Some(_)) if metrics.pods_error.is_some() || !metrics.warnings.is_empty() => {
+                let pods = metrics.pods_error.iter().map(|error| format!("no readings of pods: {error}"));
+                let warnings = metrics.warnings.iter().map(|warning| format!("incomplete: {warning}"));
+                let reasons: Vec<_> = pods.chain(warnings).collect();
+                Check::new(CheckStatus::Degraded, format!("{}: {}", metrics.source, reasons.join("; ")))
             }
             (None, Some(_)) if metrics.unread > 0 || !metrics.latest_rejected.is_empty() => {
                 let reasons: Vec<_> =
                     metrics.latest_rejected.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-                let mut message = format!("{} ready nodes without a reading to be believed", metrics.unread);
+                let (source, unread) = (&metrics.source, metrics.unread);
+                let mut message = format!("{source}: {unread} ready nodes without a reading to be believed");
                 if !reasons.is_empty() {
                     message.push_str(&format!("; readings left out: {}", reasons.join(", ")));
                 }
@@ -109,7 +127,10 @@ impl Backend {
             }
             (None, Some(_)) => {
                 let (nodes, pods) = metrics.readings;
-                Check::new(CheckStatus::Healthy, format!("readings of {nodes} nodes and {pods} pods"))
+                Check::new(
+                    CheckStatus::Healthy,
+                    format!("{}: readings of {nodes} nodes and {pods} pods", metrics.source),
+                )
             }
         }
     }

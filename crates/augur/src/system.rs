@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::backfill;
 use crate::config::Config;
 use crate::engine::{Engine, EngineHandle, EngineOptions, Mode};
 use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
@@ -93,6 +94,8 @@ impl System {
         let lots = Lots { seed: learning.seed, holdback: learning.holdback };
         let predictor = ModelPredictor::new(swaps.slot(), past.clone(), lots, learning.window)
             .with_budget(Budget { most: INFERENCE_BUDGET, nanos: monotonic_nanos });
+        let prometheus = backfill::prometheus(&config.metrics)?;
+        let usage = backfill::usage_source(&config.metrics, &options.client, prometheus.as_ref())?;
         let engine = Engine::start(EngineOptions {
             client: options.client,
             clock: options.clock.clone(),
@@ -102,8 +105,8 @@ impl System {
             history: history.handle(),
             past: past.clone(),
             predictor: Arc::new(predictor),
+            usage,
             metrics_interval: config.metrics.collection_interval.0,
-            metrics_timeout: config.metrics.api_timeout.0,
             counters: counters.clone(),
             election: options.election,
             mode: options.mode,
@@ -127,7 +130,13 @@ impl System {
         let identity = options.serving.identity(listens)?;
         let thresholds = thresholds(config);
         let services = Services {
-            backend: Arc::new(Backend::new(engine.handle(), thresholds, swaps.clone(), learner.clone())),
+            backend: Arc::new(Backend::new(
+                engine.handle(),
+                thresholds,
+                swaps.clone(),
+                learner.clone(),
+                config.metrics.enable_fallback,
+            )),
             learner: learner.backend(),
             history: history.handle(),
             clock: options.clock.clone(),
@@ -142,6 +151,16 @@ impl System {
         let mut system =
             System { engine, history, learner: learner.here(), tasks: JoinSet::new(), servers: JoinSet::new(), stop };
         system.tasks.spawn(feed(system.history.handle(), learner.sink(), past, options.clock.clone()));
+        if let Some(prometheus) = prometheus.filter(|_| config.metrics.prometheus.backfill) {
+            let backfill = backfill::Backfill {
+                prometheus,
+                history: system.history.handle(),
+                clock: options.clock.clone(),
+                window: config.metrics.cache_duration.0,
+                step: config.metrics.prometheus.backfill_step.0,
+            };
+            system.tasks.spawn(backfill.run());
+        }
         if let LearnerPlace::There(client, check) = learner {
             system.tasks.spawn(pull(*client, swaps, options.clock, check));
         }

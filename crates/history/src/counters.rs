@@ -63,8 +63,12 @@ impl Bucket {
         for (field, chunk) in fields.iter_mut().zip(bytes.chunks_exact(4)) {
             *field = u32::from_le_bytes(chunk.try_into().ok()?);
         }
+        Some(Self::of_fields(fields))
+    }
+
+    fn of_fields(fields: [u32; FIELDS]) -> Self {
         let [started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms, unready] = fields;
-        Some(Self { started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms, unready })
+        Self { started, troubled, failed, restarted, restarts, oom, evicted, watched_ms, ready_ms, unready }
     }
 }
 
@@ -114,6 +118,17 @@ impl Series {
             self.dirty.push(hour);
         }
         self.buckets.entry(hour).or_default()
+    }
+
+    /// Adds the counts of another, hour by hour.
+    pub fn add(&mut self, other: &Series) {
+        for (hour, bucket) in &other.buckets {
+            let sums = self.at(*hour).fields().into_iter().zip(bucket.fields());
+            let sums: Vec<u32> = sums.map(|(mine, more)| mine.saturating_add(more)).collect();
+            if let Ok(fields) = sums.try_into() {
+                *self.at(*hour) = Bucket::of_fields(fields);
+            }
+        }
     }
 
     pub fn load(&mut self, hour: u32, bucket: Bucket) {

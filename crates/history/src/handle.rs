@@ -2,6 +2,7 @@
 //!
 //! [`History::open`] starts the one writing thread; [`HistoryHandle`] is cheap to clone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -9,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::keeper::Keeper;
-use crate::memory::EventObservation;
+use crate::keeper::{Keeper, PastState};
+use crate::memory::{EventObservation, PastStep};
 use crate::performance::Performance;
 use crate::rates::Rates;
 use crate::store::{self, HistoryError, Store};
@@ -128,6 +129,7 @@ enum Message {
     Usage(Box<UsageRound>),
     Event(Box<EventObservation>),
     Listed(UnixMillis),
+    Past(PastMessage, Reply<()>),
     Tick(UnixMillis),
     Feedback(Box<Feedback>, UnixMillis, Reply<Result<FeedbackReceipt, FeedbackError>>),
     Examples(Vec<Example>, Reply<Result<(), HistoryError>>),
@@ -136,12 +138,42 @@ enum Message {
     Close,
 }
 
+/// How far somebody is in telling the days before this history began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PastProgress {
+    /// Who tells them.
+    pub source: Arc<str>,
+    /// Where they begin.
+    pub from: UnixMillis,
+    /// Where they end: the first start on an empty history.
+    pub until: UnixMillis,
+    /// Up to where they are told.
+    pub reached: UnixMillis,
+    /// Whether they are told to the end, and count.
+    pub done: bool,
+    /// Why it does not go on at present.
+    pub error: Option<String>,
+    /// Values that were left out because they cannot be true, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// What the source said of its own answers last.
+    pub warning: Option<String>,
+}
+
+/// The days before this history began.
+enum PastMessage {
+    Begin(UnixMillis),
+    Steps(Arc<[PastStep]>),
+    End,
+}
+
 /// What the writing thread shows to readers.
 #[derive(Default)]
 struct Shown {
     rates: Mutex<Arc<Rates>>,
     performance: Mutex<Arc<Performance>>,
     status: Mutex<HistoryStatus>,
+    past: Mutex<PastState>,
+    telling: Mutex<Option<PastProgress>>,
     pods: AtomicU64,
     nodes: AtomicU64,
     dropped: AtomicU64,
@@ -318,6 +350,41 @@ impl HistoryHandle {
         self.post(Message::Listed(at))
     }
 
+    /// How far the days before this history began are known.
+    pub fn past_state(&self) -> PastState {
+        *lock(&self.shown.past)
+    }
+
+    /// How far the telling of these days is; `None` when nobody has begun since the start of the process.
+    pub fn past_progress(&self) -> Option<PastProgress> {
+        lock(&self.shown.telling).clone()
+    }
+
+    /// Says how far it is.
+    pub fn tell_past_progress(&self, progress: PastProgress) {
+        *lock(&self.shown.telling) = Some(progress);
+    }
+
+    /// Begins to take in the days before `until`. Then come the steps, and [`HistoryHandle::end_past`]; what ends early leaves
+    /// nothing behind. `done` is called when that is noted, on the writing thread; never when the queue is full (false).
+    pub fn begin_past(&self, until: UnixMillis, done: impl FnOnce() + Send + 'static) -> bool {
+        self.post_past(PastMessage::Begin(until), done)
+    }
+
+    /// Takes in what is known of some moments of these days, each later than the one before.
+    pub fn past(&self, steps: Arc<[PastStep]>, done: impl FnOnce() + Send + 'static) -> bool {
+        self.post_past(PastMessage::Steps(steps), done)
+    }
+
+    /// These days are told: adds them to what is known.
+    pub fn end_past(&self, done: impl FnOnce() + Send + 'static) -> bool {
+        self.post_past(PastMessage::End, done)
+    }
+
+    fn post_past(&self, message: PastMessage, done: impl FnOnce() + Send + 'static) -> bool {
+        self.sender.try_send(Message::Past(message, Box::new(move |()| done()))).is_ok()
+    }
+
     /// Lets time pass, so that outcomes mature while nothing is observed. Call it about every second.
     pub fn tick(&self, now: UnixMillis) -> bool {
         self.post(Message::Tick(now))
@@ -475,6 +542,7 @@ fn show_counts(keeper: &Keeper, shown: &Shown) {
         feedback: keeper.totals.feedback,
         contradicting: keeper.totals.contradicting,
     });
+    *lock(&shown.past) = keeper.past.state;
     lock(&shown.status).untracked_pods = keeper.memory.untracked_pods();
     shown.pods.store(keeper.memory.pods_followed() as u64, Ordering::Relaxed);
     shown.nodes.store(keeper.memory.node_count() as u64, Ordering::Relaxed);
@@ -551,6 +619,14 @@ impl Writer {
             Message::Usage(round) => self.keeper.usage(&round),
             Message::Event(event) => self.keeper.event(&event),
             Message::Listed(at) => self.keeper.listed(at),
+            Message::Past(message, reply) => {
+                match message {
+                    PastMessage::Begin(until) => self.keeper.begin_past(until),
+                    PastMessage::Steps(steps) => self.keeper.past(&steps),
+                    PastMessage::End => self.keeper.end_past(),
+                }
+                reply(());
+            }
             Message::Tick(at) => self.keeper.advance(at),
             Message::Feedback(feedback, at, reply) => match self.keeper.feedback(*feedback, at) {
                 Ok(receipt) => waiting.feedback.push((receipt, reply)),

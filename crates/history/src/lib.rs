@@ -20,9 +20,12 @@ mod store;
 mod types;
 mod usage;
 
-pub use handle::{FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, Summary};
+pub use handle::{
+    FeedbackError, History, HistoryEvent, HistoryHandle, HistoryOptions, HistoryStatus, PastProgress, Summary,
+};
+pub use keeper::PastState;
 pub use memory::pod::is_rejection;
-pub use memory::{Changes, EventObservation, EventSubject, Memory, Placement};
+pub use memory::{Changes, EventObservation, EventSubject, Memory, PastStep, Placement};
 pub use performance::{DayCounts, Performance};
 pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};

@@ -297,6 +297,22 @@ impl Usage {
         self.variance += (delta * (value - self.mean) - self.variance) / self.weight;
     }
 
+    /// Adds what another has seen, as of the later of the two.
+    pub fn take_in(&mut self, other: &Self) {
+        let (early, late) = if other.last_ms < self.last_ms { (other, &*self) } else { (&*self, other) };
+        let faded = early.weight * (-((late.last_ms - early.last_ms) as f64) / USAGE_HALF_LIFE_MS).exp2();
+        let weight = faded + late.weight;
+        if early.samples == 0 || weight <= 0.0 {
+            *self = *late;
+            return;
+        }
+        let mean = (faded * early.mean + late.weight * late.mean) / weight;
+        let square = |usage: &Self| usage.variance + (usage.mean - mean).powi(2);
+        let variance = (faded * square(early) + late.weight * square(late)) / weight;
+        let samples = early.samples.saturating_add(late.samples);
+        *self = Self { samples, weight, mean, variance, last_ms: late.last_ms };
+    }
+
     pub fn mean(&self) -> Option<f64> {
         (self.samples >= USAGE_MIN_SAMPLES).then_some(self.mean)
     }

@@ -43,7 +43,7 @@ pub async fn in_cluster_or_default(timeout: Duration) -> Result<Client, ClientEr
     build(config, timeout)
 }
 
-fn build(mut config: Config, timeout: Duration) -> Result<Client, ClientError> {
+pub(crate) fn build(mut config: Config, timeout: Duration) -> Result<Client, ClientError> {
     config.connect_timeout = Some(timeout);
     // Whoever sends knows better whether and how long to try again than a layer that knows only the request.
     config.default_retry = false;

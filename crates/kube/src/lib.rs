@@ -14,6 +14,7 @@ mod lease;
 mod limit;
 mod metrics;
 mod prepare;
+mod prometheus;
 mod reflect;
 mod send;
 mod volumes;
@@ -29,9 +30,20 @@ pub use events::{EventRecorder, News, PodRef};
 pub use evict::{EvictError, Eviction, Evictor};
 pub use lease::{Fence, Leadership, LeaseConfig, campaign};
 pub use limit::{RequestLimit, limited};
-pub use metrics::{Collected, MetricsError, NodeUsage, PodReading, Usage, collect};
+pub use metrics::{Collected, MetricsError, NodeUsage, PodReading, Usage, UsageSource};
 pub use prepare::PrepareError;
+pub use prometheus::{PastHours, PastPod, PastPodEvent, PastPodNews, Prometheus, PrometheusError, PrometheusOptions};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
 pub use send::Writer;
 pub use volumes::VolumePreparer;
 pub use workload::workload;
+
+/// The name as one that is shared by all that have it.
+fn interned(names: &mut std::collections::HashSet<std::sync::Arc<str>>, name: &str) -> std::sync::Arc<str> {
+    if let Some(known) = names.get(name) {
+        return known.clone();
+    }
+    let name: std::sync::Arc<str> = name.into();
+    names.insert(name.clone());
+    name
+}

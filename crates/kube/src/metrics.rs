@@ -14,16 +14,20 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::interned;
+use crate::prometheus::{Prometheus, PrometheusError};
 use crate::wire::{ObjectMeta, Text, null_is_default};
 
 /// How far a reading may lie in the future: the clocks of two machines may differ by this much.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// How old a reading may be to say something about the present.
-const STALE_AFTER: Duration = Duration::from_secs(300);
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(300);
 /// More CPU than any machine has, in cores.
-const ABSURD_CPU: f64 = 100_000.0;
+pub(crate) const ABSURD_CPU: f64 = 100_000.0;
+/// The name of the Metrics API in messages.
+const METRICS_API: &str = "the Metrics API";
 /// More memory than any machine has, in bytes (1 PiB).
-const ABSURD_MEMORY: f64 = 1_125_899_906_842_624.0;
+pub(crate) const ABSURD_MEMORY: f64 = 1_125_899_906_842_624.0;
 
 /// What something uses.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +52,37 @@ pub enum MetricsError {
     /// It refused or failed.
     #[error("the Metrics API failed: {0}")]
     Failed(String),
+    /// Prometheus has no answer.
+    #[error(transparent)]
+    Prometheus(PrometheusError),
+}
+
+/// Where readings come from.
+#[derive(Clone)]
+pub enum UsageSource {
+    /// The Metrics API of the cluster, and how long it may take.
+    MetricsApi(Client, Duration),
+    /// A Prometheus-compatible server.
+    Prometheus(Prometheus),
+}
+
+impl UsageSource {
+    /// Asks for the usage of all nodes and pods; `now` judges the age of the readings.
+    pub async fn collect(&self, now: Timestamp) -> Collected {
+        match self {
+            UsageSource::MetricsApi(client, timeout) => collect(client, *timeout, now).await,
+            UsageSource::Prometheus(prometheus) => prometheus.collect(now).await,
+        }
+    }
+
+    /// Its name for messages.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        match self {
+            UsageSource::MetricsApi(..) => METRICS_API.into(),
+            UsageSource::Prometheus(prometheus) => prometheus.name().clone(),
+        }
+    }
 }
 
 /// The readings of nodes, by name.
@@ -68,12 +103,16 @@ pub struct PodReading {
 pub struct Collected {
     /// When it was asked for.
     pub at: Timestamp,
+    /// Who was asked.
+    pub source: Arc<str>,
     /// Nodes.
     pub nodes: Result<NodeUsage, MetricsError>,
     /// Pods.
     pub pods: Result<Vec<PodReading>, MetricsError>,
-    /// Readings left out, by reason: `malformed`, `not_an_amount`, `negative`, `absurd`, `future`, `stale`.
+    /// Readings left out, by reason: `malformed`, `unnamed`, `not_an_amount`, `negative`, `absurd`, `future`, `stale`.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Why the answer may be incomplete, in the source's words.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -144,16 +183,7 @@ pub async fn collect(client: &Client, timeout: Duration, now: Timestamp) -> Coll
         }
         Ok(pods)
     });
-    Collected { at: now, nodes, pods, rejected }
-}
-
-fn interned(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
-    if let Some(known) = names.get(name) {
-        return known.clone();
-    }
-    let name: Arc<str> = name.into();
-    names.insert(name.clone());
-    name
+    Collected { at: now, source: METRICS_API.into(), nodes, pods, rejected, warnings: Vec::new() }
 }
 
 async fn list(client: &Client, kind: &str, timeout: Duration) -> Result<String, MetricsError> {
@@ -211,7 +241,11 @@ fn usage(reading: &Reading<'_>, now: Timestamp) -> Result<Usage, &'static str> {
 }
 
 fn amount(text: &str, absurd: f64) -> Result<f64, &'static str> {
-    let amount = Quantity::parse(text).map_err(|_| "not_an_amount")?.as_f64();
+    believable(Quantity::parse(text).map_err(|_| "not_an_amount")?.as_f64(), absurd)
+}
+
+/// The amount, or why it cannot be one.
+pub(crate) fn believable(amount: f64, absurd: f64) -> Result<f64, &'static str> {
     match amount {
         _ if amount.is_nan() => Err("not_an_amount"),
         _ if amount < 0.0 => Err("negative"),

@@ -23,23 +23,32 @@ pub fn workload<'a>(pod: &'a ObjectMeta<'_>) -> (&'a str, &'a str) {
     match owner.kind.as_str() {
         "ReplicaSet" => {
             let hash = pod.labels.get(TEMPLATE_HASH).map_or("", |hash| hash.as_str());
-            match owner.name.strip_suffix(hash).and_then(|name| name.strip_suffix('-')) {
-                Some(deployment) if !hash.is_empty() && !deployment.is_empty() => ("Deployment", deployment),
-                _ => ("ReplicaSet", &owner.name),
+            match deployment(&owner.name, hash) {
+                Some(deployment) => ("Deployment", deployment),
+                None => ("ReplicaSet", &owner.name),
             }
         }
-        "Job" => match owner.name.rsplit_once('-') {
-            Some((cron_job, minutes))
-                if !cron_job.is_empty() && minutes.parse().is_ok_and(|minutes| CRON_MINUTES.contains(&minutes)) =>
-            {
-                ("CronJob", cron_job)
-            }
-            _ => ("Job", &owner.name),
+        "Job" => match cron_job(&owner.name) {
+            Some(cron_job) => ("CronJob", cron_job),
+            None => ("Job", &owner.name),
         },
         // A static pod; its name ends in the node's, and there is nothing above it.
         "Node" => ("Pod", &pod.name),
         kind => (kind, &owner.name),
     }
+}
+
+/// The Deployment of a ReplicaSet of this name, whose pods have this template hash.
+pub(crate) fn deployment<'a>(replica_set: &'a str, hash: &str) -> Option<&'a str> {
+    let deployment = replica_set.strip_suffix(hash)?.strip_suffix('-')?;
+    (!hash.is_empty() && !deployment.is_empty()).then_some(deployment)
+}
+
+/// The CronJob of a Job of this name.
+pub(crate) fn cron_job(job: &str) -> Option<&str> {
+    let (cron_job, minutes) = job.rsplit_once('-')?;
+    let is_time = minutes.parse().is_ok_and(|minutes| CRON_MINUTES.contains(&minutes));
+    (!cron_job.is_empty() && is_time).then_some(cron_job)
 }
 
 #[cfg(test)]

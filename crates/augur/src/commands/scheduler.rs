@@ -87,6 +87,7 @@ fn settings(args: &SchedulerArgs) -> anyhow::Result<Settings> {
     let settings = Settings::load(args.config.as_deref())?;
     let names = settings.scheduler_names(&args.scheduler_name);
     let mut settings = settings.with_scheduler_names(&names);
+    args.metrics.apply(&mut settings.config.metrics);
     args.election.apply(&mut settings.scheduler.leader_election);
     let connection = &mut settings.scheduler.client_connection;
     if let Some(path) = &args.kubeconfig {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use augur_config::{AUGUR, Document, KubeSchedulerConfiguration, SchedulerProfile};
 use augur_core::profile::Profile;
 pub use reference::reference;
-pub use sections::{Config, ConfigError, Kubernetes, Scheduler};
+pub use sections::{Config, ConfigError, Kubernetes, Metrics, MetricsSource, Scheduler};
 use serde_json::Value;
 
 use crate::engine;

@@ -44,7 +44,19 @@ impl Setting for f64 {}
 impl Setting for String {}
 impl Setting for Span {}
 impl Setting for Mode {}
+impl Setting for MetricsSource {}
 impl<T: Setting> Setting for Option<T> {}
+
+/// Who tells what nodes and pods use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricsSource {
+    /// The Metrics API of the cluster.
+    #[default]
+    MetricsApi,
+    /// A Prometheus-compatible server.
+    Prometheus,
+}
 
 /// Declares a section: its keys with what they are for, their types and defaults.
 macro_rules! section {
@@ -107,14 +119,38 @@ section!(Kubernetes {
     api_timeout: Span = Span::seconds(30),
 });
 section!(Metrics {
-    /// How often the Metrics API is asked.
+    /// Who tells what nodes and pods use: `metrics-api`, or `prometheus` for a Prometheus-compatible server.
+    source: MetricsSource = MetricsSource::default(),
+    /// How often it is asked.
     collection_interval: Span = Span::seconds(30),
     /// How far back outcomes count.
     cache_duration: Span = Span::seconds(168 * 3600),
-    /// How long the Metrics API may take to answer.
+    /// How long it may take to answer.
     api_timeout: Span = Span::seconds(10),
-    /// Goes on without the Metrics API when it does not answer.
+    /// Goes on without it when it does not answer: scores rest on requests then. Without, `/health` says unhealthy.
     enable_fallback: bool = true,
+    /// The Prometheus-compatible server.
+    prometheus: PrometheusSection = PrometheusSection::default(),
+});
+section!(PrometheusSection {
+    /// Its address, with a path where there is one, as in `https://mimir.example.com/prometheus`.
+    url: Option<String> = None,
+    /// The file with the bearer token; read again when it changes.
+    bearer_token_file: Option<String> = None,
+    /// The file with the certificates to trust; the system's without.
+    ca_file: Option<String> = None,
+    /// Takes any certificate.
+    insecure_skip_verify: bool = false,
+    /// The tenant, sent as `X-Scope-OrgID` to servers that have several.
+    tenant: Option<String> = None,
+    /// The label that names the node in cAdvisor's series; without, the usual ones are tried.
+    node_label: Option<String> = None,
+    /// Over how long CPU is averaged: at least twice the scrape interval.
+    rate_window: Span = Span::seconds(120),
+    /// On an empty history, takes in the days before from this server, as far back as `cache_duration` reaches.
+    backfill: bool = true,
+    /// Time between the readings that are taken in of these days.
+    backfill_step: Span = Span::seconds(300),
 });
 section!(Scheduler {
     /// The address of a learner service elsewhere.

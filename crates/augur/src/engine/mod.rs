@@ -33,7 +33,9 @@ use augur_core::profile::Profile;
 use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
-use augur_kube::{BindError, Binder, Binding, Fence, Leadership, LeaseConfig, Source, Ticket, Writer, reflect};
+use augur_kube::{
+    BindError, Binder, Binding, Fence, Leadership, LeaseConfig, Source, Ticket, UsageSource, Writer, reflect,
+};
 use augur_learn::PastSlot;
 use jiff::Timestamp;
 use kube::Client;
@@ -85,10 +87,10 @@ pub struct EngineOptions {
     pub past: PastSlot,
     /// The model.
     pub predictor: Arc<dyn Predictor + Send + Sync>,
-    /// How often the Metrics API is asked, in the clock's time.
+    /// Where readings of usage come from.
+    pub usage: UsageSource,
+    /// How often it is asked, in the clock's time.
     pub metrics_interval: Duration,
-    /// How long it may take to answer.
-    pub metrics_timeout: Duration,
     /// Where attempts are counted.
     pub counters: Arc<SchedulerMetrics>,
     /// The lease that has to be held to decide; `None` for a scheduler without replicas.
@@ -191,10 +193,9 @@ impl Engine {
         watch_pods(&runtime, &options.client, pods, shared.pods.clone(), leadership.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
         let asking = readings::Asking {
-            client: options.client.clone(),
+            source: options.usage,
             clock: options.clock.clone(),
             interval: options.metrics_interval,
-            timeout: options.metrics_timeout,
         };
         let (following, mut over) = (events::follow(options.client.clone(), options.history.clone()), stopped.clone());
         runtime.spawn(async move {

@@ -12,9 +12,8 @@ use augur_core::object::{Node, NodeName};
 use augur_core::scheduler::Input;
 use augur_core::state::NodeSignals;
 use augur_history::{ContainerSample, HistoryHandle, NodeObservation, NodeSample, PodSample, UnixMillis, UsageRound};
-use augur_kube::{Collected, MetricsError, Usage};
+use augur_kube::{Collected, MetricsError, Usage, UsageSource};
 use jiff::Timestamp;
-use kube::Client;
 use tokio::sync::mpsc;
 
 use super::owner::Owner;
@@ -27,31 +26,33 @@ const NODES_PER_TURN: usize = 128;
 pub struct Readings {
     /// When it was asked for.
     pub at: Timestamp,
+    /// Who was asked.
+    pub source: Arc<str>,
     /// Nodes.
     pub nodes: Result<HashMap<Arc<str>, Usage>, MetricsError>,
     /// How many pods were read.
     pub pods: Result<usize, MetricsError>,
     /// Readings that cannot be true, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Why the answer may be incomplete, in the source's words.
+    pub warnings: Vec<String>,
 }
 
 /// How the source is asked.
 pub struct Asking {
-    /// The cluster.
-    pub client: Client,
+    /// Who is asked.
+    pub source: UsageSource,
     /// The time.
     pub clock: Clock,
     /// How often.
     pub interval: Duration,
-    /// How long it may take.
-    pub timeout: Duration,
 }
 
 /// Asks round by round until nobody wants to know any more.
 pub async fn collect_for_ever(asking: Asking, history: HistoryHandle, readings: mpsc::Sender<Readings>) {
-    let Asking { client, clock, interval, timeout } = asking;
+    let Asking { source, clock, interval } = asking;
     loop {
-        let collected = augur_kube::collect(&client, timeout, clock.now()).await;
+        let collected = source.collect(clock.now()).await;
         let (round, for_owner) = split(collected);
         // What is dropped, history counts and its health tells.
         history.observe_usage(round);
@@ -91,7 +92,8 @@ fn split(collected: Collected) -> (UsageRound, Readings) {
         }
         Err(error) => (Vec::new(), Err(error)),
     };
-    let readings = Readings { at: collected.at, nodes: collected.nodes, pods: count, rejected: collected.rejected };
+    let Collected { at: asked, source, nodes: of_nodes, rejected, warnings, .. } = collected;
+    let readings = Readings { at: asked, source, nodes: of_nodes, pods: count, rejected, warnings };
     (UsageRound { at, nodes, pods }, readings)
 }
 
@@ -118,6 +120,8 @@ impl Owner {
             *self.metrics.rejected.entry(reason).or_default() += count;
         }
         self.metrics.asked = Some(now);
+        self.metrics.source = readings.source;
+        self.metrics.warnings = readings.warnings;
         self.metrics.readings.1 = *readings.pods.as_ref().unwrap_or(&0);
         self.metrics.pods_error = readings.pods.err();
         let usage = match readings.nodes {

@@ -23,9 +23,13 @@ pub struct Attempts {
     pub error: u64,
 }
 
-/// What the Metrics API brought.
+/// What the source of readings brought.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsStatus {
+    /// Its name; empty before it was asked.
+    pub source: Arc<str>,
+    /// Why the latest answer may be incomplete, in the source's words.
+    pub warnings: Vec<String>,
     /// When it was last asked.
     pub asked: Option<Timestamp>,
     /// When it last told of a node.
@@ -77,7 +81,7 @@ pub struct EngineStatus {
     pub decision_latency: LatencySummary,
     /// From the first sight of a pod to its binding.
     pub binding_latency: LatencySummary,
-    /// The Metrics API.
+    /// The source of readings.
     pub metrics: MetricsStatus,
     /// Whether the scheduler thread has ended.
     pub stopped: bool,

@@ -3,7 +3,7 @@
 use redb::ReadableTableMetadata as _;
 use redb::{ReadableTable as _, WriteTransaction};
 
-use super::{Gone, Keeper, Pending, workload_name};
+use super::{Gone, Keeper, PastState, Pending, workload_name};
 use crate::store::{self, HistoryError, encode};
 use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
 use crate::usage::series;
@@ -35,6 +35,17 @@ impl Keeper {
                 ("last_series", self.memory.usage.next_id().into()),
             ] {
                 meta.insert(name, value)?;
+            }
+            match self.past.state {
+                PastState::Interrupted(until) => {
+                    meta.insert("past_until", until.0.unsigned_abs())?;
+                    meta.insert("past_series", u64::from(self.past.last_series))?;
+                }
+                PastState::Known => {
+                    meta.remove("past_until")?;
+                    meta.insert("past_known", 1)?;
+                }
+                PastState::Unknown | PastState::Own => {}
             }
             Ok(())
         });
@@ -157,8 +168,11 @@ impl Keeper {
         }
         let now = self.memory.now();
         let held = &mut self.totals.usage_bytes;
+        if let Some(until) = self.past.clear.take() {
+            series::clear_past(tx, until, held)?;
+        }
         series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed, held)?;
-        self.compacting = series::compact(tx, now, self.memory.window_ms(), held)?;
+        self.compacting = series::compact(tx, now, self.memory.window_ms(), self.past.reached(), held)?;
         series::keep_within(tx, self.usage_budget, held)?;
         self.compacting |= *held > self.usage_budget;
         Ok(())

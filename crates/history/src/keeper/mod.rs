@@ -9,6 +9,7 @@ use std::sync::Arc;
 use redb::ReadableTable as _;
 
 mod commit;
+mod past;
 
 use crate::counters::Bucket;
 use crate::handle::HistoryOptions;
@@ -24,6 +25,8 @@ use crate::types::{
     OutcomeState, PodObservation, UnixMillis, WorkloadKey,
 };
 use crate::usage::{Sealed, SeriesName, UsageRound, WorkloadUsage, series};
+use past::Past;
+pub use past::PastState;
 
 /// Pods whose failed attempts are folded into one record; beyond it each attempt is a record of its own.
 const MAX_FAILING: usize = 50_000;
@@ -74,6 +77,8 @@ pub(crate) struct Keeper {
     retained_at: i64,
     /// Old readings wait to be made coarse.
     compacting: bool,
+    /// The days before this history began.
+    pub past: Past,
     /// Outcomes that changed since they were last taken, for subscribers.
     pub told: Vec<Outcome>,
 }
@@ -92,6 +97,7 @@ impl Keeper {
             saved: Totals::default(),
             retained_at: 0,
             compacting: false,
+            past: Past::default(),
             told: Vec::new(),
             store: store.clone(),
         };
@@ -156,6 +162,14 @@ impl Keeper {
             let (key, value) = row.map_err(storage(step))?;
             memory.load_pod(key.value().into(), decode(value.value(), "pod")?);
         }
+        let empty = keeper.memory.node_count() == 0 && keeper.totals.decisions == 0;
+        keeper.past.last_series = u32::try_from(meta("past_series")?).unwrap_or(0);
+        keeper.past.state = match (store.meta("past_until")?, store.meta("past_known")?) {
+            (_, Some(_)) => PastState::Known,
+            (Some(until), None) => PastState::Interrupted(UnixMillis(i64::try_from(until).unwrap_or(i64::MAX))),
+            (None, None) if empty => PastState::Unknown,
+            (None, None) => PastState::Own,
+        };
         Ok(keeper)
     }
 
@@ -365,6 +379,7 @@ impl Keeper {
             && p.series_created.is_empty()
             && p.series_ended.is_empty()
             && p.sealed.is_empty()
+            && self.past.clear.is_none()
             && !self.compacting)
     }
 

@@ -42,6 +42,15 @@ impl Lately {
         }
     }
 
+    /// Adds what another has counted.
+    pub fn take_in(&mut self, other: &Self, now: i64) {
+        *self = Self { at: now.max(self.at), counts: self.as_of(now) };
+        for ((pods, trouble), (more, worse)) in self.counts.iter_mut().zip(other.as_of(self.at)) {
+            *pods += more;
+            *trouble += worse;
+        }
+    }
+
     /// Trouble of so long ago is not the node's fault after all.
     pub fn cleared(&mut self, now: i64, age_ms: i64) {
         *self = Self { at: now.max(self.at), counts: self.as_of(now) };

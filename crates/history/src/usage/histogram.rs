@@ -88,6 +88,19 @@ impl Histogram {
         self.total += weight;
     }
 
+    /// Adds the samples of another.
+    pub fn take_in(&mut self, other: &Self) {
+        if self.total <= 0.0 {
+            *self = other.clone();
+            return;
+        }
+        let factor = ((other.reference - self.reference) as f64 / HALF_LIFE_MS).exp2();
+        for (weight, more) in self.weights.iter_mut().zip(other.weights.iter()) {
+            *weight += (f64::from(*more) * factor) as f32;
+        }
+        self.total += other.total * factor;
+    }
+
     /// Takes back a sample that was added with the same value and time.
     pub fn take_back(&mut self, scale: Scale, value: f64, at: i64) {
         let weight = self.weight(at);

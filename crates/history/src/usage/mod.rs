@@ -25,6 +25,9 @@ const CONTAINERS: usize = 32;
 /// Samples of a workload before its percentiles say something.
 const MIN_SAMPLES: u64 = 10;
 
+/// Numbers of series of the days before this history began lie above this one, so that they meet no other.
+pub(crate) const PAST_SERIES: u32 = 1 << 31;
+
 /// What one container uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerSample {
@@ -110,6 +113,14 @@ impl WorkloadUsage {
             memory_p98: memory(0.98),
             memory_p99: memory(0.99),
         });
+    }
+
+    /// Adds what another has seen.
+    pub fn take_in(&mut self, other: &Self) {
+        self.cpu.take_in(&other.cpu);
+        self.memory.take_in(&other.memory);
+        self.samples = self.samples.saturating_add(other.samples);
+        self.refresh();
     }
 
     pub fn store(&self) -> (u64, Stored, Stored) {
@@ -376,6 +387,22 @@ impl Memory {
         self.usage.free.append(&mut self.usage.ending);
         let stale = std::mem::take(&mut self.usage.stale);
         self.changes.usage.extend(stale.iter().filter_map(|id| self.workloads.key(*id).cloned()));
+    }
+
+    /// No series goes on.
+    pub(crate) fn end_series(&mut self) {
+        let mut pods: Vec<_> = self.usage.pods.keys().cloned().collect();
+        pods.sort_unstable();
+        for (namespace, name) in pods {
+            self.usage_ends(&namespace, &name);
+        }
+        let none: Arc<str> = Arc::default();
+        for (node, at) in std::mem::take(&mut self.usage.nodes) {
+            let name = SeriesName { pod: none.clone(), namespace: none.clone(), container: none.clone(), node };
+            if let Some(open) = self.usage.open.get(at as usize) {
+                self.changes.series_ended.push((name, open.id));
+            }
+        }
     }
 
     /// A pod that is gone has no series any more.

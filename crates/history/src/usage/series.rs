@@ -9,7 +9,7 @@ use std::sync::Arc;
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::block::{Block, BlockError, COARSE_BLOCK_MS, COARSE_STEP_MS, RAW_BLOCK_MS, RAW_STEP_MS, coarsen};
-use super::{SHARDS, Sealed, SeriesName, code};
+use super::{PAST_SERIES, SHARDS, Sealed, SeriesName, code};
 use crate::store::{HistoryError, storage};
 use crate::types::{HOUR_MS, UnixMillis};
 
@@ -59,12 +59,16 @@ pub(crate) fn write(
     for (name, id) in created {
         let key = name.key();
         series.insert((key.as_slice(), *id), ())?;
-        open.insert(key.as_slice(), id)?;
+        if *id < PAST_SERIES {
+            open.insert(key.as_slice(), id)?;
+        }
     }
     let mut over = tx.open_table(SERIES_ENDED)?;
     for (name, id) in ended {
         let key = name.key();
-        open.remove(key.as_slice())?;
+        if *id < PAST_SERIES {
+            open.remove(key.as_slice())?;
+        }
         over.insert((now.hour(), *id), key.as_slice())?;
     }
     let mut raw = tx.open_table(RAW)?;
@@ -87,20 +91,36 @@ fn joined(before: &[u8], after: &[u8]) -> Result<Vec<u8>, BlockError> {
     block.encode()
 }
 
+/// Removes what was told of the days before `until` and not told to the end.
+pub(crate) fn clear_past(tx: &WriteTransaction, until: UnixMillis, held: &mut u64) -> Result<(), redb::Error> {
+    for (table, length) in [(RAW, RAW_BLOCK_MS), (COARSE, COARSE_BLOCK_MS)] {
+        let mut table = tx.open_table(table)?;
+        // A block in which `until` lies holds series of the present too; those of the past in it lose their names.
+        table.retain_in(..(until.0 - length + 1, 0), |_, bytes| {
+            *held = held.saturating_sub(bytes.len() as u64);
+            false
+        })?;
+    }
+    tx.open_table(SERIES)?.retain(|(_, id), ()| id < PAST_SERIES)?;
+    Ok(())
+}
+
 /// Does a piece of what is due: readings older than six hours become coarse, what is older than the window goes. Answers whether
-/// more is due.
+/// more is due. `reached`: up to when readings of days gone by have come, if they are coming.
 pub(crate) fn compact(
     tx: &WriteTransaction,
     now: UnixMillis,
     window_ms: i64,
+    reached: Option<UnixMillis>,
     held: &mut u64,
 ) -> Result<bool, redb::Error> {
+    let ripe = reached.map_or(now.0 - RAW_MS, |reached| reached.0.min(now.0 - RAW_MS));
     let mut raw = tx.open_table(RAW)?;
     let mut coarse = tx.open_table(COARSE)?;
     for _ in 0..SHARDS_AT_ONCE {
         let Some((start, shard)) = raw.first()?.map(|(key, _)| key.value()) else { break };
         let hour = start.div_euclid(COARSE_BLOCK_MS) * COARSE_BLOCK_MS;
-        if hour + COARSE_BLOCK_MS > now.0 - RAW_MS {
+        if hour + COARSE_BLOCK_MS > ripe {
             break;
         }
         let mut blocks = Vec::new();
@@ -119,8 +139,12 @@ pub(crate) fn compact(
         }
         match coarsen(&blocks).encode() {
             Ok(bytes) if !blocks.is_empty() => {
-                coarse.insert((hour, shard), bytes.as_slice())?;
-                *held += bytes.len() as u64;
+                // The same hour twice: readings of days gone by ended within it.
+                let before = coarse.get((hour, shard))?.map(|bytes| bytes.value().to_vec());
+                *held = held.saturating_sub(before.as_ref().map_or(0, |bytes| bytes.len() as u64));
+                let both = before.and_then(|before| joined(&before, &bytes).ok()).unwrap_or(bytes);
+                coarse.insert((hour, shard), both.as_slice())?;
+                *held += both.len() as u64;
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "an hour of usage is lost"),
@@ -145,7 +169,7 @@ pub(crate) fn compact(
         series.remove((name.as_slice(), key.1))?;
         removed += 1;
     }
-    let due = raw.first()?.is_some_and(|(key, _)| key.value().0 + RAW_MS + 2 * COARSE_BLOCK_MS <= now.0);
+    let due = raw.first()?.is_some_and(|(key, _)| key.value().0 + 2 * COARSE_BLOCK_MS <= ripe);
     Ok(due || removed >= REMOVE_AT_ONCE)
 }
 
@@ -286,13 +310,21 @@ pub(crate) fn read(
             start = next + 1;
         }
     }
-    let mut series: Vec<UsageSeries> = found.into_values().filter(|series| !series.points.is_empty()).collect();
-    for one in &mut series {
-        one.points.retain(|point| point.at >= since);
+    let name = |s: &UsageSeries| (s.namespace.clone(), s.pod.clone(), s.container.clone(), s.node.clone());
+    let mut parts: Vec<UsageSeries> = found.into_values().filter(|series| !series.points.is_empty()).collect();
+    parts.sort_by_key(name);
+    let mut series: Vec<UsageSeries> = Vec::with_capacity(parts.len());
+    for mut part in parts {
+        part.points.retain(|point| point.at >= since);
+        match series.last_mut().filter(|whole| name(whole) == name(&part)) {
+            // What was told of days gone by, and what was read since.
+            Some(whole) => {
+                whole.points.append(&mut part.points);
+                whole.points.sort_by_key(|point| point.at);
+            }
+            None => series.push(part),
+        }
     }
-    series.sort_by(|a, b| {
-        (&a.namespace, &a.pod, &a.container, &a.node).cmp(&(&b.namespace, &b.pod, &b.container, &b.node))
-    });
     Ok(series)
 }
 

@@ -157,6 +157,7 @@ impl Cluster {
 
     fn start(&self, client: kube::Client, election: Option<LeaseConfig>, profiles: Vec<Profile>, mode: Mode) -> Engine {
         Engine::start(EngineOptions {
+            usage: augur_kube::UsageSource::MetricsApi(client.clone(), Duration::from_secs(5)),
             client,
             clock: self.clock.clone(),
             profiles,
@@ -166,7 +167,6 @@ impl Cluster {
             past: augur_learn::PastSlot::default(),
             predictor: Arc::new(NoModel::default()),
             metrics_interval: Duration::from_secs(5),
-            metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
             election,
             mode,

@@ -16,7 +16,7 @@ use crate::learner::{LearnerPlace, Swaps};
 use crate::services::Backend;
 
 fn backend(engine: &Engine) -> Backend {
-    Backend::new(engine.handle(), Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere)
+    Backend::new(engine.handle(), Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere, true)
 }
 
 fn query(name: &str, source: PodSource, record: bool) -> PodQuery {

@@ -214,7 +214,13 @@ async fn an_extender_binds_for_another_scheduler_behind_the_fence() {
         pod_of(&cluster, "default-scheduler", pod);
     }
     let backend = |engine: &Engine| {
-        Backend::new(engine.handle(), augur_api::dto::Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere)
+        Backend::new(
+            engine.handle(),
+            augur_api::dto::Thresholds::default(),
+            Swaps::default(),
+            LearnerPlace::Nowhere,
+            true,
+        )
     };
     let binding = |pod: &str| Binding {
         namespace: "default".to_owned(),

@@ -1,0 +1,126 @@
+//! A week that was lived through elsewhere is taken in: [`Memory::take_in`].
+//!
+//! What happened before this memory began is played through a [`Memory`] of its own, from its oldest moment on, so that counts,
+//! attribution and decay are those of the present. All that is kept over days is a sum of decayed counts, so that the two can be
+//! added as of one moment.
+
+use super::pod::Tracked;
+use super::tally::{Tally, weight};
+use super::{MAX_WORKLOADS, Memory, REVISIONS, WorkloadMemory};
+use crate::counters::Bucket;
+use crate::types::{DAY_MS, NodeObservation, PodObservation, UnixMillis};
+use crate::usage::UsageRound;
+
+/// What is known of one moment gone by.
+#[derive(Debug, Clone, Default)]
+pub struct PastStep {
+    /// The moment.
+    pub at: UnixMillis,
+    /// Nodes.
+    pub nodes: Vec<NodeObservation>,
+    /// Pods of which something is new.
+    pub pods: Vec<PodObservation>,
+    /// Usage, where it is known.
+    pub usage: Option<UsageRound>,
+}
+
+impl Memory {
+    /// Lives through one moment.
+    pub fn step(&mut self, step: &PastStep) {
+        self.advance(step.at);
+        step.nodes.iter().for_each(|node| self.node(node));
+        step.pods.iter().for_each(|pod| self.pod(pod));
+        if let Some(round) = &step.usage {
+            self.usage(round);
+        }
+    }
+
+    /// Adds what `past` knows of nodes and workloads. Pods that are followed here were counted by both; they count once.
+    pub(crate) fn take_in(&mut self, mut past: Memory) {
+        let at = UnixMillis(self.now.0.max(past.now.0));
+        past.advance(at);
+        self.advance(at);
+        let now = at.0;
+        self.release(&mut past, now);
+        for (_, name, node) in past.nodes.iter() {
+            let known = self.nodes.entry(name);
+            if known.class.is_empty() {
+                known.class = node.class.clone();
+            }
+            known.allocatable = known.allocatable.or(node.allocatable);
+            known.series.add(&node.series);
+            known.cpu.take_in(&node.cpu);
+            known.memory.take_in(&node.memory);
+            known.usage_dirty = true;
+            known.lately.take_in(&node.lately, now);
+            self.changes.nodes.insert(name.clone());
+        }
+        for (_, key, workload) in past.workloads.iter() {
+            if self.workloads.len() >= MAX_WORKLOADS && self.workloads.find(key).is_none() {
+                continue;
+            }
+            self.workloads.entry(key).take_in(workload, now);
+            self.changes.workloads.insert(key.clone());
+            self.changes.usage.push(key.clone());
+        }
+        for (_, name, node) in past.nodes.iter() {
+            for (id, cell) in &node.cells {
+                if let Some(key) = past.workloads.key(*id).filter(|key| self.workloads.find(key).is_some()) {
+                    self.cell(name, key).touch(now).add(&cell.as_of(now));
+                }
+            }
+        }
+        self.rates_stale = true;
+    }
+
+    /// A pod that both have seen has been counted as a pod by both: what is left of it in the past is taken back, and the hour
+    /// in which it was first seen here no longer counts as that of its start.
+    fn release(&mut self, past: &mut Memory, now: i64) {
+        let both: Vec<Tracked> = past
+            .pods
+            .iter()
+            .filter(|(uid, pod)| pod.counted && !pod.ended && self.pods.get(*uid).is_some_and(|here| here.counted))
+            .map(|(_, pod)| pod.clone())
+            .collect();
+        for pod in both {
+            // It counts in full at the end of each day of its life, and when trouble came.
+            let since = pod.trouble_at.map_or((now - pod.placed_at.0) % DAY_MS, |at| now - at.0);
+            let left = weight(since);
+            let less = |tally: &mut Tally| {
+                let tally = tally.touch(now);
+                tally.pods = (tally.pods - left).max(0.0);
+            };
+            let workload = past.workloads.entry(&pod.workload);
+            less(&mut workload.tally);
+            less(workload.revision(&pod.revision).0);
+            less(past.cell(&pod.node, &pod.workload));
+            if let Some(seen) = self.pods.get(&pod.pod.uid).map(|here| here.placed_at.hour()) {
+                let less = |bucket: &mut Bucket| bucket.started = bucket.started.saturating_sub(1);
+                less(self.nodes.entry(&pod.node).series.at(seen));
+                less(self.workloads.entry(&pod.workload).series.at(seen));
+            }
+        }
+    }
+}
+
+impl WorkloadMemory {
+    fn take_in(&mut self, past: &WorkloadMemory, now: i64) {
+        self.series.add(&past.series);
+        self.tally.touch(now).add(&past.tally.as_of(now));
+        if let Some(usage) = &past.usage {
+            self.usage.get_or_insert_with(Box::default).take_in(usage);
+        }
+        // Those of the past are older.
+        let here = std::mem::take(&mut self.revisions);
+        self.revisions.clone_from(&past.revisions);
+        for (name, mut tally, recent) in here {
+            if let Some(place) = self.revisions.iter().position(|(known, _, _)| *known == name) {
+                let (_, before, _) = self.revisions.remove(place);
+                tally.touch(now).add(&before.as_of(now));
+            }
+            self.revisions.push((name, tally, recent));
+        }
+        let too_many = self.revisions.len().saturating_sub(REVISIONS);
+        self.revisions.drain(..too_many);
+    }
+}
