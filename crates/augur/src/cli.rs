@@ -45,7 +45,7 @@ pub enum Command {
     /// Shows everything on this machine: a simulated cluster behind a real Kubernetes API, scheduled by Augur.
     Up(Box<UpArgs>),
     /// Runs the scheduler (port 8080) against a cluster.
-    Scheduler(SchedulerArgs),
+    Scheduler(Box<SchedulerArgs>),
     /// Runs the learner (port 5000): training, judgement, promotion and rollback of models, fed by a scheduler.
     Learner(LearnerArgs),
     /// Runs the simulated cluster alone: its API server, nodes, workloads and controllers, without Augur.

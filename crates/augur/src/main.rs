@@ -55,7 +55,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
     runtime.block_on(async {
         match cli.command {
             Command::Up(args) => commands::up::run(*args).await,
-            Command::Scheduler(args) => commands::scheduler::run(args).await,
+            Command::Scheduler(args) => commands::scheduler::run(*args).await,
             Command::Learner(args) => commands::learner::run(args).await,
             Command::Sandbox(args) => commands::sandbox::run(args).await,
             Command::Apiserver(args) => commands::apiserver::run(args).await,

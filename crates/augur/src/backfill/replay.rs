@@ -25,13 +25,16 @@ const ABSURD_SHARE: f64 = 2.0;
 /// Namespace, name and uid.
 type Key = (Arc<str>, Arc<str>, Arc<str>);
 
+/// Reason and exit code, as far as they are told.
+type End = (Option<Arc<str>>, Option<i32>);
+
 /// A pod that is there.
 #[derive(Debug, Clone)]
 struct Known {
     pod: PastPod,
     restarts: BTreeMap<Arc<str>, u32>,
     /// Reason and exit code of the last end of a container.
-    ends: HashMap<Arc<str>, (Option<Arc<str>>, Option<i32>)>,
+    ends: HashMap<Arc<str>, End>,
     /// The container that was restarted last.
     latest: Option<Arc<str>>,
     ended: Option<Arc<str>>,
@@ -121,7 +124,7 @@ impl Replay {
                 }
             }
             if let Some(present) = present {
-                self.part(present.iter().map(|place| &keys[*place]).collect(), &mut step);
+                self.part(&present.iter().map(|place| &keys[*place]).collect(), &mut step);
                 self.began = true;
             }
             let usage = hours.usage.remove(&at);
@@ -161,7 +164,7 @@ impl Replay {
     }
 
     /// Parts from pods that are not there any more.
-    fn part(&mut self, present: HashSet<&Key>, step: &mut PastStep) {
+    fn part(&mut self, present: &HashSet<&Key>, step: &mut PastStep) {
         if is_short(present.len(), self.pods.len(), &mut self.doubts[0]) {
             return;
         }

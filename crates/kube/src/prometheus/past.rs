@@ -119,13 +119,18 @@ pub struct PastHours {
     pub warnings: Vec<String>,
 }
 
+/// Namespace, name and uid.
+type PodKey = (Arc<str>, Arc<str>, Arc<str>);
+/// Namespace and name, or kind and name.
+type Pair = (Arc<str>, Arc<str>);
+
 /// A span that is being asked about.
 struct Asking<'a> {
     prometheus: &'a Prometheus,
     from: Timestamp,
     until: Timestamp,
     hours: PastHours,
-    index: HashMap<(Arc<str>, Arc<str>, Arc<str>), usize>,
+    index: HashMap<PodKey, usize>,
 }
 
 impl Prometheus {
@@ -182,7 +187,7 @@ impl Asking<'_> {
 
     async fn pods(&mut self, coarse: Duration) -> Result<(), PrometheusError> {
         let pods = self.ask(PODS, coarse).await?;
-        let mut owners: HashMap<(Arc<str>, Arc<str>), (Arc<str>, Arc<str>)> = HashMap::new();
+        let mut owners: HashMap<Pair, Pair> = HashMap::new();
         for series in self.ask(REPLICA_SETS, coarse).await? {
             let key = (series.label("namespace"), series.label("replicaset"));
             owners.insert(key, (series.label("owner_kind"), series.label("owner_name")));
@@ -323,11 +328,7 @@ impl Asking<'_> {
 }
 
 /// The workload above what created a pod, and the revision of its template.
-fn workload(
-    pod: &Arc<str>,
-    (kind, name): (Arc<str>, Arc<str>),
-    above: Option<&(Arc<str>, Arc<str>)>,
-) -> (Arc<str>, Arc<str>, Arc<str>) {
+fn workload(pod: &Arc<str>, (kind, name): Pair, above: Option<&Pair>) -> (Arc<str>, Arc<str>, Arc<str>) {
     let none: Arc<str> = Arc::default();
     match (&*kind, above) {
         ("ReplicaSet", Some((above_kind, above))) if !above.is_empty() && **above != *"<none>" => {
