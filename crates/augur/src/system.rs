@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::backfill;
 use crate::config::Config;
-use crate::engine::{Engine, EngineHandle, EngineOptions, Mode};
+use crate::engine::{Engine, EngineHandle, EngineOptions, Mode, Traces};
 use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
 use crate::services::Backend;
 use crate::serving::ServingArgs;
@@ -110,6 +110,7 @@ impl System {
             counters: counters.clone(),
             election: options.election,
             mode: options.mode,
+            traces: Traces::from_env()?,
         })
         .context("cannot start the scheduler thread")?;
         let timeout = config.metrics.api_timeout.0;

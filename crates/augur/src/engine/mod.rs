@@ -15,6 +15,7 @@ mod related;
 mod seen;
 pub mod signals;
 mod status;
+mod traces;
 mod view;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use record::Recorder;
 pub use status::{EngineStatus, Shared};
+pub use traces::Traces;
 pub use view::{DryRun, NodeSnapshot, View};
 
 use crate::config;
@@ -97,6 +99,8 @@ pub struct EngineOptions {
     pub election: Option<LeaseConfig>,
     /// Whether pods are placed, or others' decisions are followed.
     pub mode: Mode,
+    /// Where attempts are told of as spans.
+    pub traces: Traces,
 }
 
 /// How the engine takes part in scheduling.
@@ -233,6 +237,7 @@ impl Engine {
             shared: shared.clone(),
             counters: options.counters,
             fence,
+            traces: options.traces,
         });
         let inboxes = Inboxes {
             pods: pod_changes,

@@ -38,6 +38,7 @@ use super::related;
 use super::seen::{SeenNode, SeenPod};
 use super::signals::{Believed, Shares, core_time};
 use super::status::{Attempts, EngineStatus, MetricsStatus, Shared};
+use super::traces::{Attempt, Traces};
 use super::view::View;
 
 /// Inputs of one kind taken in before the next kind has its turn, so that a flood of pods cannot keep a result waiting.
@@ -109,6 +110,8 @@ struct InFlight {
     decision: DecisionId,
     attempts: u32,
     began: Instant,
+    /// How long its decision took.
+    took: Duration,
     /// Whether the API server is being asked for something; otherwise the pod waits for what others do about its volumes.
     asking: bool,
     /// To take the binding back as long as it is not sent.
@@ -171,6 +174,7 @@ pub struct Owner {
     bindings: Latencies,
     pub(super) metrics: MetricsStatus,
     pub(super) renewal: Renewal,
+    traces: Traces,
     published: Option<Instant>,
     ticked: Option<Timestamp>,
     pub(super) seconds: u32,
@@ -189,6 +193,7 @@ pub struct Parts {
     pub counters: Arc<SchedulerMetrics>,
     pub fence: Fence,
     pub mode: Mode,
+    pub traces: Traces,
 }
 
 impl Owner {
@@ -228,6 +233,7 @@ impl Owner {
             bindings: Latencies::default(),
             metrics: MetricsStatus::default(),
             renewal: Renewal::default(),
+            traces: parts.traces,
             published: None,
             ticked: None,
             seconds: 0,

@@ -68,6 +68,15 @@ impl Owner {
                     }
                     if let Some(decision) = decision {
                         self.remember(&pod, &decision, took);
+                        let (now, waiting) = (Instant::now(), self.waiting.get(&pod.uid));
+                        self.traces.tell(&Attempt {
+                            pod: &pod,
+                            node: None,
+                            since: waiting.map(|waiting| waiting.since),
+                            decided: (now.checked_sub(took).unwrap_or(now), now),
+                            attempts: None,
+                            error: Some(&message),
+                        });
                     }
                     // The leader tells of gated pods too.
                     if !self.leads() || self.mode != Mode::Scheduler {
@@ -86,9 +95,26 @@ impl Owner {
     fn launch(&mut self, pod: Arc<Pod>, node: NodeName, decision: &Decision, attempts: u32, took: Duration) {
         self.attempts.scheduled += 1;
         let decision = self.remember(&pod, decision, took);
-        let binding = InFlight { pod, node, decision, attempts, began: Instant::now(), asking: true, ticket: None };
+        let began = Instant::now();
+        let binding = InFlight { pod, node, decision, attempts, began, took, asking: true, ticket: None };
         self.asking += 1;
         self.in_flight.insert(binding.pod.uid.clone(), binding);
+    }
+
+    /// Tells traces of an attempt that got as far as a binding.
+    fn tell_attempt(&self, binding: &InFlight, waiting: Option<&Waiting>, result: &BindResult) {
+        let error = match result {
+            BindResult::Bound => None,
+            BindResult::Refused(error) | BindResult::Unavailable(error) => Some(&**error),
+        };
+        self.traces.tell(&Attempt {
+            pod: &binding.pod,
+            node: Some(&binding.node),
+            since: waiting.map(|waiting| waiting.since),
+            decided: (binding.began.checked_sub(binding.took).unwrap_or(binding.began), binding.began),
+            attempts: Some(binding.attempts),
+            error,
+        });
     }
 
     /// Counts a binding that did not come about.
@@ -143,6 +169,7 @@ impl Owner {
                 let Some(binding) = self.in_flight.remove(&uid) else { return };
                 self.asking -= usize::from(binding.asking);
                 let waiting = self.waiting.remove(&uid);
+                self.tell_attempt(&binding, waiting.as_ref(), &result);
                 let (profile, took) = (&binding.pod.spec.scheduler_name, binding.began.elapsed());
                 self.counters.binding(result == BindResult::Bound, profile, took);
                 match &result {

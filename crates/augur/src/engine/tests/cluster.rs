@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use super::super::{Engine, EngineOptions, Mode, profile};
+use super::super::{Engine, EngineOptions, Mode, Traces, profile};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -170,6 +170,7 @@ impl Cluster {
             counters: Arc::new(SchedulerMetrics::new()),
             election,
             mode,
+            traces: Traces::default(),
         })
         .unwrap()
     }
