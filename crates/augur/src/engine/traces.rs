@@ -8,6 +8,7 @@ use std::time::Instant;
 use augur_core::object::Pod;
 
 /// An attempt that is over.
+#[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "the feature reads it"))]
 pub struct Attempt<'a> {
     /// The pod.
     pub pod: &'a Pod,
