@@ -48,7 +48,8 @@ pub enum Sink {
 
 /// What is kept of a decision that was placed.
 struct Followed {
-    record: Option<DecisionRecord>,
+    /// Until its label is known, if somebody learns from it.
+    record: Option<Arc<DecisionRecord>>,
     workload: Option<WorkloadKey>,
     at: UnixMillis,
 }
@@ -64,13 +65,14 @@ pub async fn feed(history: HistoryHandle, sink: Sink, past: PastSlot, clock: Clo
         }
         Err(mpsc::error::TrySendError::Closed(_)) => false,
     });
-    let mut feed = Feed { followed: BTreeMap::new(), lifetimes: Lifetimes::default(), waiting: Vec::new() };
+    let teaches = !matches!(sink, Sink::Nowhere);
+    let mut feed = Feed { teaches, followed: BTreeMap::new(), lifetimes: Lifetimes::default(), waiting: Vec::new() };
     let since = UnixMillis(clock.now().as_millisecond() - REPLAY_MS);
     let filter = DecisionFilter { since: Some(since), limit: REPLAY, ..DecisionFilter::default() };
     let reading = history.clone();
     if let Ok(Ok(decisions)) = tokio::task::spawn_blocking(move || reading.decisions(&filter)).await {
         for (record, outcome) in decisions.into_iter().rev() {
-            feed.decision(record);
+            feed.decision(Arc::new(record));
             if let Some(outcome) = outcome {
                 feed.outcome(&outcome);
             }
@@ -85,7 +87,7 @@ pub async fn feed(history: HistoryHandle, sink: Sink, past: PastSlot, clock: Clo
         }
         for event in batch.drain(..) {
             match event {
-                HistoryEvent::Decision(record) => feed.decision((*record).clone()),
+                HistoryEvent::Decision(record) => feed.decision(record),
                 HistoryEvent::Outcome(outcome) => feed.outcome(&outcome),
             }
         }
@@ -99,22 +101,26 @@ pub async fn feed(history: HistoryHandle, sink: Sink, past: PastSlot, clock: Clo
 }
 
 struct Feed {
+    /// Whether examples go anywhere.
+    teaches: bool,
     followed: BTreeMap<DecisionId, Followed>,
     lifetimes: Lifetimes,
     waiting: Vec<Example>,
 }
 
 impl Feed {
-    fn decision(&mut self, record: DecisionRecord) {
+    fn decision(&mut self, record: Arc<DecisionRecord>) {
         if record.kind != DecisionKind::Scheduling || record.node.is_none() {
             return;
         }
-        self.waiting.extend(example_of(&record, None));
+        if self.teaches {
+            self.waiting.extend(example_of(&record, None));
+        }
         if self.followed.len() >= FOLLOWED {
             self.followed.pop_first();
         }
-        let (workload, at) = (record.workload.clone(), record.at);
-        self.followed.insert(record.id, Followed { record: Some(record), workload, at });
+        let (id, workload, at) = (record.id, record.workload.clone(), record.at);
+        self.followed.insert(id, Followed { record: self.teaches.then_some(record), workload, at });
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
@@ -148,7 +154,7 @@ impl Feed {
     /// Hands over what waits.
     async fn send(&mut self, sink: &Sink, history: &HistoryHandle) {
         match sink {
-            Sink::Nowhere => self.waiting.clear(),
+            Sink::Nowhere => {}
             Sink::Here(learner) => {
                 let examples = std::mem::take(&mut self.waiting);
                 if examples.is_empty() {
