@@ -87,6 +87,9 @@ done
 echo "-- Pod security"
 "$python" scripts/check_restricted.py "$out"/helm-*.yaml "$out"/kustomize-*.yaml
 
+echo "-- commands of the documents"
+"$python" scripts/check_commands.py "$kubectl" "$tools/helm" 2>&1 | grep -v 'found symbolic link'
+
 if [ -x "$augur" ]; then
   echo "-- applied by the embedded API server, strictly"
   "$augur" apiserver --port 18011 --data-dir "$out/cluster" >/dev/null &
