@@ -595,6 +595,8 @@ impl Watcher for Progress<'_> {
 }
 
 fn train(plan: &Plan, job: Option<String>, shown: &Shown, sender: &SyncSender<Message>) {
+    // Of a thread and those it starts: decisions and answers go first. Where that is not allowed, training competes with them.
+    let _ = rustix::process::nice(10);
     let result = plan.run(&mut Progress { job: job.as_deref(), shown, began: Instant::now() });
     // The learner may have ended meanwhile; nobody waits for the model then.
     let _gone = sender.send(Message::Trained(job, Box::new(result)));
