@@ -573,9 +573,15 @@ pub struct BenchHistoryArgs {
     /// Pods on them, of one container each.
     #[arg(long, default_value_t = 150_000)]
     pub pods: usize,
-    /// Hours of readings every 30 s that are taken in; what seven days take on disk is told from them.
-    #[arg(long, default_value_t = 10)]
+    /// Hours that pass.
+    #[arg(long, default_value_t = 168)]
     pub hours: u32,
+    /// The last of them, with a reading every 30 s; these are measured. Those before have one every five minutes.
+    #[arg(long, default_value_t = 9)]
+    pub full_hours: u32,
+    /// Pods that are placed on a day, each of which runs for half an hour.
+    #[arg(long, default_value_t = 50_000)]
+    pub decisions_per_day: u32,
 }
 
 /// Arguments of `augur bench forest`.

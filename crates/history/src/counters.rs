@@ -1,7 +1,5 @@
 //! Hourly counts of what happened on a node or to a workload, over the window.
 
-use std::collections::BTreeMap;
-
 /// What is counted in one hour for one node or workload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Bucket {
@@ -105,7 +103,8 @@ impl Sums {
 /// The buckets of one node or workload, by hour since 1970.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Series {
-    buckets: BTreeMap<u32, Bucket>,
+    /// Sorted by hour. Hours are nearly always added at the end, and a list takes a third of a map's memory.
+    buckets: Vec<(u32, Bucket)>,
     /// Hours changed since they were last written.
     dirty: Vec<u32>,
     /// Pods seen there before the window began and still there; they are exposed to trouble, so they count as pods.
@@ -117,7 +116,16 @@ impl Series {
         if !self.dirty.contains(&hour) {
             self.dirty.push(hour);
         }
-        self.buckets.entry(hour).or_default()
+        let place = self.place(hour).unwrap_or_else(|place| {
+            self.buckets.insert(place, (hour, Bucket::default()));
+            place
+        });
+        // It was found or made just now.
+        &mut self.buckets[place].1
+    }
+
+    fn place(&self, hour: u32) -> Result<usize, usize> {
+        self.buckets.binary_search_by_key(&hour, |(hour, _)| *hour)
     }
 
     /// Adds the counts of another, hour by hour.
@@ -132,24 +140,27 @@ impl Series {
     }
 
     pub fn load(&mut self, hour: u32, bucket: Bucket) {
-        self.buckets.insert(hour, bucket);
+        match self.place(hour) {
+            Ok(place) => self.buckets[place].1 = bucket,
+            Err(place) => self.buckets.insert(place, (hour, bucket)),
+        }
     }
 
     pub fn take_dirty(&mut self) -> Vec<(u32, Bucket)> {
-        std::mem::take(&mut self.dirty).into_iter().filter_map(|h| self.buckets.get(&h).map(|b| (h, *b))).collect()
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.into_iter().filter_map(|hour| self.place(hour).ok().map(|place| self.buckets[place])).collect()
     }
 
     /// Forgets what is older than `first`; answers with the hours that are gone.
     pub fn expire(&mut self, first: u32) -> Vec<u32> {
-        let kept = self.buckets.split_off(&first);
-        let expired = std::mem::replace(&mut self.buckets, kept);
-        expired.into_keys().collect()
+        let kept = self.buckets.partition_point(|(hour, _)| *hour < first);
+        self.buckets.drain(..kept).map(|(hour, _)| hour).collect()
     }
 
     /// The sum from `first` on, without what is carried.
     pub fn since(&self, first: u32) -> Sums {
         let mut sums = Sums::default();
-        for bucket in self.buckets.range(first..).map(|(_, bucket)| bucket) {
+        for (_, bucket) in self.buckets.iter().rev().take_while(|(hour, _)| *hour >= first) {
             sums.add(bucket);
         }
         sums
@@ -157,7 +168,7 @@ impl Series {
 
     pub fn sums(&self) -> Sums {
         let mut sums = Sums { started: u64::from(self.carried), ..Sums::default() };
-        for bucket in self.buckets.values() {
+        for (_, bucket) in &self.buckets {
             sums.add(bucket);
         }
         sums
@@ -165,7 +176,7 @@ impl Series {
 
     /// The latest hour with any count; 0 without.
     pub fn last_hour(&self) -> u32 {
-        self.buckets.last_key_value().map_or(0, |(hour, _)| *hour)
+        self.buckets.last().map_or(0, |(hour, _)| *hour)
     }
 
     pub fn is_empty(&self) -> bool {

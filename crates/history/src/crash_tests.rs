@@ -101,7 +101,8 @@ fn open(backend: &Backend) -> Result<(Arc<Store>, Keeper), HistoryError> {
 /// Commits of one run.
 const ROUNDS: u64 = 6;
 
-fn placed(i: u64) -> DecisionRecord {
+/// A decision that placed the i-th pod.
+pub(crate) fn placed(i: u64) -> DecisionRecord {
     let at = UnixMillis(1_767_700_800_000 + i as i64 * 1000);
     DecisionRecord {
         id: DecisionId(DecisionId::first_at(at).0 + 1),

@@ -2,7 +2,7 @@
 //!
 //! [`History::open`] starts the one writing thread; [`HistoryHandle`] is cheap to clone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -27,10 +27,12 @@ use crate::usage::series::{self, SeriesOf, UsageSeries};
 const QUEUE: usize = 16_384;
 /// How long what was recorded may wait for its commit.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
-/// Records that are committed at once without waiting longer.
-const COMMIT_AT: usize = 4_096;
+/// Records that are committed at once without waiting longer: what waits for its commit is in memory twice.
+const COMMIT_AT: usize = 1_024;
 /// Rates are made anew at most so often.
 const RATES_EVERY: Duration = Duration::from_secs(1);
+/// Rates that are kept for those who still look at them: they are made once a second, and nobody looks for so long.
+const RETIRED: usize = 4;
 /// How long a reader waits for what was recorded before it asked.
 const BARRIER: Duration = Duration::from_secs(2);
 
@@ -45,12 +47,21 @@ pub struct HistoryOptions {
     pub byte_budget: u64,
     /// Bytes that series of usage may take; the oldest are removed first.
     pub usage_budget: u64,
+    /// Memory for pages of the file, half of it at most for those of the present commit; a commit that has more of them writes
+    /// some before its end. History is written far more than it is read, and what is read twice the system keeps as well.
+    pub cache_bytes: usize,
 }
 
 impl HistoryOptions {
     /// Seven days in `dir`, with 2 GiB of decisions and 1.5 GiB of series.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), window: Duration::from_secs(168 * 3600), byte_budget: 2 << 30, usage_budget: 3 << 29 }
+        Self {
+            dir: dir.into(),
+            window: Duration::from_secs(168 * 3600),
+            byte_budget: 2 << 30,
+            usage_budget: 3 << 29,
+            cache_bytes: 8 << 20,
+        }
     }
 }
 
@@ -195,12 +206,12 @@ pub struct History {
 #[derive(Clone)]
 pub struct HistoryHandle {
     sender: SyncSender<Message>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     shown: Arc<Shown>,
 }
 
 fn load(options: &HistoryOptions) -> Result<(Arc<Store>, Keeper), HistoryError> {
-    let store = Arc::new(Store::open(&options.dir)?);
+    let store = Arc::new(Store::open(&options.dir, options.cache_bytes)?);
     let path = store.path().to_owned();
     let damaged = |why: String| HistoryError::Damaged { path, why };
     // redb panics at some kinds of damage, when it comes to the pages concerned.
@@ -252,7 +263,7 @@ impl History {
         let handle = HistoryHandle { sender, store, shown: shown.clone() };
         let thread = std::thread::Builder::new()
             .name("augur-history".to_owned())
-            .spawn(move || Writer { keeper, shown, subscribers: Vec::new() }.run(&receiver))
+            .spawn(move || Writer { keeper, shown, subscribers: Vec::new(), retired: VecDeque::new() }.run(&receiver))
             .map_err(HistoryError::Thread)?;
         Ok(Self { handle, thread: Some(thread) })
     }
@@ -531,9 +542,11 @@ impl HistoryHandle {
     }
 }
 
-fn show(keeper: &mut Keeper, shown: &Shown) {
-    *lock(&shown.rates) = Arc::new(keeper.rates());
+/// Shows new rates; answers with the old ones.
+fn show(keeper: &mut Keeper, shown: &Shown) -> Arc<Rates> {
+    let rates = Arc::new(keeper.rates());
     show_counts(keeper, shown);
+    std::mem::replace(&mut *lock(&shown.rates), rates)
 }
 
 fn show_counts(keeper: &Keeper, shown: &Shown) {
@@ -553,6 +566,9 @@ struct Writer {
     keeper: Keeper,
     shown: Arc<Shown>,
     subscribers: Vec<Subscriber>,
+    /// Rates that are no longer shown and that somebody still looks at. They are let go of here: whoever is last to do so frees
+    /// the rates of all nodes, and that must not be the scheduler thread.
+    retired: VecDeque<Arc<Rates>>,
 }
 
 /// Those who wait for the next commit.
@@ -596,8 +612,12 @@ impl Writer {
                 committed = Instant::now();
             }
             if self.keeper.memory.rates_stale && rated.elapsed() >= RATES_EVERY {
-                show(&mut self.keeper, &self.shown);
+                self.retired.push_back(show(&mut self.keeper, &self.shown));
                 rated = Instant::now();
+            }
+            self.retired.retain(|rates| Arc::strong_count(rates) > 1);
+            if self.retired.len() > RETIRED {
+                self.retired.pop_front();
             }
             if close {
                 return;

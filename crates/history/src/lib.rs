@@ -9,6 +9,7 @@
 mod counters;
 #[cfg(test)]
 mod crash_tests;
+pub mod export;
 mod feedback;
 mod handle;
 mod keeper;
@@ -16,6 +17,8 @@ pub mod memory;
 mod migrate;
 mod performance;
 pub mod rates;
+#[cfg(test)]
+mod restart_tests;
 mod store;
 mod types;
 mod usage;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use redb::ReadableTable as _;
 
 use crate::counters::Bucket;
+use crate::memory::kept::{KeptNode, KeptRevision, KeptWorkload, workload_name};
+use crate::memory::pod::Tracked;
 use crate::memory::tally::{Tally, weight};
 use crate::rates::Usage;
 use crate::store::{self, HistoryError, Store, encode};
@@ -56,7 +58,55 @@ pub(crate) fn from_1(store: &Store) -> Result<(), HistoryError> {
         for (node, (cpu, memory)) in known {
             usage.insert(node.as_str(), encode(&(cpu, memory, ""))?.as_slice())?;
         }
-        tx.open_table(store::META)?.insert("schema_version", store::SCHEMA_VERSION)?;
+        tx.open_table(store::META)?.insert("schema_version", 2)?;
         Ok(())
     })
+}
+
+/// From version 2: the lists of recent trouble are made from the pods that are followed, as version 2 did whenever it started.
+pub(crate) fn from_2(store: &Store) -> Result<(), HistoryError> {
+    store.write("bringing the file up to version 3", |tx| {
+        tx.open_table(store::POD_PEAKS)?;
+        tx.open_table(store::CLUSTER)?;
+        let mut troubled: Vec<Tracked> = Vec::new();
+        for row in tx.open_table(store::PODS)?.iter()? {
+            let (_, value) = row?;
+            let pod = serde_json::from_slice::<Tracked>(value.value()).ok();
+            troubled.extend(pod.filter(|pod| pod.trouble_at.is_some() && pod.cause.is_some()));
+        }
+        troubled.sort_by_key(|pod| pod.trouble_at);
+        let named = |pod: &Tracked, other: Arc<str>| Some((pod.trouble_at?.0, other, pod.cause?));
+
+        let mut table = tx.open_table(store::WORKLOAD_TALLIES)?;
+        for (name, (tally, revisions)) in rows::<(Tally, Vec<(Arc<str>, Tally)>)>(&table)? {
+            let mut kept = KeptWorkload { tally, ..KeptWorkload::default() };
+            for (revision, tally) in revisions {
+                let of = |pod: &&Tracked| pod.revision == revision && workload_name(&pod.workload) == name;
+                let troubles = troubled.iter().filter(of).filter_map(|pod| named(pod, pod.node.clone())).collect();
+                kept.revisions.push(KeptRevision { name: revision, tally, troubles, ..KeptRevision::default() });
+            }
+            table.insert(name.as_str(), encode(&kept)?.as_slice())?;
+        }
+        let mut table = tx.open_table(store::USAGE)?;
+        for (name, (cpu, memory, class)) in rows::<(Usage, Usage, Arc<str>)>(&table)? {
+            let of = troubled.iter().filter(|pod| *pod.node == *name);
+            let troubles = of.filter_map(|pod| named(pod, workload_name(&pod.workload).into())).collect();
+            let kept = KeptNode { cpu, memory, class, troubles, ..KeptNode::default() };
+            table.insert(name.as_str(), encode(&kept)?.as_slice())?;
+        }
+        tx.open_table(store::META)?.insert("schema_version", 3)?;
+        Ok(())
+    })
+}
+
+/// All rows of a table that can be read.
+fn rows<T: serde::de::DeserializeOwned>(
+    table: &redb::Table<'_, &'static str, &'static [u8]>,
+) -> Result<Vec<(String, T)>, redb::Error> {
+    let mut rows = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        rows.extend(serde_json::from_slice(value.value()).ok().map(|row| (key.value().to_owned(), row)));
+    }
+    Ok(rows)
 }

@@ -64,7 +64,7 @@ pub struct RateSet {
     pub eviction: Option<Rate>,
 }
 
-/// Pods that came to a node and trouble that it is blamed for, decayed; since the start of the process only.
+/// Pods that came to a node and trouble that it is blamed for, decayed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Lately {
     /// Pods.

@@ -20,8 +20,8 @@ pub const STORE_FILE: &str = "history.redb";
 /// Version of the tables. A file of an earlier version is brought up to it when it is opened, a later one is refused.
 ///
 /// 1: decisions, outcomes with one horizon, feedback, hourly counts. 2: decayed counts by node and workload, a second horizon,
-/// series of usage.
-pub const SCHEMA_VERSION: u64 = 2;
+/// series of usage. 3: how nodes, workloads and the cluster did lately, and daily peaks of pods.
+pub const SCHEMA_VERSION: u64 = 3;
 
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(crate) const DECISIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("decisions");
@@ -36,13 +36,18 @@ pub(crate) const FEEDBACK_OF: TableDefinition<u64, u64> = TableDefinition::new("
 pub(crate) const NODE_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("node_hours");
 /// `namespace/kind/name` and the hour.
 pub(crate) const WORKLOAD_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("workload_hours");
+/// Usage of a node and how it did lately.
 pub(crate) const USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("node_usage");
 /// Decayed counts of a workload on a node: node and `namespace/kind/name`.
 pub(crate) const NODE_CELLS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("node_cells");
-/// Decayed counts of a workload and its revisions.
+/// Decayed counts of a workload and its revisions, and how they did lately.
 pub(crate) const WORKLOAD_TALLIES: TableDefinition<&str, &[u8]> = TableDefinition::new("workload_tallies");
 /// Histograms of usage of a workload.
 pub(crate) const WORKLOAD_USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("workload_usage");
+/// The present day's peak of a pod's memory, by `namespace/name`.
+pub(crate) const POD_PEAKS: TableDefinition<&str, &[u8]> = TableDefinition::new("pod_peaks");
+/// The cluster as a whole: one row, `recent`.
+pub(crate) const CLUSTER: TableDefinition<&str, &[u8]> = TableDefinition::new("cluster");
 /// Pods that are being followed, by uid.
 pub(crate) const PODS: TableDefinition<&str, &[u8]> = TableDefinition::new("pods");
 pub(crate) const DAYS: TableDefinition<u32, &[u8]> = TableDefinition::new("days");
@@ -120,10 +125,9 @@ pub(crate) struct Store {
     path: PathBuf,
 }
 
-fn open_file(path: &Path) -> Result<Database, HistoryError> {
+fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, HistoryError> {
     let damaged = |why: String| HistoryError::Damaged { path: path.to_owned(), why };
-    // The cache is small: history is written far more than it is read.
-    let open = || Database::builder().set_cache_size(64 << 20).create(path);
+    let open = || Database::builder().set_cache_size(cache_bytes).create(path);
     // redb panics at some kinds of damage; nothing of it is kept then.
     let opened = std::panic::catch_unwind(open).map_err(|_| damaged("its pages make no sense".to_owned()))?;
     opened.map_err(|e| match e {
@@ -136,8 +140,8 @@ fn open_file(path: &Path) -> Result<Database, HistoryError> {
 const MAGIC: &[u8] = b"redb";
 
 impl Store {
-    /// Opens or creates the file in `dir`.
-    pub fn open(dir: &Path) -> Result<Self, HistoryError> {
+    /// Opens or creates the file in `dir`, with a cache of so many bytes.
+    pub fn open(dir: &Path, cache_bytes: usize) -> Result<Self, HistoryError> {
         std::fs::create_dir_all(dir).map_err(|source| HistoryError::Directory { path: dir.to_owned(), source })?;
         let path = dir.join(STORE_FILE);
         let existing = std::fs::metadata(&path).map(|m| m.len()).unwrap_or(0) > 0;
@@ -150,7 +154,7 @@ impl Store {
             }
         }
         let file = path.clone();
-        Self::with(path, existing, Box::new(move || open_file(&file)))
+        Self::with(path, existing, Box::new(move || open_file(&file, cache_bytes)))
     }
 
     /// Opens what `opener` opens; `existing` unless it is to be filled.
@@ -163,7 +167,11 @@ impl Store {
         match version {
             Some(SCHEMA_VERSION) => {}
             None if !existing => store.create()?,
-            Some(1) => crate::migrate::from_1(&store)?,
+            Some(1) => {
+                crate::migrate::from_1(&store)?;
+                crate::migrate::from_2(&store)?;
+            }
+            Some(2) => crate::migrate::from_2(&store)?,
             Some(other) => return Err(foreign(format!("schema version {other}, this program knows {SCHEMA_VERSION}"))),
             // A crash while the file was being made.
             None if store.is_empty()? => store.create()?,
@@ -204,6 +212,8 @@ impl Store {
             tx.open_table(EXAMPLES)?;
             tx.open_table(NODE_CELLS)?;
             tx.open_table(WORKLOAD_TALLIES)?;
+            tx.open_table(POD_PEAKS)?;
+            tx.open_table(CLUSTER)?;
             open_usage_tables(tx)?;
             Ok(())
         })
@@ -372,7 +382,7 @@ pub(crate) fn open_usage_tables(tx: &WriteTransaction) -> Result<(), redb::Error
     Ok(())
 }
 
-fn get<T: DeserializeOwned>(
+pub(crate) fn get<T: DeserializeOwned>(
     tx: &ReadTransaction,
     table: TableDefinition<u64, &[u8]>,
     key: u64,

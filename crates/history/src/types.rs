@@ -94,6 +94,12 @@ pub struct PodKey {
     pub uid: Arc<str>,
 }
 
+impl PodKey {
+    pub(crate) fn name_and_namespace(&self) -> (Arc<str>, Arc<str>) {
+        (self.name.clone(), self.namespace.clone())
+    }
+}
+
 /// The workload a pod belongs to: the top of its owner chain, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkloadKey {

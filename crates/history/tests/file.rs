@@ -72,13 +72,18 @@ fn a_torn_file_is_set_aside_by_name_or_whole_and_never_a_panic() {
     assert!(set_aside >= 14, "{set_aside}");
 }
 
-#[test]
-fn a_file_of_version_1_is_brought_up_and_loses_nothing() {
-    let packed = include_bytes!("fixtures/history-v1.redb.gz");
+/// A folder with a history file of an earlier version.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn unpacked(packed: &[u8]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut file = std::fs::File::create(dir.path().join(STORE_FILE)).unwrap();
-    std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
-    drop(file);
+    std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut file).unwrap();
+    dir
+}
+
+#[test]
+fn a_file_of_version_1_is_brought_up_and_loses_nothing() {
+    let dir = unpacked(include_bytes!("fixtures/history-v1.redb.gz"));
     // What `history-v1` was written with is told in docs/design/0005-history.md.
     for _ in 0..2 {
         let history = open(dir.path());
@@ -108,4 +113,38 @@ fn a_file_of_version_1_is_brought_up_and_loses_nothing() {
     let judged =
         |(_, o): &&(DecisionRecord, Option<Outcome>)| o.as_ref().is_some_and(|o| o.day_label != OutcomeLabel::Immature);
     assert_eq!(found.iter().filter(judged).count(), 11);
+}
+
+#[test]
+fn a_file_of_version_2_goes_on_with_what_it_knew() {
+    let dir = unpacked(include_bytes!("fixtures/history-v2.redb.gz"));
+    // What `history-v2` was written with is told in docs/design/0005-history.md.
+    for _ in 0..2 {
+        let history = open(dir.path());
+        let h = history.handle();
+        assert_eq!(h.status().set_aside, None);
+        let found = h.decisions(&DecisionFilter { limit: 100, ..DecisionFilter::default() }).unwrap();
+        assert_eq!((found.len(), h.recent_feedback(10).unwrap().len()), (13, 1));
+        let rates = h.rates();
+        let web = &rates.workloads[&workload("web")];
+        assert_eq!((web.n, web.restarts, web.usage.map(|usage| usage.samples)), (12, 1, Some(150)));
+        assert!((web.failure_rate.unwrap().n_eff - 11.84).abs() < 0.2, "{web:?}");
+        let n3 = &rates.nodes["n3"];
+        assert_eq!((&*n3.class, n3.oom_kills, n3.mean_cpu), ("m5", 1, Some(0.5)));
+        let series = h.usage_series(SeriesOf::Pod("p0"), UnixMillis(0)).unwrap();
+        assert_eq!(series.iter().map(|one| one.points.len()).collect::<Vec<_>>(), [50]);
+    }
+    // The trouble on n3 is remembered: two more nodes within the hour show that it is the workload's own.
+    let history = open(dir.path());
+    let h = history.handle();
+    for (name, node) in [("p0", "n1"), ("p4", "n2"), ("p3", "n1"), ("p6", "n1"), ("p7", "n2"), ("p9", "n1")] {
+        h.observe_pod(PodObservation { revision: "r1".into(), ..oom(name, node, at(64 * MINUTE)) });
+    }
+    h.tick(at(72 * MINUTE));
+    let found = h.decisions(&DecisionFilter { limit: 100, ..DecisionFilter::default() }).unwrap();
+    let label = |name: &str| {
+        let (_, outcome) = found.iter().find(|(record, _)| *record.pod.name == *name).unwrap();
+        outcome.as_ref().unwrap().label
+    };
+    assert_eq!((label("p9"), label("p2")), (OutcomeLabel::AppFault, OutcomeLabel::Bad));
 }

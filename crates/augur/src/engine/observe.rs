@@ -17,7 +17,7 @@ pub fn observation(pod: &wire::Pod<'_>, gone: bool, at: UnixMillis) -> PodObserv
             name: pod.metadata.name.as_str().into(),
             uid: pod.metadata.uid.as_str().into(),
         },
-        workload: WorkloadKey { namespace, kind: kind.into(), name: owner.into() },
+        workload: WorkloadKey { namespace, kind: kind.into(), name: Arc::from(owner) },
         revision: ["pod-template-hash", "controller-revision-hash"]
             .iter()
             .find_map(|label| pod.metadata.labels.get(*label))

@@ -3,7 +3,8 @@
 use redb::ReadableTableMetadata as _;
 use redb::{ReadableTable as _, WriteTransaction};
 
-use super::{Gone, Keeper, PastState, Pending, workload_name};
+use super::{Gone, Keeper, PastState, Pending};
+use crate::memory::kept::workload_name;
 use crate::store::{self, HistoryError, encode};
 use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
 use crate::usage::series;
@@ -96,7 +97,7 @@ impl Keeper {
     fn put_counters(&mut self, tx: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
         let mut pods = tx.open_table(store::PODS)?;
         for uid in &pending.pods {
-            match self.memory.pods.get(uid).or_else(|| pending.closed.get(uid)) {
+            match self.memory.pods.get(uid).map(Box::as_ref).or_else(|| pending.closed.get(uid)) {
                 Some(pod) => pods.insert(&**uid, encode(pod)?.as_slice())?,
                 None => pods.remove(&**uid)?,
             };
@@ -125,15 +126,15 @@ impl Keeper {
             for (hour, bucket) in memory.series.take_dirty() {
                 node_hours.insert((&**name, hour), bucket.to_bytes().as_slice())?;
             }
-            if std::mem::take(&mut memory.usage_dirty) {
-                usage.insert(&**name, encode(&(memory.cpu, memory.memory, &memory.class))?.as_slice())?;
+            if let Some(memory) = self.memory.nodes.get(name) {
+                usage.insert(&**name, encode(&self.memory.kept_node(memory))?.as_slice())?;
             }
         }
         let mut tallies = tx.open_table(store::WORKLOAD_TALLIES)?;
         for key in &pending.workloads {
             let name = workload_name(key);
-            match self.memory.tallies_of(key) {
-                Some(known) => tallies.insert(name.as_str(), encode(&known)?.as_slice())?,
+            match self.memory.workloads.get(key) {
+                Some(known) => tallies.insert(name.as_str(), encode(&self.memory.kept_workload(known))?.as_slice())?,
                 None => tallies.remove(name.as_str())?,
             };
             let Some(memory) = self.memory.workloads.get_mut(key) else { continue };
@@ -149,6 +150,8 @@ impl Keeper {
                 None => cells.remove((&**node, name.as_str()))?,
             };
         }
+        let mut cluster = tx.open_table(store::CLUSTER)?;
+        cluster.insert("recent", encode(&self.memory.kept_cluster())?.as_slice())?;
         Ok(())
     }
 
@@ -165,6 +168,13 @@ impl Keeper {
                     histograms.remove(workload_name(key).as_str())?;
                 }
             }
+        }
+        let mut peaks = tx.open_table(store::POD_PEAKS)?;
+        for (name, peak) in &pending.peaks {
+            match peak {
+                Some(peak) => peaks.insert(name.as_str(), peak.to_bytes().as_slice())?,
+                None => peaks.remove(name.as_str())?,
+            };
         }
         let now = self.memory.now();
         let held = &mut self.totals.usage_bytes;

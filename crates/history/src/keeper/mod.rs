@@ -13,7 +13,7 @@ mod past;
 
 use crate::counters::Bucket;
 use crate::handle::HistoryOptions;
-use crate::memory::load::RevisionTally;
+use crate::memory::kept::{KeptCluster, KeptNode, KeptWorkload, workload_of};
 use crate::memory::pod::Tracked;
 use crate::memory::tally::Tally;
 use crate::memory::{EventObservation, Gone, Memory, Placement, Verdict};
@@ -24,7 +24,7 @@ use crate::types::{
     DecisionId, DecisionKind, DecisionRecord, Example, FeedbackRecord, NodeObservation, Outcome, OutcomeLabel,
     OutcomeState, PodObservation, UnixMillis, WorkloadKey,
 };
-use crate::usage::{Sealed, SeriesName, UsageRound, WorkloadUsage, series};
+use crate::usage::{Peak, Sealed, SeriesName, UsageRound, WorkloadUsage, series};
 use past::Past;
 pub use past::PastState;
 
@@ -61,6 +61,7 @@ struct Pending {
     series_created: Vec<(SeriesName, u32)>,
     series_ended: Vec<(SeriesName, u32)>,
     sealed: Vec<Sealed>,
+    peaks: Vec<(String, Option<Peak>)>,
     usage: HashSet<WorkloadKey>,
 }
 
@@ -128,9 +129,9 @@ impl Keeper {
         }
         for row in tx.open_table(store::WORKLOAD_TALLIES).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
-            let (tally, revisions): (Tally, Vec<RevisionTally>) = decode(value.value(), "count")?;
+            let kept: KeptWorkload = decode(value.value(), "workload")?;
             if let Some(workload) = workload_of(key.value()) {
-                memory.load_tallies(&workload, tally, revisions);
+                memory.load_workload(&workload, kept);
             }
         }
         for row in tx.open_table(store::NODE_CELLS).map_err(storage(step))?.iter().map_err(storage(step))? {
@@ -143,8 +144,8 @@ impl Keeper {
         }
         for row in tx.open_table(store::USAGE).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
-            let node = memory.nodes.entry(&key.value().into());
-            (node.cpu, node.memory, node.class) = decode(value.value(), "usage")?;
+            let kept: KeptNode = decode(value.value(), "node")?;
+            memory.load_node(&key.value().into(), kept);
         }
         for row in tx.open_table(store::WORKLOAD_USAGE).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
@@ -159,8 +160,17 @@ impl Keeper {
             keeper.days.insert(key.value(), decode(value.value(), "day")?);
         }
         for row in tx.open_table(store::PODS).map_err(storage(step))?.iter().map_err(storage(step))? {
+            let (_, value) = row.map_err(storage(step))?;
+            memory.load_pod(decode(value.value(), "pod")?);
+        }
+        for row in tx.open_table(store::POD_PEAKS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
-            memory.load_pod(key.value().into(), decode(value.value(), "pod")?);
+            memory.usage.load_peak(key.value(), value.value());
+        }
+        let table = tx.open_table(store::CLUSTER).map_err(storage(step))?;
+        if let Some(value) = table.get("recent").map_err(storage(step))? {
+            let kept: KeptCluster = decode(value.value(), "cluster")?;
+            memory.resume(kept);
         }
         let empty = keeper.memory.node_count() == 0 && keeper.totals.decisions == 0;
         keeper.past.last_series = u32::try_from(meta("past_series")?).unwrap_or(0);
@@ -204,6 +214,7 @@ impl Keeper {
         pending.series_created.extend(changes.series_created);
         pending.series_ended.extend(changes.series_ended);
         pending.sealed.extend(changes.sealed);
+        pending.peaks.extend(changes.peaks);
         pending.usage.extend(changes.usage);
         let first_day = UnixMillis(self.memory.now().0 - self.memory.window_ms()).day();
         while let Some(day) = self.days.first_key_value().map(|(day, _)| *day).filter(|day| *day < first_day) {
@@ -380,6 +391,7 @@ impl Keeper {
             && p.series_ended.is_empty()
             && p.sealed.is_empty()
             && self.past.clear.is_none()
+            && p.peaks.is_empty()
             && !self.compacting)
     }
 
@@ -400,13 +412,4 @@ fn bucket(bytes: &[u8]) -> Result<Bucket, HistoryError> {
 
 fn damaged(what: &str, bytes: &[u8]) -> HistoryError {
     HistoryError::Storage { step: "reading the store", why: format!("a {what} has {} bytes", bytes.len()) }
-}
-
-pub(crate) fn workload_name(key: &WorkloadKey) -> String {
-    format!("{}/{}/{}", key.namespace, key.kind, key.name)
-}
-
-pub(crate) fn workload_of(name: &str) -> Option<WorkloadKey> {
-    let mut parts = name.splitn(3, '/');
-    Some(WorkloadKey { namespace: parts.next()?.into(), kind: parts.next()?.into(), name: parts.next()?.into() })
 }

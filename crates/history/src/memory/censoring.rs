@@ -3,6 +3,8 @@
 //! The Kaplan–Meier estimator with deletions as events: the probability of not being deleted before `t` is the product over
 //! the minutes before `t` of `1 - deleted / still observed`. A placement whose fate showed at `t` weighs one over it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::HOUR_MS;
 
 /// Minutes in the first horizon.
@@ -11,17 +13,17 @@ const MINUTES: usize = 60;
 const MAX_WEIGHT: f64 = 10.0;
 
 /// Counts of placements by the minute in which they ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Censoring {
     /// Placements whose fate showed in that minute; the last entry: at the horizon.
-    shown: [u64; MINUTES + 1],
+    shown: Vec<u64>,
     /// Placements deleted in that minute.
-    deleted: [u64; MINUTES + 1],
+    deleted: Vec<u64>,
 }
 
 impl Default for Censoring {
     fn default() -> Self {
-        Self { shown: [0; MINUTES + 1], deleted: [0; MINUTES + 1] }
+        Self { shown: vec![0; MINUTES + 1], deleted: vec![0; MINUTES + 1] }
     }
 }
 

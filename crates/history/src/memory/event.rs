@@ -38,6 +38,7 @@ impl Memory {
                 if known && *event.reason == *"NodeNotReady" {
                     let node = self.nodes.entry(name);
                     node.down = node.down.or(Some(event.at));
+                    self.changes.nodes.insert(name.clone());
                 }
             }
             EventSubject::Pod(uid) => self.pod_event(uid, &event.reason, at),

@@ -34,7 +34,7 @@ impl Memory {
         self.usage.forget_workloads(&ids);
         let gone = &mut self.changes.cells_gone;
         for (name, memory) in self.nodes.iter_mut() {
-            memory.cells.retain(|id, _| match ids.get(id) {
+            memory.cells.retain(|id| match ids.get(&id) {
                 Some(key) => {
                     gone.push((name.clone(), (*key).clone()));
                     false
@@ -65,15 +65,17 @@ impl Memory {
         let empty: Vec<_> =
             self.workloads.iter().filter(|(_, _, m)| m.series.is_empty()).map(|(_, key, _)| key.clone()).collect();
         self.forget_workloads(&empty);
+        // A node that went while nobody watched was seen last when it still was there.
+        let unseen = |memory: &super::NodeMemory| memory.last.is_none_or(|(at, _)| at.hour() < first);
         let empty: Vec<_> = self
             .nodes
             .iter()
-            .filter(|(_, _, memory)| memory.last.is_none() && memory.series.is_empty())
+            .filter(|(_, _, memory)| unseen(memory) && memory.series.is_empty())
             .map(|(_, name, _)| name.clone())
             .collect();
         for name in empty {
             if let Some(memory) = self.nodes.remove(&name) {
-                let keys = memory.cells.keys().filter_map(|id| self.workloads.key(*id));
+                let keys = memory.cells.iter().filter_map(|(id, _)| self.workloads.key(*id));
                 self.changes.cells_gone.extend(keys.map(|key| (name.clone(), key.clone())));
             }
             self.changes.nodes.insert(name);

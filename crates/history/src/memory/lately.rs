@@ -1,11 +1,13 @@
 //! How a node has done lately: pods that came and trouble that it is blamed for, decayed within an hour and within a day
-//! ([`Lately`]). Held in memory only: after a restart it starts anew, and rates over days go on from the file.
+//! ([`Lately`]).
+
+use serde::{Deserialize, Serialize};
 
 /// Half-lives of the two counts, in milliseconds: half an hour and twelve hours.
 const HALF_LIVES_MS: [f64; 2] = [1_800_000.0, 43_200_000.0];
 
 /// Decayed counts of pods and of trouble.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Lately {
     at: i64,
     /// Pods and trouble by half-life.

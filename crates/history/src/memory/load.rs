@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use super::Memory;
 use super::pod::{READY_WITHIN_MS, Tracked};
-use super::recent::Trouble;
 use super::tally::Tally;
 use crate::types::{DAY_MS, HOUR_MS, OutcomeLabel, WorkloadKey};
 
-/// The name of a revision and its counts.
-pub(crate) type RevisionTally = (Arc<str>, Tally);
-
 impl Memory {
-    pub(crate) fn load_pod(&mut self, uid: Arc<str>, pod: Tracked) {
+    pub(crate) fn load_pod(&mut self, mut pod: Tracked) {
+        self.share_names(&mut pod);
+        let uid = pod.pod.uid.clone();
         if pod.gone && pod.label != OutcomeLabel::Immature {
             if let Some(outcome) = pod.outcome() {
                 self.close_until(&uid, &pod, outcome);
@@ -21,7 +19,7 @@ impl Memory {
             return;
         }
         let due = match (pod.label, pod.day_label) {
-            (OutcomeLabel::Immature, _) => pod.placed_at.0 + READY_WITHIN_MS,
+            (OutcomeLabel::Immature, _) => pod.next_look.0.max(pod.placed_at.0 + READY_WITHIN_MS),
             (_, OutcomeLabel::Immature) => pod.day_matures_at().0,
             _ => pod.placed_at.0 + ((pod.changed_at.0 - pod.placed_at.0) / DAY_MS + 1) * DAY_MS,
         };
@@ -39,36 +37,17 @@ impl Memory {
             if pod.counted && !pod.ended {
                 self.usage.pod_came(&pod.pod.namespace, &pod.pod.name, workload_id, node_id);
             }
-            if let (Some(at), Some(cause)) = (pod.trouble_at, pod.cause) {
-                recent.troubles.add(Trouble { at: at.0, other: node_id, cause });
-                node.troubles.add(Trouble { at: at.0, other: workload_id, cause });
-            }
         }
-        self.pods.insert(uid, pod);
+        self.pods.insert(uid, Box::new(pod));
     }
 
     pub(crate) fn load_cell(&mut self, node: &Arc<str>, workload: &WorkloadKey, tally: Tally) {
         let id = self.workloads.id(workload);
-        self.nodes.entry(node).cells.insert(id, tally);
-    }
-
-    /// The tallies of a workload and of its revisions.
-    pub(crate) fn load_tallies(&mut self, workload: &WorkloadKey, tally: Tally, revisions: Vec<RevisionTally>) {
-        let memory = self.workloads.entry(workload);
-        memory.tally = tally;
-        for (revision, tally) in revisions {
-            *memory.revision(&revision).0 = tally;
-        }
+        *self.nodes.entry(node).cells.entry(id) = tally;
     }
 
     /// The counts of a workload on a node.
     pub(crate) fn cell_of(&self, node: &Arc<str>, workload: &WorkloadKey) -> Option<Tally> {
-        self.nodes.get(node)?.cells.get(&self.workloads.find(workload)?).copied()
-    }
-
-    /// What [`Memory::load_tallies`] wants.
-    pub(crate) fn tallies_of(&self, workload: &WorkloadKey) -> Option<(Tally, Vec<RevisionTally>)> {
-        let memory = self.workloads.get(workload)?;
-        Some((memory.tally, memory.revisions.iter().map(|(name, tally, _)| (name.clone(), *tally)).collect()))
+        self.nodes.get(node)?.cells.get(self.workloads.find(workload)?).copied()
     }
 }

@@ -7,11 +7,13 @@
 //! label among it (`label` after one hour, `day_label` after 24), and [`Memory::rates`] makes a consistent picture of all rates
 //! as of now. Whatever `rates` answers rests on what came before, so features computed from it are point-in-time.
 
+mod cells;
 mod censoring;
 mod event;
 mod forget;
+pub(crate) mod kept;
 mod lately;
-pub(crate) mod load;
+mod load;
 mod past;
 pub(crate) mod pod;
 mod rating;
@@ -30,7 +32,8 @@ use crate::types::{
     Cause, DAY_MS, DecisionId, HOUR_MS, NodeObservation, Outcome, OutcomeLabel, OutcomeState, PodKey, PodObservation,
     PodPhase, UnixMillis, WorkloadKey,
 };
-use crate::usage::{Sealed, SeriesName, UsageMemory, WorkloadUsage};
+use crate::usage::{Peak, Sealed, SeriesName, UsageMemory, WorkloadUsage};
+use cells::Cells;
 use censoring::Censoring;
 pub use event::{EventObservation, EventSubject};
 use lately::Lately;
@@ -66,7 +69,6 @@ pub(crate) struct NodeMemory {
     pub series: Series,
     pub cpu: Usage,
     pub memory: Usage,
-    pub usage_dirty: bool,
     /// How it has done lately.
     pub lately: Lately,
     pub last: Option<(UnixMillis, bool)>,
@@ -77,7 +79,7 @@ pub(crate) struct NodeMemory {
     /// Troubles of its pods; `other` is the workload.
     troubles: Troubles,
     /// Counts by workload.
-    pub cells: BTreeMap<u32, Tally>,
+    pub cells: Cells,
 }
 
 /// What is known of a workload.
@@ -175,6 +177,8 @@ pub struct Changes {
     pub(crate) series_created: Vec<(SeriesName, u32)>,
     pub(crate) series_ended: Vec<(SeriesName, u32)>,
     pub(crate) sealed: Vec<Sealed>,
+    /// Peaks of pods by `namespace/name`; `None` when the pod is gone.
+    pub(crate) peaks: Vec<(String, Option<Peak>)>,
     /// Workloads whose histograms changed in the ten minutes that were sealed.
     pub(crate) usage: Vec<WorkloadKey>,
 }
@@ -183,7 +187,8 @@ pub struct Changes {
 #[derive(Debug, Clone)]
 pub struct Memory {
     window_ms: i64,
-    pub(crate) pods: HashMap<Arc<str>, Tracked>,
+    /// By uid; boxed, because a third of a map's places is empty.
+    pub(crate) pods: HashMap<Arc<str>, Box<Tracked>>,
     closed: BTreeMap<(i64, Arc<str>), Outcome>,
     pub(crate) nodes: Rows<Arc<str>, NodeMemory>,
     pub(crate) workloads: Rows<WorkloadKey, WorkloadMemory>,
@@ -196,6 +201,8 @@ pub struct Memory {
     /// The latest time that any message has shown.
     now: UnixMillis,
     first_hour: u32,
+    /// The time is the one at which the store was closed; the next message tells the present, be it earlier.
+    resumed: bool,
     pub(crate) rates_stale: bool,
     untracked: u64,
 }
@@ -223,6 +230,7 @@ impl Memory {
             changes: Changes::default(),
             now: UnixMillis(0),
             first_hour: 0,
+            resumed: false,
             rates_stale: true,
             untracked: 0,
         }
@@ -260,6 +268,9 @@ impl Memory {
 
     /// Lets time pass: labels that are due are given, hours outside the window forgotten.
     pub fn advance(&mut self, at: UnixMillis) {
+        if std::mem::take(&mut self.resumed) {
+            self.now = self.now.min(at);
+        }
         if at <= self.now {
             return;
         }
@@ -302,8 +313,14 @@ impl Memory {
             let within = self.workloads.get(&pod.workload).map_or(READY_WITHIN_MS, WorkloadMemory::ready_within_ms);
             let ready_by = pod.placed_at.0 + within;
             if now.0 < ready_by && ready_by < hour {
+                pod.next_look = UnixMillis(ready_by);
+                self.changes.pods.insert(uid.clone());
                 self.due.push(Reverse((ready_by, uid.clone())));
                 return;
+            }
+            pod.next_look = UnixMillis(hour);
+            if pod.state == OutcomeState::Starting {
+                self.changes.pods.insert(uid.clone());
             }
             self.due.push(Reverse((hour, uid.clone())));
             // A pod that was never seen is the watch's silence, not the node's fault.
@@ -436,7 +453,7 @@ impl Memory {
                 // Its workload may yet turn out to be at fault.
                 || pod.trouble_at.is_some_and(|at| now < at.0 + HOUR_MS && now < pod.day_matures_at().0)
         };
-        if self.pods.get(uid).as_ref().is_none_or(open) {
+        if self.pods.get(uid).map(Box::as_ref).as_ref().is_none_or(open) {
             return;
         }
         let Some(pod) = self.pods.remove(uid) else { return };
@@ -446,7 +463,7 @@ impl Memory {
             && let Some(outcome) = pod.outcome()
         {
             self.close_until(uid, &pod, outcome);
-            self.changes.closed.push(pod);
+            self.changes.closed.push(*pod);
         }
     }
 
@@ -458,7 +475,7 @@ impl Memory {
     /// Changes to a pod go to disk and, when it has a decision, to the decision's outcome.
     fn remember(&mut self, uid: &Arc<str>) {
         self.changes.pods.insert(uid.clone());
-        self.changes.outcomes.extend(self.pods.get(uid).and_then(Tracked::outcome));
+        self.changes.outcomes.extend(self.pods.get(uid).and_then(|pod| pod.outcome()));
     }
 
     /// A pod has been placed: its fate will be that of `placement.decision`.
@@ -489,10 +506,30 @@ impl Memory {
             return;
         }
         let mut pod = Tracked::new(placement.pod, placement.workload, placement.node, placement.at);
+        self.share_names(&mut pod);
         (pod.decision, pod.p_bad, pod.seen) = (Some(placement.decision), placement.p_bad, true);
         self.due.push(Reverse((placement.at.0 + READY_WITHIN_MS, uid.clone())));
-        self.pods.insert(uid.clone(), pod);
+        self.pods.insert(uid.clone(), Box::new(pod));
         self.remember(&uid);
+    }
+
+    /// Names that many pods have in common are kept once.
+    pub(crate) fn share_names(&self, pod: &mut Tracked) {
+        if let Some(known) = self.nodes.find(&pod.node).and_then(|id| self.nodes.key(id)) {
+            pod.node = known.clone();
+        }
+        if let Some(id) = self.workloads.find(&pod.workload) {
+            if let Some(known) = self.workloads.key(id) {
+                pod.workload = known.clone();
+            }
+            let revisions = self.workloads.at(id).map_or(&[][..], |memory| &memory.revisions);
+            if let Some((known, ..)) = revisions.iter().find(|(name, ..)| *name == pod.revision) {
+                pod.revision = known.clone();
+            }
+        }
+        if pod.pod.namespace == pod.workload.namespace {
+            pod.pod.namespace = pod.workload.namespace.clone();
+        }
     }
 
     /// The binding of a decision was refused.
@@ -520,8 +557,10 @@ impl Memory {
             let mut pod = Tracked::new(o.pod.clone(), o.workload.clone(), node.clone(), o.at);
             // Placed by somebody else or before this store was made: its restarts so far happened unwatched.
             pod.restarts = o.restarts;
+            pod.revision = o.revision.clone();
+            self.share_names(&mut pod);
             self.due.push(Reverse((pod.matures_at().0, uid.clone())));
-            self.pods.insert(uid.clone(), pod);
+            self.pods.insert(uid.clone(), Box::new(pod));
         }
         let down = self.nodes.get(node).is_some_and(|node| node.is_down(o.at));
         let Some(pod) = self.pods.get_mut(uid) else { return };
@@ -650,19 +689,19 @@ impl Memory {
     fn cell(&mut self, node: &Arc<str>, workload: &WorkloadKey) -> &mut Tally {
         let id = self.workloads.id(workload);
         let cells = &mut self.nodes.entry(node).cells;
-        if cells.len() >= CELLS && !cells.contains_key(&id) {
+        if cells.len() >= CELLS && cells.get(id).is_none() {
             // What has faded most makes room.
             let now = self.now.0;
             let faded = cells.iter().map(|(id, cell)| (cell.as_of(now).pods, *id)).min_by(|a, b| a.0.total_cmp(&b.0));
             if let Some((_, least)) = faded {
-                cells.remove(&least);
+                cells.remove(least);
                 if let Some(key) = self.workloads.key(least) {
                     self.changes.cells_gone.push((node.clone(), key.clone()));
                 }
             }
         }
         self.changes.cells.insert((node.clone(), workload.clone()));
-        self.nodes.entry(node).cells.entry(id).or_default()
+        self.nodes.entry(node).cells.entry(id)
     }
 
     /// Takes in what is seen of a node.
@@ -688,7 +727,6 @@ impl Memory {
         for (usage, value) in [(&mut memory.cpu, o.cpu), (&mut memory.memory, o.memory)] {
             if let Some(value) = value {
                 usage.add(value, o.at.0);
-                memory.usage_dirty = true;
                 self.changes.nodes.insert(name.clone());
             }
         }
@@ -701,8 +739,14 @@ impl Memory {
         let mut missing: Vec<_> =
             self.pods.iter().filter(|(_, pod)| !pod.seen && !pod.gone).map(|(uid, _)| uid.clone()).collect();
         missing.sort_unstable();
+        // A pod of a StatefulSet has the name of the one before it.
+        let names: HashSet<(Arc<str>, Arc<str>)> = match missing.is_empty() {
+            true => HashSet::new(),
+            false => self.pods.values().filter(|p| p.seen && !p.gone).map(|p| p.pod.name_and_namespace()).collect(),
+        };
         for uid in missing {
             let Some(pod) = self.pods.get_mut(&uid) else { continue };
+            let name = pod.pod.name_and_namespace();
             pod.gone = true;
             let ended = !std::mem::replace(&mut pod.ended, true) && pod.counted;
             if matches!(pod.state, OutcomeState::Starting | OutcomeState::Running) {
@@ -714,6 +758,9 @@ impl Memory {
                 memory.alive = memory.alive.saturating_sub(1);
                 let (_, recent) = self.workloads.entry(&workload).revision(&revision);
                 recent.alive = recent.alive.saturating_sub(1);
+                if !names.contains(&name) {
+                    self.usage_ends(&name.1, &name.0);
+                }
             }
             self.remember(&uid);
             self.close(&uid);

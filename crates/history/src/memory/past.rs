@@ -5,6 +5,7 @@
 //! added as of one moment.
 
 use super::pod::Tracked;
+use super::recent::Revision;
 use super::tally::{Tally, weight};
 use super::{MAX_WORKLOADS, Memory, REVISIONS, WorkloadMemory};
 use crate::counters::Bucket;
@@ -51,7 +52,6 @@ impl Memory {
             known.series.add(&node.series);
             known.cpu.take_in(&node.cpu);
             known.memory.take_in(&node.memory);
-            known.usage_dirty = true;
             known.lately.take_in(&node.lately, now);
             self.changes.nodes.insert(name.clone());
         }
@@ -64,7 +64,7 @@ impl Memory {
             self.changes.usage.push(key.clone());
         }
         for (_, name, node) in past.nodes.iter() {
-            for (id, cell) in &node.cells {
+            for (id, cell) in node.cells.iter() {
                 if let Some(key) = past.workloads.key(*id).filter(|key| self.workloads.find(key).is_some()) {
                     self.cell(name, key).touch(now).add(&cell.as_of(now));
                 }
@@ -80,7 +80,7 @@ impl Memory {
             .pods
             .iter()
             .filter(|(uid, pod)| pod.counted && !pod.ended && self.pods.get(*uid).is_some_and(|here| here.counted))
-            .map(|(_, pod)| pod.clone())
+            .map(|(_, pod)| (**pod).clone())
             .collect();
         for pod in both {
             // It counts in full at the end of each day of its life, and when trouble came.
@@ -112,7 +112,9 @@ impl WorkloadMemory {
         }
         // Those of the past are older.
         let here = std::mem::take(&mut self.revisions);
-        self.revisions.clone_from(&past.revisions);
+        // What happened lately there names nodes by numbers that are none here.
+        let counts = past.revisions.iter().map(|(name, tally, _)| (name.clone(), *tally, Revision::default()));
+        self.revisions.extend(counts);
         for (name, mut tally, recent) in here {
             if let Some(place) = self.revisions.iter().position(|(known, _, _)| *known == name) {
                 let (_, before, _) = self.revisions.remove(place);

@@ -89,6 +89,9 @@ pub(crate) struct Tracked {
     /// The latest ends of containers, oldest first.
     #[serde(default)]
     pub exits: Vec<Exit>,
+    /// When it is to be Ready or judged next, as far as that was fixed; 0 before.
+    #[serde(default)]
+    pub next_look: UnixMillis,
     /// Seen since the store was opened.
     #[serde(skip)]
     pub seen: bool,
@@ -153,6 +156,7 @@ impl Tracked {
             ready: false,
             oom: 0,
             exits: Vec::new(),
+            next_look: UnixMillis(0),
             seen: false,
         }
     }
@@ -193,6 +197,7 @@ impl Tracked {
         }
         news.unready = self.ready && !o.ready && o.phase == PodPhase::Running && !o.terminating;
         self.unready = self.unready.saturating_add(u32::from(news.unready));
+        news.changed |= self.ready != o.ready;
         self.ready = o.ready;
         if self.state == OutcomeState::Starting && self.ready_at.is_some() {
             self.state = OutcomeState::Running;
@@ -212,7 +217,6 @@ impl Tracked {
             self.changed_at = o.at;
             news.changed = true;
         }
-        news.changed |= news.unready;
         news
     }
 

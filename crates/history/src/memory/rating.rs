@@ -213,7 +213,7 @@ fn templates(memory: &WorkloadMemory, now: i64, above: [f64; 4]) -> Vec<(Arc<str
 /// the part that its record elsewhere does not explain.
 fn blame(memory: &NodeMemory, now: i64, records: &[Tally]) -> Tally {
     let mut sum = Tally { at: now, ..Tally::default() };
-    for (workload, cell) in &memory.cells {
+    for (workload, cell) in memory.cells.iter() {
         let cell = cell.as_of(now);
         if cell.pods <= NO_PODS {
             continue;

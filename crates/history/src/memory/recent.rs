@@ -10,6 +10,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::pod::{Tracked, may_be_app};
 use super::rows::Rows;
 use super::{NodeMemory, WorkloadMemory};
@@ -45,6 +47,11 @@ impl Troubles {
         self.0.push_back(trouble);
     }
 
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Trouble> {
+        self.0.iter()
+    }
+
     /// Those within an hour of `at`.
     pub fn around(&self, at: i64) -> impl Iterator<Item = &Trouble> {
         self.0.iter().filter(move |trouble| (trouble.at - at).abs() <= HOUR_MS)
@@ -64,6 +71,11 @@ impl Failures {
         self.0.push((node, at));
     }
 
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &(u32, i64)> {
+        self.0.iter()
+    }
+
     /// Nodes within a day before `at` and the hour after it.
     fn around(&self, at: i64) -> usize {
         self.0.iter().filter(|(_, when)| at - when <= DAY_MS && when - at <= HOUR_MS).count()
@@ -71,7 +83,7 @@ impl Failures {
 }
 
 /// Counts by minute over the last two hours.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Minutes(VecDeque<(i64, u32)>);
 
 impl Minutes {
@@ -107,6 +119,11 @@ pub(crate) struct Revision {
 }
 
 impl Revision {
+    /// Nodes on which it became Ready, and when last; oldest first.
+    pub fn ready_on(&self) -> impl Iterator<Item = &(u32, i64)> {
+        self.ready.iter()
+    }
+
     pub fn became_ready(&mut self, node: u32, at: i64) {
         self.ready.retain(|(known, _)| *known != node);
         if self.ready.len() >= READY {
@@ -117,7 +134,7 @@ impl Revision {
 }
 
 /// The cluster as a whole.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ClusterRecent {
     /// Pods that became Ready.
     pub ready: Minutes,

@@ -162,11 +162,43 @@ struct PodSlot {
     workload: u32,
     node: u32,
     containers: Vec<(Arc<str>, u32)>,
-    /// The highest memory of the present day of its life, and when that ends.
-    peak: f64,
+    peak: Peak,
+    /// The peak is another than the one that is kept.
+    peak_changed: bool,
+}
+
+/// The highest memory of the present day of a pod's life, when that day ends, and the latest reading (cores, bytes).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Peak {
+    memory: f64,
     day_ends: i64,
-    /// The latest reading: cores and bytes.
     last: (f64, f64),
+}
+
+impl Peak {
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        let words = [
+            self.memory.to_le_bytes(),
+            self.day_ends.to_le_bytes(),
+            self.last.0.to_le_bytes(),
+            self.last.1.to_le_bytes(),
+        ];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word);
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let [memory, day_ends, cpu, bytes] = bytes.as_chunks::<8>().0.try_into().ok()?;
+        let peak = Self {
+            memory: f64::from_le_bytes(memory),
+            day_ends: i64::from_le_bytes(day_ends),
+            last: (f64::from_le_bytes(cpu), f64::from_le_bytes(bytes)),
+        };
+        (peak.memory.is_finite() && peak.last.0.is_finite() && peak.last.1.is_finite()).then_some(peak)
+    }
 }
 
 /// Ten minutes of series of one shard.
@@ -216,8 +248,16 @@ impl UsageMemory {
     }
 
     pub fn pod_came(&mut self, namespace: &Arc<str>, name: &Arc<str>, workload: u32, node: u32) {
-        let slot = PodSlot { workload, node, containers: Vec::new(), peak: 0.0, day_ends: 0, last: (0.0, 0.0) };
+        let slot = PodSlot { workload, node, containers: Vec::new(), peak: Peak::default(), peak_changed: false };
         self.pods.insert((namespace.clone(), name.clone()), slot);
+    }
+
+    /// Takes back the peak of a pod that is followed.
+    pub fn load_peak(&mut self, name: &str, bytes: &[u8]) {
+        let Some((namespace, name)) = name.split_once('/') else { return };
+        if let Some(slot) = self.pods.get_mut(&(namespace.into(), name.into())) {
+            slot.peak = Peak::from_bytes(bytes).unwrap_or_default();
+        }
     }
 
     /// Names of series that were open when the store was closed, and whose pods did not come back.
@@ -321,19 +361,24 @@ impl Memory {
             if !(cpu.is_finite() && memory.is_finite() && cpu >= 0.0 && memory >= 0.0) {
                 continue;
             }
-            slot.last = (cpu, memory);
+            slot.peak.last = (cpu, memory);
             let Some(workload) = self.workloads.at_mut(slot.workload) else { continue };
             let known = workload.usage.get_or_insert_with(Box::default);
             known.samples += 1;
+            // What a workload that was hardly seen is expected to use is its latest reading.
+            slot.peak_changed |= known.samples <= MIN_SAMPLES;
             known.cpu.add(Scale::Cpu, cpu, round.at.0);
-            if round.at.0 >= slot.day_ends {
-                (slot.peak, slot.day_ends) = (memory, round.at.0 + DAY_MS);
+            let peak = &mut slot.peak;
+            if round.at.0 >= peak.day_ends {
+                (peak.memory, peak.day_ends) = (memory, round.at.0 + DAY_MS);
                 known.memory.add(Scale::Memory, memory, round.at.0);
-            } else if memory > slot.peak {
-                let began = slot.day_ends - DAY_MS;
-                known.memory.take_back(Scale::Memory, slot.peak, began);
+                slot.peak_changed = true;
+            } else if memory > peak.memory {
+                let began = peak.day_ends - DAY_MS;
+                known.memory.take_back(Scale::Memory, peak.memory, began);
                 known.memory.add(Scale::Memory, memory, began);
-                slot.peak = memory;
+                peak.memory = memory;
+                slot.peak_changed = true;
             }
             usage.stale.insert(slot.workload);
         }
@@ -343,7 +388,7 @@ impl Memory {
     }
 
     /// Percentiles of the workloads read, and what the pods of each node come to.
-    fn expect(&mut self) {
+    pub(crate) fn expect(&mut self) {
         for id in &self.usage.stale {
             if let Some(usage) = self.workloads.at_mut(*id).and_then(|workload| workload.usage.as_mut()) {
                 usage.refresh();
@@ -353,7 +398,7 @@ impl Memory {
         for slot in self.usage.pods.values() {
             let known = self.workloads.at(slot.workload).and_then(|w| w.usage.as_ref()).and_then(|u| u.percentiles);
             // Of a workload that was hardly seen the latest reading has to do.
-            let (cpu, memory) = known.map_or(slot.last, |known| (known.cpu_p99, known.memory_p99));
+            let (cpu, memory) = known.map_or(slot.peak.last, |known| (known.cpu_p99, known.memory_p99));
             let sum = expected.entry(slot.node).or_default();
             *sum = (sum.0.saturating_add((cpu * 1e6) as u64), sum.1.saturating_add(memory as u64));
         }
@@ -385,6 +430,10 @@ impl Memory {
             }
         }
         self.usage.free.append(&mut self.usage.ending);
+        for ((namespace, name), slot) in self.usage.pods.iter_mut().filter(|(_, slot)| slot.peak_changed) {
+            slot.peak_changed = false;
+            self.changes.peaks.push((format!("{namespace}/{name}"), Some(slot.peak)));
+        }
         let stale = std::mem::take(&mut self.usage.stale);
         self.changes.usage.extend(stale.iter().filter_map(|id| self.workloads.key(*id).cloned()));
     }
@@ -408,6 +457,9 @@ impl Memory {
     /// A pod that is gone has no series any more.
     pub(crate) fn usage_ends(&mut self, namespace: &Arc<str>, name: &Arc<str>) {
         let Some(slot) = self.usage.pods.remove(&(namespace.clone(), name.clone())) else { return };
+        if slot.peak.day_ends > 0 {
+            self.changes.peaks.push((format!("{namespace}/{name}"), None));
+        }
         for (container, at) in slot.containers {
             let name = SeriesName {
                 pod: name.clone(),

@@ -39,7 +39,7 @@ impl SeriesName {
             .collect()
     }
 
-    fn of_key(key: &[u8]) -> Option<Self> {
+    pub fn of_key(key: &[u8]) -> Option<Self> {
         let mut parts = std::str::from_utf8(key).ok()?.split('\0').map(Arc::from);
         Some(Self { pod: parts.next()?, namespace: parts.next()?, container: parts.next()?, node: parts.next()? })
     }
@@ -329,22 +329,29 @@ pub(crate) fn read(
 }
 
 fn add_points(block: &Block, start: i64, found: &mut HashMap<u32, UsageSeries>) {
+    for (id, point) in points(block, start) {
+        if let Some(series) = found.get_mut(&id) {
+            series.points.push(point);
+        }
+    }
+}
+
+/// All points of a block that begins at `start`, with the numbers of their series; what was not read is left out.
+pub(crate) fn points(block: &Block, start: i64) -> impl Iterator<Item = (u32, UsagePoint)> {
     let coarse = block.columns.len() > 2;
     let step = if coarse { COARSE_STEP_MS } else { RAW_STEP_MS };
-    for (index, id) in block.ids.iter().enumerate() {
-        let Some(series) = found.get_mut(id) else { continue };
-        let column = |column: usize| block.series(index, column);
-        for point in 0..block.points() {
+    block.ids.iter().enumerate().flat_map(move |(index, id)| {
+        let column = move |column: usize| block.series(index, column);
+        (0..block.points()).filter_map(move |point| {
             let cpu = |c: usize| column(c).get(point).and_then(|code| code::cpu(*code));
             let memory = |c: usize| column(c).get(point).and_then(|code| code::memory(*code));
             let (cpu, cpu_max, memory, memory_max) = match coarse {
                 true => (cpu(0), cpu(1), memory(2), memory(3)),
                 false => (cpu(0), cpu(0), memory(1), memory(1)),
             };
-            if cpu.is_some() || memory.is_some() {
-                let at = UnixMillis(start + point as i64 * step);
-                series.points.push(UsagePoint { at, span_ms: step, cpu, cpu_max, memory, memory_max });
-            }
-        }
-    }
+            let at = UnixMillis(start + point as i64 * step);
+            let point = UsagePoint { at, span_ms: step, cpu, cpu_max, memory, memory_max };
+            (cpu.is_some() || memory.is_some()).then_some((*id, point))
+        })
+    })
 }

@@ -55,7 +55,7 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
             .iter()
             .any(|condition| &*condition.r#type == "DisruptionTarget" && &*condition.reason == "PreemptionByScheduler"),
         controller: controller(meta),
-        workload: Some(WorkloadRef { kind: kind.into(), name: owner.into() }),
+        workload: Some(WorkloadRef { kind: kind.into(), name: Arc::from(owner) }),
         resized,
         generated_claims: status
             .resource_claim_statuses

@@ -52,6 +52,9 @@ pub struct ObjectMeta<'a> {
     /// Name.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// What the API server made the name from; empty when it was given.
+    #[serde(borrow)]
+    pub generate_name: Text<'a>,
     /// Namespace; empty for what has none.
     #[serde(borrow)]
     pub namespace: Text<'a>,
