@@ -9,6 +9,7 @@ use crate::api_security::ApiSecurity;
 use crate::bench::cluster::BenchClusterArgs;
 use crate::bench::placement::{Policy, Scenario};
 
+use crate::commands::export::ExportArgs;
 use crate::commands::sandbox::SandboxArgs;
 use crate::config::{Metrics, MetricsSource};
 use crate::election::ElectionArgs;
@@ -425,6 +426,8 @@ pub enum HistoryWhat {
         /// `NAME` or `NAMESPACE/NAME`.
         name: String,
     },
+    /// Series, decisions and examples as Parquet files, for pandas, DuckDB or Spark.
+    Export(ExportArgs),
 }
 
 /// The measurements.

@@ -105,7 +105,8 @@ impl Run {
                 match what {
                     1 => {
                         seen.restarts += 1;
-                        let (reason, exit_code) = if step % 2 == 0 { ("OOMKilled", 137) } else { ("Error", 1) };
+                        let (reason, exit_code) =
+                            if step.is_multiple_of(2) { ("OOMKilled", 137) } else { ("Error", 1) };
                         seen.terminated = Some(Termination { reason: reason.into(), exit_code });
                     }
                     2 => seen.waiting = Some("ErrImagePull".into()),
@@ -123,7 +124,7 @@ impl Run {
             keeper.node(&NodeObservation {
                 name: format!("n{i}").into(),
                 class: "m5".into(),
-                ready: dice(step / 20, 10 + i) % 12 > 0,
+                ready: !dice(step / 20, 10 + i).is_multiple_of(12),
                 cpu: Some((dice(step, 20 + i) % 100) as f64 / 100.0),
                 memory: Some(0.5),
                 allocatable: Some((8.0, 3.2e10)),

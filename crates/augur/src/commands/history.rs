@@ -7,6 +7,7 @@ use augur_history::{
 };
 use jiff::Timestamp;
 
+use super::export;
 use crate::cli::{HistoryArgs, HistoryWhat};
 use crate::output;
 
@@ -29,6 +30,7 @@ pub fn run(args: &HistoryArgs) -> anyhow::Result<()> {
         HistoryWhat::Nodes => nodes(&h, args.limit),
         HistoryWhat::Workloads => workloads(&h, args.limit),
         HistoryWhat::Pod { name } => pod(&h, name),
+        HistoryWhat::Export(args) => export::run(&h, args),
     }
 }
 

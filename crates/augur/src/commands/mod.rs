@@ -4,6 +4,7 @@ pub mod apiserver;
 pub mod config;
 pub mod conformance;
 pub mod evaluate;
+pub mod export;
 pub mod health;
 pub mod history;
 pub mod learner;

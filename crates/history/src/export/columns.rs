@@ -14,14 +14,19 @@ use parquet::schema::parser::parse_message_type;
 /// Rows of one group, the number that DuckDB writes itself; what memory holds at once.
 const GROUP: usize = 122_880;
 
+/// Reads a value off a row.
+type Of<R, T> = Box<dyn Fn(&R) -> Option<T>>;
+/// Reads a text off a row.
+type TextOf<R> = Box<dyn for<'r> Fn(&'r R) -> Option<Cow<'r, str>>>;
+
 /// How a column's values are read off a row; `None` is null.
 pub(super) enum Values<R> {
-    Text(Box<dyn Fn(&R) -> Option<Cow<'_, str>>>),
+    Text(TextOf<R>),
     /// Milliseconds since 1970 (UTC).
-    Time(Box<dyn Fn(&R) -> Option<i64>>),
-    Double(Box<dyn Fn(&R) -> Option<f64>>),
-    Integer(Box<dyn Fn(&R) -> Option<i64>>),
-    Flag(Box<dyn Fn(&R) -> Option<bool>>),
+    Time(Of<R, i64>),
+    Double(Of<R, f64>),
+    Integer(Of<R, i64>),
+    Flag(Of<R, bool>),
 }
 
 /// A column.
