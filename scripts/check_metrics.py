@@ -16,6 +16,8 @@ LATER = {
     "augur_prediction_accuracy": '"augur_prediction_accuracy"',
     "augur_cluster_cpu_usage_percent": '"augur_cluster_cpu_usage_percent"',
     "augur_cluster_memory_usage_percent": '"augur_cluster_memory_usage_percent"',
+    "augur_hot_node_usage_percent": '"augur_hot_node_usage_percent"',
+    "augur_hot_node_predicted_peak_percent": '"augur_hot_node_predicted_peak_percent"',
     "augur_arm_bad": '"augur_arm_bad"',
     "augur_arm_placed": '"augur_arm_placed"',
     "augur_holdback_benefit_evidence": '"augur_holdback_benefit_evidence"',

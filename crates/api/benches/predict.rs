@@ -72,6 +72,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             clock: Clock::manual(NOW.parse()?),
             metrics: Arc::new(SchedulerMetrics::new()),
             access: Access::Loopback,
+            reviewer: None,
             configz: Arc::default(),
             thresholds: Thresholds::default(),
             model: ModelOptions::default(),

@@ -374,7 +374,7 @@ pub(crate) async fn preempt(State(service): Shared, request: Request) -> Result<
 #[utoipa::path(post, path = "/extender/bind", tag = "extender", request_body = ExtenderBindingArgs,
     responses((status = 200, body = ExtenderBindingResult), (status = 403, body = ErrorBody)))]
 pub(crate) async fn bind(State(service): Shared, request: Request) -> Result<Response, ApiError> {
-    service.authorize(request.headers())?;
+    service.authorize(request.headers(), request.uri()).await?;
     let ExtenderBindingArgs { pod_name: name, pod_namespace: namespace, pod_uid: uid, node } =
         body(request, EXTENDER_BODY_LIMIT).await?;
     let bound = within(BIND_DEADLINE, service.backend.bind(Binding { namespace, name, uid, node })).await;

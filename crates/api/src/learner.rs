@@ -116,7 +116,7 @@ pub(crate) async fn predict(State(service): Shared, request: Request) -> Result<
     responses((status = 200, body = FeedbackAnswer), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(crate) async fn feedback(State(service): Shared, request: Request) -> Result<Response, ApiError> {
-    service.authorize(request.headers())?;
+    service.authorize(request.headers(), request.uri()).await?;
     let feedback = body::<Feedback>(request, BODY_LIMIT).await?.into_history()?;
     let (sender, receiver) = tokio::sync::oneshot::channel();
     service.history.feedback(feedback, service.now(), move |result| {
@@ -382,7 +382,7 @@ fn check(index: usize, example: &Example) -> Result<(), ApiError> {
 #[utoipa::path(post, path = "/examples", tag = "data", request_body = ExampleBatch,
     responses((status = 200, body = ExamplesAnswer), (status = 401, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(crate) async fn examples(State(service): Shared, request: Request) -> Result<Response, ApiError> {
-    service.authorize(request.headers())?;
+    service.authorize(request.headers(), request.uri()).await?;
     let batch: ExampleBatch = body(request, EXAMPLES_BODY_LIMIT).await?;
     if batch.examples.len() > MAX_EXAMPLES {
         let message = format!("a batch has at most {MAX_EXAMPLES} examples, this one {}", batch.examples.len());

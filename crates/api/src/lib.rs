@@ -30,5 +30,5 @@ pub use learner_backend::{LearnerBackend, LearnerReport, Snapshot, Which};
 pub use model::{LAST_GOOD_HEADER, PROBATION_HEADER};
 pub use prometheus::{AttemptResult, PendingPods, SchedulerMetrics};
 pub use scheduler::router as scheduler_router;
-pub use service::{Access, ModelOptions, Services};
+pub use service::{Access, ModelOptions, Reviewer, Services, Verdict};
 pub use shadow::{Estimate, ShadowReport};

@@ -286,9 +286,10 @@ pub(crate) async fn models(State(service): Shared) -> Result<Response, ApiError>
 pub(crate) async fn promote(
     State(service): Shared,
     headers: HeaderMap,
+    uri: Uri,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
+    service.authorize(&headers, &uri).await?;
     json(&learner(&service)?.promote(id).await?, 4_096)
 }
 
@@ -303,33 +304,39 @@ pub(crate) struct RolledBack {
 #[utoipa::path(post, path = "/models/rollback", tag = "model",
     responses((status = 200, body = RolledBack), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody),
         (status = 503, body = ErrorBody)))]
-pub(crate) async fn rollback(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
+pub(crate) async fn rollback(State(service): Shared, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    service.authorize(&headers, &uri).await?;
     json(&RolledBack { champion: learner(&service)?.rollback().await? }, 4_096)
 }
 
 /// Trains now; the job tells what comes of it.
 #[utoipa::path(post, path = "/train", tag = "model",
     responses((status = 202, body = JobView), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn train(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
+pub(crate) async fn train(State(service): Shared, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    service.authorize(&headers, &uri).await?;
     accepted(&learner(&service)?.train().await?)
 }
 
 /// Asks the learner to train; its job is found at the learner.
 #[utoipa::path(post, path = "/api/v1/model/train", tag = "model",
     responses((status = 202, body = JobView), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn train_from_scheduler(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
-    let job = service.backend.train(headers.get(header::AUTHORIZATION).cloned()).await?;
+pub(crate) async fn train_from_scheduler(
+    State(service): Shared,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    service.authorize(&headers, &uri).await?;
+    // Tokens of the cluster's users are not for the learner, which is asked in this service's own name then.
+    let token = headers.get(header::AUTHORIZATION).filter(|_| service.reviewer.is_none());
+    let job = service.backend.train(token.cloned()).await?;
     answer(StatusCode::ACCEPTED, &job, 512)
 }
 
 /// Applies pending feedback and labels now.
 #[utoipa::path(post, path = "/online/update", tag = "model",
     responses((status = 202, body = JobView), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn online_update(State(service): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
-    service.authorize(&headers)?;
+pub(crate) async fn online_update(State(service): Shared, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    service.authorize(&headers, &uri).await?;
     accepted(&learner(&service)?.update().await?)
 }
 

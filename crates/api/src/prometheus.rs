@@ -58,6 +58,13 @@ struct SkippedLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeniedLabels {
+    verb: String,
+    group: String,
+    resource: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IncomingLabels {
     event: &'static str,
     queue: &'static str,
@@ -138,6 +145,7 @@ pub struct SchedulerMetrics {
     incoming: Family<IncomingLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     skipped: Family<SkippedLabels, Counter>,
+    denied: Family<DeniedLabels, Counter>,
     extender_fallbacks: Family<FallbackLabels, Counter>,
     kubelet_rejections: Family<ReasonLabels, Counter>,
     recalled_bindings: Counter,
@@ -220,6 +228,9 @@ impl SchedulerMetrics {
             "Objects that could not be understood and were left out, by kind and reason",
             skipped.clone(),
         );
+        let denied = Family::default();
+        let help = "Requests that the API server denied, by the right that a role would have to give";
+        ours.register("kubernetes_denied", help, Family::clone(&denied));
         let extender_fallbacks = Family::default();
         let help = "Calls of the extender that were answered without an opinion, by verb and reason";
         ours.register("extender_fallbacks", help, Family::clone(&extender_fallbacks));
@@ -248,6 +259,7 @@ impl SchedulerMetrics {
             incoming,
             decisions,
             skipped,
+            denied,
             extender_fallbacks,
             kubelet_rejections,
             recalled_bindings,
@@ -300,6 +312,13 @@ impl SchedulerMetrics {
     /// So many objects of the kind (`pods`, `nodes`, …) in all were left out for the reason.
     pub fn skipped(&self, kind: &'static str, reason: &'static str, total: u64) {
         self.skipped.get_or_create(&SkippedLabels { kind, reason }).inner().store(total, Ordering::Relaxed);
+    }
+
+    /// So many requests in all were denied for want of the right to `verb` on `resource` (with its part, if any) of `group`.
+    pub fn denied(&self, verb: &str, group: &str, resource: &str, total: u64) {
+        let [verb, group, resource] = [verb, group, resource].map(str::to_owned);
+        let labels = DeniedLabels { verb, group, resource };
+        self.denied.get_or_create(&labels).inner().store(total, Ordering::Relaxed);
     }
 
     /// So many differences from the API server's view were healed by a list, and so many bindings were given up because the
@@ -395,7 +414,7 @@ pub(crate) struct Gauges {
     labelled: HashMap<String, LabelledGauge>,
 }
 
-type LabelledGauge = Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>;
+type LabelledGauge = Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>;
 
 impl Gauges {
     /// Adds a number; what is not known is left out.
@@ -407,15 +426,15 @@ impl Gauges {
         }
     }
 
-    /// Adds a number with a label.
-    pub fn add_labelled(&mut self, name: &str, help: &str, label: (&'static str, &'static str), value: f64) {
+    /// Adds a number with a label; of a label that others choose, such as a name, the caller bounds the values.
+    pub fn add_labelled(&mut self, name: &str, help: &str, label: (&'static str, &str), value: f64) {
         if !self.labelled.contains_key(name) {
             let gauge = LabelledGauge::default();
             self.registry.register(name, help, gauge.clone());
             self.labelled.insert(name.to_owned(), gauge);
         }
         if let Some(gauge) = self.labelled.get(name) {
-            gauge.get_or_create(&[label]).set(value);
+            gauge.get_or_create(&[(label.0, label.1.to_owned())]).set(value);
         }
     }
 

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::backend::{Check, CheckStatus, ModelStatus};
 use crate::dto::{
     ClusterMetrics, DecisionList, DecisionView, NodeDetail, NodeList, PredictionAnswer, WorkloadList, WorkloadView,
-    summary, timestamp,
+    hottest, summary, timestamp,
 };
 use crate::error::{ApiError, ErrorBody};
 use crate::explain::{Explanation, model_part};
@@ -182,6 +182,9 @@ pub(crate) async fn configz(State(service): Shared) -> Result<Response, ApiError
     json(&*service.configz, 4_096)
 }
 
+/// Nodes that `/metrics` names: a cluster may have thousands.
+const HOT_NODES: usize = 20;
+
 /// Metrics in Prometheus' text format, or in OpenMetrics' if asked for.
 #[utoipa::path(get, path = "/metrics", tag = "metrics",
     responses((status = 200, body = String, content_type = "text/plain")))]
@@ -195,6 +198,18 @@ pub(crate) async fn prometheus_text(State(service): Shared, headers: HeaderMap) 
         gauges.add("augur_cluster_cpu_usage_percent", "Mean CPU use of the nodes", cluster.avg_cpu_usage);
         gauges.add("augur_cluster_memory_usage_percent", "Mean memory use of the nodes", cluster.avg_memory_usage);
         gauges.add("augur_cluster_health_score", "Share of nodes Ready and under no pressure", cluster.health_score);
+        for node in hottest(&nodes, &service.history.rates(), HOT_NODES) {
+            let mut add = |name, help, value: Option<f64>| {
+                if let Some(value) = value {
+                    gauges.add_labelled(name, help, ("node", &node.name), value);
+                }
+            };
+            let help = "Larger of CPU and memory use in percent of allocatable, of the 20 hottest nodes";
+            add("augur_hot_node_usage_percent", help, node.usage);
+            let help =
+                "Larger of the expected peaks of CPU and memory in percent of allocatable, of the 20 hottest nodes";
+            add("augur_hot_node_predicted_peak_percent", help, node.peak);
+        }
     }
     let leads = service.backend.health().leads;
     let master = "Whether this replica leads";

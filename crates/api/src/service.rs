@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,6 +37,23 @@ pub enum Access {
     TokenFile(PathBuf),
     /// Nobody: the service listens beyond loopback, and no token was configured.
     Closed,
+}
+
+/// What a cluster says of a bearer token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its user may change state.
+    Allowed,
+    /// Nobody is known by it.
+    Unknown,
+    /// Its user, who is named, may not.
+    Forbidden(String),
+}
+
+/// Knows who may change state besides whoever presents the service's own token.
+pub trait Reviewer: Send + Sync + 'static {
+    /// Whether the token's user may `POST` to the path. Errors: why there is no answer; nobody is let in then.
+    fn review(&self, token: &str, path: &str) -> BoxFuture<'static, Result<Verdict, String>>;
 }
 
 /// Settings of the model, as configured.
@@ -83,6 +101,8 @@ pub struct Services {
     pub metrics: Arc<SchedulerMetrics>,
     /// Who may change state.
     pub access: Access,
+    /// Who knows others that may; with it nobody may change state without a token.
+    pub reviewer: Option<Arc<dyn Reviewer>>,
     /// Above which usage a node counts as under pressure.
     pub thresholds: Thresholds,
     /// Settings of the model.
@@ -114,7 +134,7 @@ impl Service {
     }
 
     /// Refuses whoever may not change state, and pages of other sites in the browser of somebody who may.
-    pub fn authorize(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub async fn authorize(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
         let text = |name| headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
         if let Some(origin) = text(header::ORIGIN)
             && origin.split_once("://").map(|(_, host)| host) != text(header::HOST)
@@ -122,6 +142,33 @@ impl Service {
             let message = format!("a page of {origin} may not change state here");
             return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_origin", message));
         }
+        let Some(reviewer) = &self.reviewer else { return self.by_own_token(headers) };
+        let own = matches!(self.access, Access::Token(_) | Access::TokenFile(_));
+        if own && self.by_own_token(headers).is_ok() {
+            return Ok(());
+        }
+        let token = bearer(headers).ok_or_else(token_required)?;
+        match reviewer.review(token, uri.path()).await {
+            Ok(Verdict::Allowed) => Ok(()),
+            Ok(Verdict::Unknown) => {
+                let message = "neither this service nor the cluster knows the bearer token";
+                Err(ApiError::new(StatusCode::UNAUTHORIZED, "unknown_token", message))
+            }
+            Ok(Verdict::Forbidden(user)) => {
+                let path = uri.path();
+                let message = format!(
+                    "{user} may not post to {path}: bind a ClusterRole to them with nonResourceURLs [\"{path}\"] and verbs [\"post\"]"
+                );
+                Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message))
+            }
+            Err(why) => Err(ApiError::unavailable(
+                "token_review_failed",
+                format!("the cluster cannot be asked about the token: {why}"),
+            )),
+        }
+    }
+
+    fn by_own_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         match &self.access {
             Access::Loopback => Ok(()),
             Access::Closed => Err(ApiError::new(
@@ -156,16 +203,20 @@ impl Service {
 
 /// Refuses a request without this bearer token.
 fn presents(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    match given.and_then(|v| v.strip_prefix("Bearer ")) {
-        Some(given) if equal(given.trim().as_bytes(), token.as_bytes()) => Ok(()),
+    match bearer(headers) {
+        Some(given) if equal(given.as_bytes(), token.as_bytes()) => Ok(()),
         Some(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "wrong_token", "the bearer token is wrong")),
-        None => Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "token_required",
-            "this endpoint changes state; send the header `Authorization: Bearer TOKEN`",
-        )),
+        None => Err(token_required()),
     }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
+}
+
+fn token_required() -> ApiError {
+    let message = "this endpoint changes state; send the header `Authorization: Bearer TOKEN`";
+    ApiError::new(StatusCode::UNAUTHORIZED, "token_required", message)
 }
 
 /// Compares without telling by its time how much was right.

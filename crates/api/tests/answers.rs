@@ -136,7 +136,11 @@ async fn cluster_metrics_are_json_on_one_service_and_by_accept_on_the_other() {
     assert!(n2["cpu_usage"].is_null() && n2["usage_reason"].is_string());
     assert!(n2["stability_score"].is_null() && n2["rates_reason"].is_string());
     assert!(n1["predicted_peak_cpu"].is_null() && n1["predicted_peak_reason"].is_string());
-    for (router, metric) in [(&f.scheduler, "augur_nodes_ready 2"), (&f.learner, "augur_examples_kept 0")] {
+    for (router, metric) in [
+        (&f.scheduler, "augur_nodes_ready 2"),
+        (&f.scheduler, "augur_hot_node_usage_percent{node=\"n1\"} 25"),
+        (&f.learner, "augur_examples_kept 0"),
+    ] {
         let (status, text) = text(call(router, common::request("GET", "/metrics", "")).await).await;
         assert!(status == 200 && text.contains(metric) && !text.contains("# EOF"), "{text}");
         let mut asked = common::request("GET", "/metrics", "");

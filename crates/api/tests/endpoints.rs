@@ -193,6 +193,51 @@ async fn state_changes_need_the_token_beyond_loopback() {
     assert_eq!(call(&f.learner, with(Some("any"))).await.status().as_u16(), 403);
 }
 
+/// A cluster that knows two users, of whom one may give feedback, and that does not always answer.
+struct Users;
+
+impl augur_api::Reviewer for Users {
+    fn review(
+        &self,
+        token: &str,
+        path: &str,
+    ) -> futures::future::BoxFuture<'static, Result<augur_api::Verdict, String>> {
+        use augur_api::Verdict;
+        let verdict = match (token, path) {
+            ("jane", "/feedback") => Ok(Verdict::Allowed),
+            ("jane" | "joe", _) => Ok(Verdict::Forbidden(token.to_owned())),
+            ("slow", _) => Err("no answer".to_owned()),
+            _ => Ok(Verdict::Unknown),
+        };
+        Box::pin(async move { verdict })
+    }
+}
+
+#[tokio::test]
+async fn users_of_the_cluster_change_state_where_it_permits_them_to() {
+    use augur_api::{Access, CheckStatus};
+    let own = Access::Token("own".to_owned());
+    for (access, own_token) in [(own, 200), (Access::Closed, 401), (Access::Loopback, 401)] {
+        let f = common::fixture_of(access.clone(), CheckStatus::Healthy, Some(std::sync::Arc::new(Users)));
+        for (token, path, expected, code) in [
+            ("jane", "/feedback", 200, ""),
+            ("joe", "/feedback", 403, "forbidden"),
+            ("jane", "/train", 403, "forbidden"),
+            ("stranger", "/feedback", 401, "unknown_token"),
+            ("slow", "/feedback", 503, "token_review_failed"),
+            ("", "/feedback", 401, "token_required"),
+            ("own", "/feedback", own_token, ""),
+        ] {
+            let mut request = request("POST", path, FEEDBACK);
+            if !token.is_empty() {
+                request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+            }
+            let (status, body) = common::text(call(&f.learner, request).await).await;
+            assert!(status == expected && body.contains(code), "{access:?} {token} {path}: {status} {body}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_page_of_another_site_cannot_send_feedback() {
     let f = fixture();

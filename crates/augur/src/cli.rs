@@ -204,6 +204,10 @@ pub struct SchedulerArgs {
     /// Where readings of usage come from.
     #[command(flatten)]
     pub metrics: MetricsArgs,
+    /// Also lets users of the cluster change state, by their bearer tokens (TokenReview), whom the cluster permits to `post` to
+    /// the path (SubjectAccessReview of a nonResourceURL). Nobody may without a token then, not even over loopback.
+    #[arg(long)]
+    pub token_review: bool,
     /// How the services are protected.
     #[command(flatten)]
     pub serving: ServingArgs,

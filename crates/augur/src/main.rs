@@ -21,6 +21,7 @@ mod serving;
 mod span;
 mod system;
 mod table;
+mod token_review;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -58,9 +58,13 @@ impl Backend {
             _ if status.stopped => {
                 Check::new(CheckStatus::Unhealthy, "the scheduler thread has ended; restart the service")
             }
-            None => Check::new(CheckStatus::Unhealthy, "nodes and pods have not been listed yet"),
+            None => Check::new(
+                CheckStatus::Unhealthy,
+                format!("nodes and pods have not been listed yet{}", denied(watches)),
+            ),
             Some(_) if !synced => {
-                Check::new(CheckStatus::Degraded, "a watch is broken; decisions go on with what is known")
+                let message = format!("a watch is broken; decisions go on with what is known{}", denied(watches));
+                Check::new(CheckStatus::Degraded, message)
             }
             Some(silence) if silence > SILENCE => {
                 Check::new(CheckStatus::Degraded, format!("the API server has been silent for {} s", silence.as_secs()))
@@ -75,6 +79,7 @@ impl Backend {
                         message.push_str(&format!("; {count} {what}"));
                     }
                 }
+                message.push_str(&denied(watches));
                 Check::new(CheckStatus::Healthy, message)
             }
         }
@@ -311,6 +316,13 @@ fn losses(status: &EngineStatus, watches: &Shared) -> Vec<(u64, String)> {
     let skipped = watches.skipped().into_iter();
     losses.extend(skipped.map(|(kind, reason, count)| (count, format!("{kind} skipped as {reason}"))));
     losses
+}
+
+/// The rights that the API server has denied since the start, as the end of a sentence.
+fn denied(watches: &Shared) -> String {
+    let denied = watches.denials.counts();
+    let rights: Vec<String> = denied.iter().map(|(right, count)| format!("{right} ({count} times)")).collect();
+    if rights.is_empty() { String::new() } else { format!("; denied by the API server: {}", rights.join(", ")) }
 }
 
 fn not_ready() -> ApiError {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use augur_api::dto::Thresholds;
-use augur_api::{ModelOptions, SchedulerMetrics, Services, learner_router, scheduler_router};
+use augur_api::{ModelOptions, Reviewer, SchedulerMetrics, Services, learner_router, scheduler_router};
 use augur_apiserver::{Identity, serve, serve_tls};
 use augur_clock::Clock;
 use augur_core::profile::Profile;
 use augur_core::queue::QueueConfig;
 use augur_history::{History, HistoryOptions};
-use augur_kube::LeaseConfig;
+use augur_kube::{Denials, LeaseConfig};
 use augur_learn::{Budget, Lots, ModelPredictor, PastSlot};
 use axum::Router;
 use kube::Client;
@@ -26,14 +26,20 @@ use crate::engine::{Engine, EngineHandle, EngineOptions, Mode, Traces};
 use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
 use crate::services::Backend;
 use crate::serving::ServingArgs;
+use crate::token_review::TokenReviewer;
 
 /// How long servers may take to end; streams of events never end by themselves.
 const FAREWELL: Duration = Duration::from_millis(800);
+
+/// How long the API server may take for an answer about a token, at most.
+const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a system is started with.
 pub struct SystemOptions<'a> {
     /// The cluster.
     pub client: Client,
+    /// What the client was denied.
+    pub denials: Denials,
     /// The time.
     pub clock: Clock,
     /// The settings.
@@ -56,6 +62,8 @@ pub struct SystemOptions<'a> {
     pub learner: Option<TcpListener>,
     /// How the services are protected.
     pub serving: ServingArgs,
+    /// Whether users of the cluster may change state whom it permits to.
+    pub token_review: bool,
     /// The settings in effect, for `/configz`.
     pub configz: serde_json::Value,
 }
@@ -97,7 +105,8 @@ impl System {
         let prometheus = backfill::prometheus(&config.metrics)?;
         let usage = backfill::usage_source(&config.metrics, &options.client, prometheus.as_ref())?;
         let engine = Engine::start(EngineOptions {
-            client: options.client,
+            client: options.client.clone(),
+            denials: options.denials,
             clock: options.clock.clone(),
             profiles: options.profiles,
             queue: options.queue,
@@ -130,6 +139,10 @@ impl System {
         let listens = options.scheduler.local_addr()?.ip();
         let identity = options.serving.identity(listens)?;
         let thresholds = thresholds(config);
+        let reviewer = options.token_review.then(|| {
+            let reviewer = TokenReviewer::new(options.client, config.kubernetes.api_timeout.0.min(REVIEW_TIMEOUT));
+            Arc::new(reviewer) as Arc<dyn Reviewer>
+        });
         let services = Services {
             backend: Arc::new(Backend::new(
                 engine.handle(),
@@ -143,6 +156,7 @@ impl System {
             clock: options.clock.clone(),
             metrics: counters,
             access: options.serving.access(listens),
+            reviewer,
             configz: Arc::new(options.configz),
             thresholds,
             model: model_options(config),

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use kube::client::Body;
+use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::{BoxError, Service};
+
+use crate::Denials;
 
 /// Why no connection could be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,25 +31,26 @@ pub enum ClientError {
     Build(#[source] Box<kube::Error>),
 }
 
-/// A client for the current context of a kubeconfig file.
-pub async fn from_kubeconfig(path: &Path, timeout: Duration) -> Result<Client, ClientError> {
+/// A client for the current context of a kubeconfig file; what it is denied is noted.
+pub async fn from_kubeconfig(path: &Path, timeout: Duration, denials: &Denials) -> Result<Client, ClientError> {
     let named = |source| ClientError::Kubeconfig { path: path.display().to_string(), source: Box::new(source) };
     let kubeconfig = Kubeconfig::read_from(path).map_err(named)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(named)?;
-    build(config, timeout)
+    build(config, timeout, denials)
 }
 
-/// A client for the pod's service account, or, outside a cluster, for the user's own kubeconfig.
-pub async fn in_cluster_or_default(timeout: Duration) -> Result<Client, ClientError> {
+/// A client for the pod's service account, or, outside a cluster, for the user's own kubeconfig; what it is denied is noted.
+pub async fn in_cluster_or_default(timeout: Duration, denials: &Denials) -> Result<Client, ClientError> {
     let config = Config::infer().await.map_err(|source| ClientError::Infer(Box::new(source)))?;
-    build(config, timeout)
+    build(config, timeout, denials)
 }
 
-pub(crate) fn build(mut config: Config, timeout: Duration) -> Result<Client, ClientError> {
+pub(crate) fn build(mut config: Config, timeout: Duration, denials: &Denials) -> Result<Client, ClientError> {
     config.connect_timeout = Some(timeout);
     // Whoever sends knows better whether and how long to try again than a layer that knows only the request.
     config.default_retry = false;
-    Client::try_from(config).map_err(|source| ClientError::Build(Box::new(source)))
+    let builder = ClientBuilder::try_from(config).map_err(|source| ClientError::Build(Box::new(source)))?;
+    Ok(builder.with_layer(denials).build())
 }
 
 /// A client for a service of this process, such as the router of the embedded API server.

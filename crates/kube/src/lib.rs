@@ -16,6 +16,7 @@ mod metrics;
 mod prepare;
 mod prometheus;
 mod reflect;
+mod rights;
 mod send;
 mod volumes;
 pub mod wire;
@@ -34,6 +35,7 @@ pub use metrics::{Collected, MetricsError, NodeUsage, PodReading, Usage, UsageSo
 pub use prepare::PrepareError;
 pub use prometheus::{PastHours, PastPod, PastPodEvent, PastPodNews, Prometheus, PrometheusError, PrometheusOptions};
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
+pub use rights::{Denials, Noting, Right};
 pub use send::Writer;
 pub use volumes::VolumePreparer;
 pub use workload::workload;

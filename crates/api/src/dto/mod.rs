@@ -16,8 +16,8 @@ pub use feedback::{
     DayMetrics, Feedback, FeedbackAnswer, FeedbackList, FeedbackView, Performance, PredictionResult, performance,
 };
 pub use model::{EvaluationView, GateView, Importance, JobState, JobView, MetricsView, ModelEntry, ModelState};
-pub(crate) use node::summary;
 pub use node::{ClusterMetrics, NodeDetail, NodeHistory, NodeList, NodeMetrics, RateView, Resources};
+pub(crate) use node::{hottest, summary};
 pub use prediction::{
     AiFeatures, Algorithm, Contributions, Features, NodePrediction, PodRequirements, Prediction, PredictionAnswer,
 };

@@ -1,5 +1,7 @@
 //! Nodes: what the scheduler sees of them now, joined to what history knows.
 
+use std::sync::Arc;
+
 use augur_history::{NodeRates, Rate, Rates};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -236,6 +238,35 @@ pub(crate) fn summary(nodes: &[NodeView], thresholds: Thresholds) -> ClusterSumm
     summary.build()
 }
 
+/// A node among those that use, or are expected to use, most of what they have.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HotNode {
+    /// Name.
+    pub name: Arc<str>,
+    /// The larger of its CPU and memory use now, in percent of allocatable.
+    pub usage: Option<f64>,
+    /// The larger of their expected peaks, in percent of allocatable.
+    pub peak: Option<f64>,
+}
+
+/// The hottest nodes by what is larger of use and expected peak, at most `limit`; those of which nothing is known are left out.
+pub(crate) fn hottest(nodes: &[NodeView], rates: &Rates, limit: usize) -> Vec<HotNode> {
+    let larger = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+    let hot = nodes.iter().map(|node| {
+        let known = rates.nodes.get(&node.name);
+        HotNode {
+            name: node.name.clone(),
+            usage: larger(node.cpu_percent(), node.memory_percent()),
+            peak: larger(percent(known.and_then(|r| r.peak_cpu)), percent(known.and_then(|r| r.peak_memory))),
+        }
+    });
+    let heat = |node: &HotNode| larger(node.usage, node.peak).unwrap_or(f64::NEG_INFINITY);
+    let mut hot: Vec<HotNode> = hot.filter(|node| node.usage.or(node.peak).is_some()).collect();
+    hot.sort_unstable_by(|a, b| heat(b).total_cmp(&heat(a)).then_with(|| a.name.cmp(&b.name)));
+    hot.truncate(limit);
+    hot
+}
+
 impl ClusterMetrics {
     /// Joins nodes to history.
     pub fn new(mut nodes: Vec<NodeView>, rates: &Rates, thresholds: Thresholds, now: Timestamp) -> Self {
@@ -302,5 +333,32 @@ impl NodeDetail {
             conditions: node.conditions,
             pods: node.pods,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::NodeUsage;
+
+    #[test]
+    fn of_many_nodes_the_hottest_are_told() {
+        let node = |n: i64| NodeView {
+            name: format!("n{n:02}").into(),
+            ready: true,
+            unschedulable: false,
+            taints: Vec::new(),
+            conditions: Vec::new(),
+            allocatable: Amounts { cpu_millis: 100, memory_bytes: 100, pods: 10, others: Vec::new() },
+            requested: Amounts::default(),
+            used: (n > 0).then_some(NodeUsage { cpu_millis: 1, memory_bytes: n, at: Timestamp::UNIX_EPOCH }),
+            pod_count: 0,
+            pods: Vec::new(),
+        };
+        let nodes: Vec<NodeView> = (0..40).map(node).collect();
+        let hot = hottest(&nodes, &Rates::default(), 20);
+        assert_eq!((hot.len(), &*hot[0].name, hot[0].usage, hot[0].peak), (20, "n39", Some(39.0), None));
+        assert_eq!(&*hot[19].name, "n20");
+        assert_eq!(hottest(&nodes[..1], &Rates::default(), 20), [], "of the first nothing is known");
     }
 }

@@ -252,6 +252,10 @@ pub fn fixture() -> Fixture {
 }
 
 pub fn fixture_with(access: Access, kubernetes: CheckStatus) -> Fixture {
+    fixture_of(access, kubernetes, None)
+}
+
+pub fn fixture_of(access: Access, kubernetes: CheckStatus, reviewer: Option<Arc<dyn augur_api::Reviewer>>) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let open = History::open(&HistoryOptions::new(dir.path())).unwrap();
     let history = open.handle();
@@ -263,6 +267,7 @@ pub fn fixture_with(access: Access, kubernetes: CheckStatus) -> Fixture {
         clock: Clock::manual(NOW.parse().unwrap()),
         metrics: metrics.clone(),
         access,
+        reviewer,
         thresholds: Thresholds::default(),
         model: ModelOptions::default(),
         version: "1.2.3".to_owned(),

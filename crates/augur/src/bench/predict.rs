@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use augur_apiserver::controllers::{self, ControllerOptions};
 use augur_apiserver::{ApiServer, ApiServerOptions};
 use augur_clock::Clock;
+use augur_kube::Denials;
 use augur_sandbox::{Sandbox, SandboxOptions, Scenario};
 use bytes::Bytes;
 use http::StatusCode;
@@ -73,13 +74,15 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
     );
     let api = TcpListener::bind("127.0.0.1:0").await?;
     let access = Access { server: format!("http://{}", api.local_addr()?), token: None, certificate: None };
-    let client = augur_kube::from_kubeconfig(&kubeconfig::write(folder, &access)?, Duration::from_secs(30)).await?;
+    let (kubeconfig, denials) = (kubeconfig::write(folder, &access)?, Denials::default());
+    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(30), &denials).await?;
     let learner = TcpListener::bind("127.0.0.1:0").await?;
     let address = learner.local_addr()?;
     let settings = Settings::default().with_scheduler_names(&["augur".to_owned()]);
     let config = settings.config.clone();
     let mut system = System::start(SystemOptions {
         client,
+        denials,
         clock,
         config: &config,
         profiles: settings.profiles(),
@@ -91,6 +94,7 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
         scheduler: TcpListener::bind("127.0.0.1:0").await?,
         learner: Some(learner),
         serving: ServingArgs::default(),
+        token_review: false,
         configz: settings.configz(),
     })?;
     system.serve(api, server.router(), None);

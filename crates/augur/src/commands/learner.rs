@@ -48,6 +48,8 @@ pub async fn run(args: LearnerArgs) -> anyhow::Result<()> {
         clock,
         metrics: Arc::new(SchedulerMetrics::new()),
         access: args.serving.access(address.ip()),
+        // It has no account in the cluster.
+        reviewer: None,
         configz: Arc::new(serde_json::to_value(config)?),
         thresholds: thresholds(config),
         model: model_options(config),

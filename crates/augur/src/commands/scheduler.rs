@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use augur_clock::Clock;
-use augur_kube::RequestLimit;
+use augur_kube::{Denials, RequestLimit};
 use kube::Client;
 
 use crate::cli::SchedulerArgs;
@@ -30,7 +30,8 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     settings.warn();
     let config = &settings.config;
     let connection = &settings.scheduler.client_connection;
-    let client = connect(&connection.kubeconfig, &config.kubernetes).await?;
+    let denials = Denials::default();
+    let client = connect(&connection.kubeconfig, &config.kubernetes, &denials).await?;
     let client = match RequestLimit::new(connection.qps, connection.burst) {
         Some(limit) => augur_kube::limited(client, limit),
         None => client,
@@ -61,6 +62,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     output::line(&format!("augur {does}; {scheme}://{}/docs", scheduler.local_addr()?))?;
     let mut system = System::start(SystemOptions {
         client,
+        denials,
         clock: Clock::real(),
         config,
         profiles,
@@ -72,6 +74,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         scheduler,
         learner,
         serving: args.serving,
+        token_review: args.token_review || config.server.token_review,
         configz: settings.configz(),
     })?;
     let ended = tokio::select! {
@@ -99,13 +102,15 @@ fn settings(args: &SchedulerArgs) -> anyhow::Result<Settings> {
 }
 
 /// By the file given, else by the pod's service account or the configured file.
-async fn connect(kubeconfig: &str, config: &config::Kubernetes) -> anyhow::Result<Client> {
+async fn connect(kubeconfig: &str, config: &config::Kubernetes, denials: &Denials) -> anyhow::Result<Client> {
     let timeout = config.api_timeout.0;
     let configured = home(&config.kubeconfig_path);
     match kubeconfig {
-        path if !path.is_empty() => Ok(augur_kube::from_kubeconfig(Path::new(path), timeout).await?),
-        _ if !config.in_cluster && configured.exists() => Ok(augur_kube::from_kubeconfig(&configured, timeout).await?),
-        _ => augur_kube::in_cluster_or_default(timeout)
+        path if !path.is_empty() => Ok(augur_kube::from_kubeconfig(Path::new(path), timeout, denials).await?),
+        _ if !config.in_cluster && configured.exists() => {
+            Ok(augur_kube::from_kubeconfig(&configured, timeout, denials).await?)
+        }
+        _ => augur_kube::in_cluster_or_default(timeout, denials)
             .await
             .context("name the cluster with --kubeconfig FILE or kubernetes.kubeconfig_path"),
     }

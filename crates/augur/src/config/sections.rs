@@ -109,6 +109,8 @@ section!(Server {
     read_timeout: Span = Span::seconds(30),
     /// How long an answer may take to leave.
     write_timeout: Span = Span::seconds(30),
+    /// Lets users of the cluster change state, by their bearer tokens, whom the cluster permits to (`docs/security.md`).
+    token_review: bool = false,
 });
 section!(Kubernetes {
     /// Connects with the pod's service account, even if there is a kubeconfig file.

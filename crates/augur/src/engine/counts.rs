@@ -34,6 +34,9 @@ impl Owner {
         for (kind, reason, total) in self.shared.skipped() {
             self.counters.skipped(kind, reason, total);
         }
+        for (right, total) in self.shared.denials.counts() {
+            self.counters.denied(&right.verb, &right.group, &right.resource, total);
+        }
         // Looking through all that waits takes its time when there is much of it.
         self.seconds += 1;
         if !self.seconds.is_multiple_of(UNSCHEDULABLE_EVERY) {

@@ -35,7 +35,7 @@ use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
 use augur_kube::{
-    BindError, Binder, Binding, Fence, Leadership, LeaseConfig, Source, Ticket, UsageSource, Writer, reflect,
+    BindError, Binder, Binding, Denials, Fence, Leadership, LeaseConfig, Source, Ticket, UsageSource, Writer, reflect,
 };
 use augur_learn::PastSlot;
 use jiff::Timestamp;
@@ -75,6 +75,8 @@ const END_WITHIN: Duration = Duration::from_millis(5500);
 pub struct EngineOptions {
     /// The cluster.
     pub client: Client,
+    /// What the client was denied.
+    pub denials: Denials,
     /// The time.
     pub clock: Clock,
     /// How pods are placed, by scheduler name; at least one.
@@ -175,7 +177,7 @@ impl Engine {
     /// When the thread cannot be started.
     pub fn start(options: EngineOptions) -> std::io::Result<Engine> {
         let runtime = Handle::current();
-        let shared = Shared::default();
+        let shared = Shared::new(options.denials.clone());
         let (pods, pod_changes) = mpsc::channel(POD_CHANGES);
         let (nodes, node_changes) = mpsc::channel(NODE_CHANGES);
         let (related, related_changes) = mpsc::channel(RELATED_CHANGES);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use augur_core::queue::PendingCounts;
-use augur_kube::{MetricsError, WatchStats};
+use augur_kube::{Denials, MetricsError, WatchStats};
 use jiff::Timestamp;
 
 use super::latency::LatencySummary;
@@ -97,15 +97,16 @@ pub struct Shared {
     pub nodes: Arc<WatchStats>,
     /// The watches of everything else.
     pub related: RelatedStats,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Shared { status: Arc::default(), pods: Arc::default(), nodes: Arc::default(), related: stats() }
-    }
+    /// What the API server has denied.
+    pub denials: Denials,
 }
 
 impl Shared {
+    /// Of an engine that has just been started; its client tells what it was denied.
+    pub fn new(denials: Denials) -> Self {
+        Shared { status: Arc::default(), pods: Arc::default(), nodes: Arc::default(), related: stats(), denials }
+    }
+
     /// The latest status.
     pub fn status(&self) -> Arc<EngineStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()

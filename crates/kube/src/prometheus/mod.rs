@@ -149,7 +149,9 @@ impl Prometheus {
         config.root_cert_file.clone_from(&options.ca_file);
         config.accept_invalid_certs = options.insecure_skip_verify;
         config.auth_info.token_file = options.bearer_token_file.as_ref().map(|path| path.display().to_string());
-        let client = crate::client::build(config, options.timeout).map_err(|error| refused(error.to_string()))?;
+        // Prometheus has no roles.
+        let client = crate::client::build(config, options.timeout, &crate::Denials::default())
+            .map_err(|error| refused(error.to_string()))?;
         Ok(Self::over(client, &name, options))
     }
 

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use augur_kube::Denials;
 use clap::{Args, ValueEnum};
 use http::Method;
 use kube::Client;
@@ -108,7 +109,7 @@ async fn measure(args: &BenchClusterArgs, folder: &Path) -> anyhow::Result<()> {
             (Some(server), kubeconfig)
         }
     };
-    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(30)).await?;
+    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(30), &Denials::default()).await?;
     check_nodes(&client, args.beside_other_nodes).await?;
     let bench = Bench { args, folder, kubeconfig: &kubeconfig, client: &client, server: server.as_ref() };
     let figures = bench.figures().await;
@@ -128,7 +129,7 @@ async fn api_server(folder: &Path) -> anyhow::Result<(Subject, PathBuf)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["apiserver", "--port", &port.to_string()]);
     let mut server = Subject::start(&mut command, &folder.join("apiserver.log"))?;
-    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(5)).await?;
+    let client = augur_kube::from_kubeconfig(&kubeconfig, Duration::from_secs(5), &Denials::default()).await?;
     let began = Instant::now();
     while call(&client, Method::GET, "/readyz", "", &Value::Null).await.is_err() {
         if let Some(status) = server.ended()? {

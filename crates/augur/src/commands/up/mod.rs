@@ -10,6 +10,7 @@ use anyhow::Context;
 use augur_apiserver::controllers::{self, ControllerOptions};
 use augur_apiserver::{ApiServer, ApiServerOptions, Identity};
 use augur_clock::Clock;
+use augur_kube::Denials;
 use augur_sandbox::{Sandbox, SandboxHandle, SandboxOptions, Scenario};
 
 use super::scheduler::PORT;
@@ -88,9 +89,11 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         options.node_monitor_grace = None;
     }
     let controllers = controllers::spawn(&server, clock.clone(), options);
-    let client = augur_kube::from_kubeconfig(&kubeconfig, config.kubernetes.api_timeout.0).await?;
+    let denials = Denials::default();
+    let client = augur_kube::from_kubeconfig(&kubeconfig, config.kubernetes.api_timeout.0, &denials).await?;
     let mut system = System::start(SystemOptions {
         client,
+        denials,
         clock: clock.clone(),
         config: &config,
         profiles: settings.profiles(),
@@ -102,6 +105,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         scheduler,
         learner: Some(learner),
         serving: ServingArgs::default(),
+        token_review: config.server.token_review,
         configz: settings.configz(),
     })?;
     system.serve(api, server.router(), identity);

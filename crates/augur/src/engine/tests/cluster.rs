@@ -1,22 +1,23 @@
 //! A cluster of one API server in this process, spoken to through a proxy that counts and fails requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use augur_api::SchedulerMetrics;
-use augur_apiserver::{ApiServer, ApiServerOptions, LocalClient, PatchKind};
+use augur_apiserver::access::Attributes;
+use augur_apiserver::{ApiServer, ApiServerOptions, AuthorizationMode, LocalClient, PatchKind};
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_core::profile::Profile;
 use augur_history::{History, HistoryOptions};
-use augur_kube::LeaseConfig;
+use augur_kube::{Denials, LeaseConfig};
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 use super::super::{Engine, EngineOptions, Mode, Traces, profile};
 
@@ -91,6 +92,12 @@ pub struct Cluster {
     pub bindings: Arc<Mutex<BTreeMap<String, u32>>>,
     /// Of these, the ones that were carried out.
     accepted: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// What engines asked for.
+    pub asked: Arc<Mutex<BTreeSet<Attributes>>>,
+    /// What the API server denied them.
+    pub denials: Denials,
+    /// The bearer token that engines present.
+    pub token: Mutex<Option<String>>,
     clock: Clock,
     _dir: TempDir,
 }
@@ -98,9 +105,15 @@ pub struct Cluster {
 impl Cluster {
     /// Without nodes; its clock runs so fast that backoffs pass within a moment.
     pub fn new() -> Self {
+        Cluster::with(AuthorizationMode::AlwaysAllow)
+    }
+
+    /// The same with an authorizer.
+    pub fn with(authorization: AuthorizationMode) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::scaled(20.0);
-        let server = ApiServer::new(ApiServerOptions { clock: clock.clone(), ..Default::default() }).unwrap();
+        let server =
+            ApiServer::new(ApiServerOptions { clock: clock.clone(), authorization, ..Default::default() }).unwrap();
         Cluster {
             local: server.local("test"),
             server,
@@ -108,6 +121,9 @@ impl Cluster {
             faults: Arc::default(),
             bindings: Arc::default(),
             accepted: Arc::default(),
+            asked: Arc::default(),
+            denials: Denials::default(),
+            token: Mutex::default(),
             clock,
             _dir: dir,
         }
@@ -144,12 +160,17 @@ impl Cluster {
 
     /// An engine that stands for election, and what it writes.
     pub fn replica(&self, identity: &str) -> (Engine, Arc<Link>) {
+        self.candidate("kube-system", identity)
+    }
+
+    /// The same for the lease of a namespace.
+    pub fn candidate(&self, namespace: &str, identity: &str) -> (Engine, Arc<Link>) {
         let link = Arc::<Link>::default();
         let election = LeaseConfig {
             lease_duration: Duration::from_secs(1),
             renew_deadline: Duration::from_millis(600),
             retry_period: Duration::from_millis(50),
-            ..LeaseConfig::new("kube-system", "augur", identity)
+            ..LeaseConfig::new(namespace, "augur", identity)
         };
         let profiles = vec![profile("augur", &crate::config::Scheduler::default())];
         (self.start(self.client(link.clone()), Some(election), profiles, Mode::Scheduler), link)
@@ -159,6 +180,7 @@ impl Cluster {
         Engine::start(EngineOptions {
             usage: augur_kube::UsageSource::MetricsApi(client.clone(), Duration::from_secs(5)),
             client,
+            denials: self.denials.clone(),
             clock: self.clock.clone(),
             profiles,
             queue: augur_core::queue::QueueConfig::default(),
@@ -175,75 +197,84 @@ impl Cluster {
         .unwrap()
     }
 
-    fn client(&self, link: Arc<Link>) -> kube::Client {
+    pub fn client(&self, link: Arc<Link>) -> kube::Client {
+        let (asked, token) = (self.asked.clone(), self.token.lock().unwrap().clone());
         let (router, faults, bindings) = (self.server.router(), self.faults.clone(), self.bindings.clone());
         let other = self.server.local("somebody else");
         let accepted = self.accepted.clone();
-        augur_kube::from_service(tower::service_fn(move |request: Request<kube::client::Body>| {
-            let (other, accepted) = (other.clone(), accepted.clone());
-            let (router, faults, bindings) = (router.clone(), faults.clone(), bindings.clone());
-            let link = link.clone();
-            async move {
-                let path = request.uri().path().to_owned();
-                let query = request.uri().query().unwrap_or_default().to_owned();
-                if link.killed_at == Point::BeforeAssume && path == "/api/v1/pods" {
-                    link.dead.store(true, Ordering::SeqCst);
+        augur_kube::from_service(self.denials.layer(tower::service_fn(
+            move |mut request: Request<kube::client::Body>| {
+                let query = request.uri().query().unwrap_or_default();
+                asked.lock().unwrap().insert(Attributes::of(request.method(), request.uri().path(), query));
+                if let Some(token) = &token {
+                    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
                 }
-                if link.dead.load(Ordering::SeqCst) {
-                    std::future::pending::<()>().await;
-                }
-                if path == "/api/v1/pods" && query.contains("watch=true") && take(&faults.expired_watches) {
-                    let line = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
-                    return Ok(Response::new(axum::body::Body::from(format!("{line}\n"))));
-                }
-                if let Some(name) = path.strip_prefix("/api/v1/persistentvolumes/")
-                    && request.method() == Method::PATCH
-                    && let Some(patch) = faults.before_volume_write.lock().unwrap().take()
-                {
-                    other.patch("persistentvolumes", "", name, "", PatchKind::Merge, &patch).unwrap();
-                }
-                if path.ends_with("/csinodes") && take(&faults.unlisted) {
-                    return Ok(refusal(StatusCode::FORBIDDEN));
-                }
-                if path.ends_with("/leases/augur") && link.leases_hang.load(Ordering::SeqCst) {
-                    std::future::pending::<()>().await;
-                }
-                let binding = request.method() == Method::POST && path.ends_with("/binding");
-                if binding {
-                    link.bindings.fetch_add(1, Ordering::SeqCst);
-                    *bindings.lock().unwrap().entry(path.clone()).or_default() += 1;
-                    if take(&faults.forbidden) {
+                let (other, accepted) = (other.clone(), accepted.clone());
+                let (router, faults, bindings) = (router.clone(), faults.clone(), bindings.clone());
+                let link = link.clone();
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let query = request.uri().query().unwrap_or_default().to_owned();
+                    if link.killed_at == Point::BeforeAssume && path == "/api/v1/pods" {
+                        link.dead.store(true, Ordering::SeqCst);
+                    }
+                    if link.dead.load(Ordering::SeqCst) {
+                        std::future::pending::<()>().await;
+                    }
+                    if path == "/api/v1/pods" && query.contains("watch=true") && take(&faults.expired_watches) {
+                        let line = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
+                        return Ok(Response::new(axum::body::Body::from(format!("{line}\n"))));
+                    }
+                    if let Some(name) = path.strip_prefix("/api/v1/persistentvolumes/")
+                        && request.method() == Method::PATCH
+                        && let Some(patch) = faults.before_volume_write.lock().unwrap().take()
+                    {
+                        other.patch("persistentvolumes", "", name, "", PatchKind::Merge, &patch).unwrap();
+                    }
+                    if path.ends_with("/csinodes") && take(&faults.unlisted) {
                         return Ok(refusal(StatusCode::FORBIDDEN));
                     }
-                    if link.killed_at == Point::AfterAssume {
-                        link.dead.store(true, Ordering::SeqCst);
+                    if path.ends_with("/leases/augur") && link.leases_hang.load(Ordering::SeqCst) {
                         std::future::pending::<()>().await;
                     }
-                }
-                let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
-                if binding && answer.status().is_success() {
-                    *accepted.lock().unwrap().entry(path.clone()).or_default() += 1;
-                    if link.killed_at == Point::BetweenBindAndConfirm {
-                        link.dead.store(true, Ordering::SeqCst);
-                        std::future::pending::<()>().await;
+                    let binding = request.method() == Method::POST && path.ends_with("/binding");
+                    if binding {
+                        link.bindings.fetch_add(1, Ordering::SeqCst);
+                        *bindings.lock().unwrap().entry(path.clone()).or_default() += 1;
+                        if take(&faults.forbidden) {
+                            return Ok(refusal(StatusCode::FORBIDDEN));
+                        }
+                        if link.killed_at == Point::AfterAssume {
+                            link.dead.store(true, Ordering::SeqCst);
+                            std::future::pending::<()>().await;
+                        }
                     }
+                    let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
+                    if binding && answer.status().is_success() {
+                        *accepted.lock().unwrap().entry(path.clone()).or_default() += 1;
+                        if link.killed_at == Point::BetweenBindAndConfirm {
+                            link.dead.store(true, Ordering::SeqCst);
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                    if path == "/api/v1/pods" && query.contains("watch=true") {
+                        let (head, body) = answer.into_parts();
+                        let body = body.into_data_stream().take_while(move |_| {
+                            let still =
+                                link.pods_stand_still.load(Ordering::SeqCst) || link.dead.load(Ordering::SeqCst);
+                            async move { if still { std::future::pending().await } else { true } }
+                        });
+                        return Ok(Response::from_parts(head, axum::body::Body::from_stream(body)));
+                    }
+                    let lost = binding && answer.status().is_success() && take(&faults.lost_answers);
+                    Ok::<_, std::convert::Infallible>(if lost {
+                        refusal(StatusCode::INTERNAL_SERVER_ERROR)
+                    } else {
+                        answer
+                    })
                 }
-                if path == "/api/v1/pods" && query.contains("watch=true") {
-                    let (head, body) = answer.into_parts();
-                    let body = body.into_data_stream().take_while(move |_| {
-                        let still = link.pods_stand_still.load(Ordering::SeqCst) || link.dead.load(Ordering::SeqCst);
-                        async move { if still { std::future::pending().await } else { true } }
-                    });
-                    return Ok(Response::from_parts(head, axum::body::Body::from_stream(body)));
-                }
-                let lost = binding && answer.status().is_success() && take(&faults.lost_answers);
-                Ok::<_, std::convert::Infallible>(if lost {
-                    refusal(StatusCode::INTERNAL_SERVER_ERROR)
-                } else {
-                    answer
-                })
-            }
-        }))
+            },
+        )))
     }
 
     pub fn node(&self, name: &str, cpu: &str) {

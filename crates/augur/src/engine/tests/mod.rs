@@ -6,6 +6,7 @@ mod election;
 mod preemption;
 mod questions;
 mod restart;
+mod rights;
 mod rivals;
 mod volumes;
 
