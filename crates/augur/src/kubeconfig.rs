@@ -81,6 +81,47 @@ mod tests {
         assert_eq!(cluster.certificate_authority_data.as_deref(), Some("cGVt"));
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_at_once_share_a_connection_over_tls() {
+        use std::collections::BTreeSet;
+        use std::sync::{Arc, Mutex};
+
+        let identity = augur_apiserver::Identity::self_signed(&["127.0.0.1"]).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        // Answers only once all requests are there, so that they are under way together.
+        let together = Arc::new(tokio::sync::Barrier::new(100));
+        let (versions, gate) = (seen.clone(), together.clone());
+        let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            versions.lock().unwrap().insert(format!("{:?}", request.version()));
+            let gate = gate.clone();
+            async move {
+                gate.wait().await;
+                "{}"
+            }
+        });
+        let certificate = identity.certificate_pem().to_owned();
+        let serving = augur_apiserver::serve_tls(listener, router, &identity, std::future::pending());
+        let access = Access { server: format!("https://{address}"), token: None, certificate: Some(certificate) };
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = write(folder.path(), &access).unwrap();
+        let patience = std::time::Duration::from_secs(30);
+        let client = augur_kube::from_kubeconfig(&kubeconfig, patience, &augur_kube::Denials::default()).await.unwrap();
+        let asking = futures::future::join_all((0..100).map(|_| {
+            let request = http::Request::get("/version").body(Vec::new()).unwrap();
+            client.request_text(request)
+        }));
+        let answers = tokio::select! {
+            answers = asking => answers,
+            ended = serving => panic!("{ended:?}"),
+        };
+        for answer in answers {
+            assert_eq!(answer.unwrap(), "{}");
+        }
+        assert_eq!(*seen.lock().unwrap(), BTreeSet::from(["HTTP/2.0".to_owned()]));
+    }
+
     #[test]
     fn only_its_owner_reads_it() {
         use std::os::unix::fs::PermissionsExt;

@@ -5,10 +5,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use kube::client::{Body, ClientBuilder};
+use hyper_rustls::HttpsConnector;
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceBuilder};
+
+/// What may be under way of one answer: a page of a list comes without waiting for leave.
+const STREAM_WINDOW: u32 = 2 << 20;
+/// The same of all answers together.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// A connection without a word for so long is asked for one, and given up without an answer, as client-go does (30 s and 15 s).
+const PING_AFTER: Duration = Duration::from_secs(30);
+/// See [`PING_AFTER`].
+const PONG_WITHIN: Duration = Duration::from_secs(15);
 
 use crate::Denials;
 
@@ -49,8 +62,45 @@ pub(crate) fn build(mut config: Config, timeout: Duration, denials: &Denials) ->
     config.connect_timeout = Some(timeout);
     // Whoever sends knows better whether and how long to try again than a layer that knows only the request.
     config.default_retry = false;
-    let builder = ClientBuilder::try_from(config).map_err(|source| ClientError::Build(Box::new(source)))?;
-    Ok(builder.with_layer(denials).build())
+    // The rare cases are left to kube's own client.
+    let rare = config.proxy_url.is_some() || config.tls_server_name.is_some();
+    let client = if rare {
+        ClientBuilder::try_from(config).map(|builder| builder.with_layer(denials).build())
+    } else {
+        connect(&config, denials)
+    };
+    client.map_err(|source| ClientError::Build(Box::new(source)))
+}
+
+/// A client that speaks HTTP/2 where the server does, which kube's own does not: watches and hundreds of requests at once then share
+/// one connection. Over TLS only, since HTTP/2 is agreed upon in its handshake.
+fn connect(config: &Config, denials: &Denials) -> Result<Client, kube::Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let mut tls = config.rustls_client_config()?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut connector = TimeoutConnector::new(HttpsConnector::from((tcp, tls)));
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    let client: legacy::Client<_, Body> = legacy::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PONG_WITHIN)
+        .http2_keep_alive_while_idle(true)
+        .build(connector);
+    let service = ServiceBuilder::new()
+        .layer(denials.clone())
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client);
+    Ok(Client::new(service, config.default_namespace.clone()))
 }
 
 /// A client for a service of this process, such as the router of the embedded API server.
