@@ -1,7 +1,7 @@
 //! The server itself: its store, clock and options, and what it holds when it starts (the default namespaces and priority
 //! classes). Entry points: [`ApiServer::new`], [`ApiServer::router`], [`ApiServer::local`].
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -33,6 +33,8 @@ pub struct ApiServerOptions {
     pub authorization: AuthorizationMode,
     /// Where objects are kept across restarts; without it they are in memory only.
     pub data_dir: Option<PathBuf>,
+    /// Where uids and generated names come from, so that a simulation can be replayed; `None` for what nobody can foresee.
+    pub seed: Option<u64>,
 }
 
 impl Default for ApiServerOptions {
@@ -44,6 +46,7 @@ impl Default for ApiServerOptions {
             users: Vec::new(),
             authorization: AuthorizationMode::default(),
             data_dir: None,
+            seed: None,
         }
     }
 }
@@ -57,8 +60,14 @@ pub(crate) struct Inner {
     pub(crate) options: ApiServerOptions,
     pub(crate) access: Access,
     metrics: RwLock<Option<Arc<dyn MetricsSource>>>,
-    seed: [RandomState; 2],
+    seed: Seed,
     made: AtomicU64,
+}
+
+/// Where random numbers come from.
+enum Seed {
+    Secret([RandomState; 2]),
+    Fixed(u64),
 }
 
 impl std::fmt::Debug for ApiServer {
@@ -77,12 +86,16 @@ impl ApiServer {
             Some(dir) => Store::open(dir)?,
             None => Store::new(),
         };
+        let seed = match options.seed {
+            Some(seed) => Seed::Fixed(seed),
+            None => Seed::Secret([RandomState::new(), RandomState::new()]),
+        };
         let server = ApiServer(Arc::new(Inner {
             store,
             options,
             access: Access::new(),
             metrics: RwLock::new(None),
-            seed: [RandomState::new(), RandomState::new()],
+            seed,
             made: AtomicU64::new(0),
         }));
         server.bootstrap()?;
@@ -174,7 +187,14 @@ impl ApiServer {
     /// Two numbers that nobody can foresee who does not know the process's hash keys.
     pub(crate) fn random(&self) -> [u64; 2] {
         let n = self.0.made.fetch_add(1, Ordering::Relaxed);
-        self.0.seed.each_ref().map(|seed| seed.hash_one(n))
+        match &self.0.seed {
+            Seed::Secret(keys) => keys.each_ref().map(|key| key.hash_one(n)),
+            Seed::Fixed(seed) => [0, 1].map(|half| {
+                let mut hasher = DefaultHasher::new();
+                (seed, n, half).hash(&mut hasher);
+                hasher.finish()
+            }),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one clock of Augur: real, scaled or stepped by hand.
+//! The one clock of Augur: real, scaled, stepped by hand, or simulated.
 //!
 //! Everything that has to know the time outside the pure crates holds a [`Clock`]. `augur up --speed 60` gives all of them
 //! the same scaled clock, so that sixty simulated seconds pass in a real one for kubelets, controllers and scheduler alike.
@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 /// A shared source of time. Cloning is cheap and all clones show the same time.
@@ -27,6 +27,12 @@ enum Kind {
     Manual {
         now: Mutex<Timestamp>,
         moved: watch::Sender<()>,
+    },
+    /// Follows the runtime's time, which a test may have paused, and may be set as a machine's clock may.
+    Simulated {
+        origin: Timestamp,
+        started: tokio::time::Instant,
+        error: Mutex<SignedDuration>,
     },
 }
 
@@ -48,6 +54,20 @@ impl Clock {
         Self(Arc::new(Kind::Manual { now: Mutex::new(start), moved: watch::channel(()).0 }))
     }
 
+    /// A clock that shows `start` now and goes on with the runtime's time; for tests that pause that.
+    pub fn simulated(start: Timestamp) -> Self {
+        let (started, error) = (tokio::time::Instant::now(), Mutex::new(SignedDuration::ZERO));
+        Self(Arc::new(Kind::Simulated { origin: start, started, error }))
+    }
+
+    /// The time of the machine's own clock, however fast this one runs.
+    pub fn wall(&self) -> Timestamp {
+        match &*self.0 {
+            Kind::Real | Kind::Scaled { .. } => Timestamp::now(),
+            Kind::Manual { .. } | Kind::Simulated { .. } => self.now(),
+        }
+    }
+
     /// The present, in this clock's time.
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
@@ -57,13 +77,17 @@ impl Clock {
                 Duration::try_from_secs_f64(started.elapsed().as_secs_f64() * speed).unwrap_or(Duration::MAX),
             ),
             Kind::Manual { now, .. } => *lock(now),
+            Kind::Simulated { origin, started, error } => {
+                let shown = add(*origin, started.elapsed());
+                shown.checked_add(*lock(error)).unwrap_or(shown)
+            }
         }
     }
 
     /// How many seconds of this clock pass in a real second; 0 for a manual clock.
     pub fn speed(&self) -> f64 {
         match &*self.0 {
-            Kind::Real => 1.0,
+            Kind::Real | Kind::Simulated { .. } => 1.0,
             Kind::Scaled { speed, .. } => *speed,
             Kind::Manual { .. } => 0.0,
         }
@@ -72,7 +96,7 @@ impl Clock {
     /// Waits until `span` of this clock's time has passed.
     pub async fn sleep(&self, span: Duration) {
         match &*self.0 {
-            Kind::Real => tokio::time::sleep(span).await,
+            Kind::Real | Kind::Simulated { .. } => tokio::time::sleep(span).await,
             Kind::Scaled { speed, .. } => tokio::time::sleep(span.div_f64(*speed)).await,
             Kind::Manual { now, moved } => {
                 let mut moved = moved.subscribe();
@@ -94,6 +118,14 @@ impl Clock {
             moved.send_replace(());
         }
     }
+
+    /// Sets a simulated clock forward or back, which wakes no sleeper; no effect on the other kinds.
+    pub fn set(&self, by: SignedDuration) {
+        if let Kind::Simulated { error, .. } = &*self.0 {
+            let mut error = lock(error);
+            *error = error.saturating_add(by);
+        }
+    }
 }
 
 /// `t + span`, stopping at the last representable time instead of failing.
@@ -101,8 +133,8 @@ fn add(t: Timestamp, span: Duration) -> Timestamp {
     t.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
-fn lock(now: &Mutex<Timestamp>) -> std::sync::MutexGuard<'_, Timestamp> {
-    // A time stamp cannot be left half written, so a poisoned lock still holds a valid one.
+fn lock<T>(now: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A time cannot be left half written, so a poisoned lock still holds a valid one.
     now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -130,6 +162,16 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(clock.now().as_second() >= 10);
+    }
+
+    #[tokio::test]
+    async fn a_simulated_clock_goes_on_and_can_be_set_back() {
+        let clock = Clock::simulated(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(2));
+        clock.set(-SignedDuration::from_hours(1));
+        let first = clock.now();
+        assert_eq!((first.as_second(), clock.wall() >= first), (3600, true));
+        clock.sleep(Duration::from_millis(1)).await;
+        assert!(clock.now() > first);
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Evictor {
         };
         match done {
             // Gone, or another pod of that name.
-            Err(Failure { code: Some(404 | 409), .. }) | Ok(()) => Ok(()),
+            Err(failure) if failure.is_gone() => Ok(()),
+            Ok(()) => Ok(()),
             Err(failure) => Err(EvictError { pod: format!("{namespace}/{name}"), message: failure.message }),
         }
     }
@@ -88,7 +89,8 @@ impl Evictor {
         loop {
             let sent = send(&self.writer, method.clone(), path, content_type, body.to_vec(), self.timeout).await;
             let Err(failure) = sent else { return Ok(()) };
-            if !failure.is_transient() || attempt == ATTEMPTS {
+            let passes = failure.is_transient() || (failure.code == Some(409) && !failure.is_gone());
+            if !passes || attempt == ATTEMPTS {
                 return Err(failure);
             }
             attempt += 1;
@@ -134,13 +136,17 @@ mod tests {
 
     /// Evicts against a server that answers with these statuses in turn, then with 200; the result and the requests.
     async fn evict(answers: &'static [u16]) -> (Result<(), EvictError>, Vec<String>) {
+        evict_against(answers, "told so").await
+    }
+
+    async fn evict_against(answers: &'static [u16], message: &'static str) -> (Result<(), EvictError>, Vec<String>) {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let mut seen = seen.lock().unwrap();
             let code = answers.get(seen.len()).copied().unwrap_or(200);
             seen.push(format!("{} {}", request.method(), request.uri().path()));
-            let mut response = Response::new(Body::from(br#"{"message":"told so"}"#.to_vec()));
+            let mut response = Response::new(Body::from(format!("{{\"message\":{message:?}}}").into_bytes()));
             *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
             async move { Ok::<_, std::io::Error>(response) }
         });
@@ -173,6 +179,14 @@ mod tests {
         assert_eq!(result.unwrap_err().to_string(), "the API server did not evict pod shop/web: told so");
         assert_eq!(requests, [PATCH, DELETE]);
         assert!(evict(&[503; 9]).await.0.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_namesake_counts_as_gone_and_a_conflict_of_the_moment_does_not() {
+        let namesake = "the UID in the precondition (u) does not match the UID in record (v)";
+        assert_eq!(evict_against(&[200, 409], namesake).await, (Ok(()), [PATCH, DELETE].map(str::to_owned).to_vec()));
+        let (result, requests) = evict_against(&[200, 409], "the object has been modified").await;
+        assert_eq!((result, requests.len()), (Ok(()), 3));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod volumes;
 pub mod wire;
 mod workload;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, seed_pauses};
 pub use bind::{BindError, Binder, Binding, Ticket};
 pub use claims::ClaimPreparer;
 pub use client::{ClientError, from_kubeconfig, from_service, in_cluster_or_default};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::AsyncBufReadExt;
 use http::Request;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::Backoff;
 use crate::wire::ObjectMeta;
@@ -281,6 +282,7 @@ pub async fn reflect_with<T: Send + 'static>(
         stats.synced.store(false, Ordering::Relaxed);
         // A receiver that went away during a pause ends it.
         tokio::select! {
+            biased;
             () = tokio::time::sleep(backoff.pause()) => {}
             Ok(()) = asked.changed() => revision = None,
             () = changes.closed() => return,
@@ -368,6 +370,7 @@ async fn follow<T>(
     loop {
         line.clear();
         let length = tokio::select! {
+            biased;
             length = stream.read_until(b'\n', &mut line) => length.map_err(|error| End::Failed(error.to_string()))?,
             Ok(()) = asked.changed() => return Err(End::Asked),
             () = changes.closed() => return Err(End::Closed),

@@ -32,6 +32,11 @@ impl Failure {
         Failure { code: None, message, retry_after: None, fenced: false }
     }
 
+    /// Whether the object that the request means is gone, or another of its name is there. Other conflicts pass.
+    pub fn is_gone(&self) -> bool {
+        self.code == Some(404) || (self.code == Some(409) && self.message.contains("UID"))
+    }
+
     /// Whether the same request may do better later.
     pub fn is_transient(&self) -> bool {
         !self.fenced && matches!(self.code, None | Some(429 | 500..=599))

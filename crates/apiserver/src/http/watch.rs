@@ -146,6 +146,7 @@ impl Watch {
             let cursor = self.cursor.as_mut()?;
             let wake = self.next_bookmark.map_or(self.deadline, |bookmark| bookmark.min(self.deadline));
             tokio::select! {
+                biased;
                 open = cursor.changed() => {
                     if !open {
                         return None;

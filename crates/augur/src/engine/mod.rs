@@ -15,6 +15,7 @@ mod related;
 mod seen;
 pub mod signals;
 mod status;
+mod steady;
 mod traces;
 mod view;
 
@@ -22,7 +23,6 @@ mod view;
 mod tests;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use augur_api::SchedulerMetrics;
@@ -147,8 +147,29 @@ pub struct QueryError;
 pub struct Engine {
     handle: EngineHandle,
     stop: watch::Sender<bool>,
-    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<Ended>,
     election: Option<Election>,
+}
+
+/// How the thread ended.
+enum Ended {
+    Orderly,
+    Panicked,
+}
+
+/// What the scheduler thread does from its start to its end.
+struct Work {
+    owner: Owner,
+    inboxes: Inboxes,
+    end: End,
+}
+
+impl Work {
+    async fn run(self) {
+        // Also when it panics, so that health never tells of a scheduler that is gone.
+        let _end = self.end;
+        self.owner.run(self.inboxes).await;
+    }
 }
 
 /// A running candidacy.
@@ -176,6 +197,15 @@ impl Engine {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(options: EngineOptions) -> std::io::Result<Engine> {
+        let runtime = Handle::current();
+        Engine::start_with(options, |work| {
+            let thread = std::thread::Builder::new().name("augur-scheduler".to_owned());
+            thread.spawn(move || runtime.block_on(work.run())).map(drop)
+        })
+    }
+
+    /// Starts watches on the current runtime, and the scheduler's work as `begin` says.
+    fn start_with(options: EngineOptions, begin: impl FnOnce(Work) -> std::io::Result<()>) -> std::io::Result<Engine> {
         let runtime = Handle::current();
         let shared = Shared::new(options.denials.clone());
         let (pods, pod_changes) = mpsc::channel(POD_CHANGES);
@@ -251,12 +281,9 @@ impl Engine {
             leadership,
             stop: stopped,
         };
-        let thread = std::thread::Builder::new().name("augur-scheduler".to_owned()).spawn(move || {
-            // Also when the thread panics, so that health never tells of a scheduler that is gone.
-            let _end = End(shared);
-            owner.run(inboxes, &runtime);
-        })?;
-        Ok(Engine { handle, stop, thread, election })
+        let (told, ended) = oneshot::channel();
+        begin(Work { owner, inboxes, end: End { shared, told: Some(told) } })?;
+        Ok(Engine { handle, stop, ended, election })
     }
 
     /// A handle.
@@ -268,10 +295,8 @@ impl Engine {
     pub async fn shutdown(self) {
         // The receiver is gone if the thread has ended by itself.
         let _ = self.stop.send(true);
-        let thread = self.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        match tokio::time::timeout(END_WITHIN, joined).await {
-            Ok(Ok(Ok(()))) => {}
+        match tokio::time::timeout(END_WITHIN, self.ended).await {
+            Ok(Ok(Ended::Orderly)) => {}
             Ok(_) => tracing::error!("the scheduler thread panicked"),
             Err(_) => tracing::warn!("the scheduler thread did not end in time"),
         }
@@ -293,13 +318,13 @@ fn campaign(
 ) -> (Fence, watch::Receiver<Leadership>, Option<Election>) {
     if options.mode == Mode::Shadow {
         // A fence that nobody opens: nothing can be written, whatever asks for it.
-        let never = Fence::closed(&LeaseConfig::new("", "", ""));
+        let never = Fence::closed(&LeaseConfig::new("", "", ""), options.clock.clone());
         return (never, watch::channel(Leadership::Alone).1, None);
     }
     let Some(config) = options.election.clone() else {
         return (Fence::open(), watch::channel(Leadership::Alone).1, None);
     };
-    let (fence, (stop, stopped)) = (Fence::closed(&config), watch::channel(false));
+    let (fence, (stop, stopped)) = (Fence::closed(&config, options.clock.clone()), watch::channel(false));
     let (tell, told) = watch::channel(Leadership::Standby { holder: None, error: None });
     // What the leader before bound last may not have come over the watch yet; a list is sure to have it.
     let pods = shared.pods.clone();
@@ -310,13 +335,20 @@ fn campaign(
 }
 
 /// Marks the thread as ended.
-struct End(Shared);
+struct End {
+    shared: Shared,
+    told: Option<oneshot::Sender<Ended>>,
+}
 
 impl Drop for End {
     fn drop(&mut self) {
-        let mut status = EngineStatus::clone(&self.0.status());
+        let mut status = EngineStatus::clone(&self.shared.status());
         status.stopped = true;
-        self.0.publish(status);
+        self.shared.publish(status);
+        if let Some(told) = self.told.take() {
+            // The engine may have been dropped.
+            let _ = told.send(if std::thread::panicking() { Ended::Panicked } else { Ended::Orderly });
+        }
     }
 }
 

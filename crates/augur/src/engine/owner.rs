@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use augur_api::{AttemptResult, NodeCondition, PendingPods, SchedulerMetrics};
 use augur_clock::Clock;
@@ -21,8 +21,8 @@ use augur_history::{
 use augur_kube::{Change, Fence, Key, Leadership, Ticket, Usage};
 use augur_learn::{Past, PastSlot};
 use jiff::Timestamp;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 mod carry;
 mod reread;
@@ -38,6 +38,7 @@ use super::related;
 use super::seen::{SeenNode, SeenPod};
 use super::signals::{Believed, Shares, core_time};
 use super::status::{Attempts, EngineStatus, MetricsStatus, Shared};
+use super::steady::Steady;
 use super::traces::{Attempt, Traces};
 use super::view::View;
 
@@ -140,6 +141,7 @@ pub struct Owner {
     pub(super) seed: u64,
     pub(super) predictor: Arc<dyn Predictor + Send + Sync>,
     pub(super) clock: Clock,
+    pub(super) time: Steady,
     pub(super) history: HistoryHandle,
     pub(super) mode: Mode,
     /// What decisions and the predictor know of the past.
@@ -203,6 +205,7 @@ impl Owner {
             scheduler: parts.scheduler,
             seed: parts.seed,
             predictor: parts.predictor,
+            time: Steady::new(parts.clock.clone()),
             clock: parts.clock,
             history: parts.history,
             mode: parts.mode,
@@ -241,7 +244,7 @@ impl Owner {
     }
 
     /// Works until it is told to stop, then waits a moment for the bindings under way.
-    pub fn run(mut self, mut inboxes: Inboxes, runtime: &Handle) {
+    pub async fn run(mut self, mut inboxes: Inboxes) {
         loop {
             if *inboxes.stop.borrow() {
                 break;
@@ -249,7 +252,7 @@ impl Owner {
             let worked = self.turn(&mut inboxes);
             self.publish(!worked);
             if !worked {
-                match runtime.block_on(self.wait(&mut inboxes)) {
+                match self.wait(&mut inboxes).await {
                     Woken::Stop => break,
                     woken => self.take(woken),
                 }
@@ -258,7 +261,7 @@ impl Owner {
         let until = Instant::now() + FAREWELL;
         while self.asking > 0 {
             let left = until.saturating_duration_since(Instant::now());
-            match runtime.block_on(async { tokio::time::timeout(left, inboxes.back.recv()).await }) {
+            match tokio::time::timeout(left, inboxes.back.recv()).await {
                 Ok(Some(back)) => self.take_back(back),
                 _ => break,
             }
@@ -323,7 +326,7 @@ impl Owner {
     }
 
     async fn wait(&self, inboxes: &mut Inboxes) -> Woken {
-        let now = self.clock.now();
+        let now = self.time.now();
         let tick = Duration::from_secs(1);
         let sleep = match self.scheduler.next_wakeup() {
             Some(at) => at.since(core_time(now)).min(tick),
@@ -376,7 +379,7 @@ impl Owner {
     }
 
     pub(super) fn step(&mut self, input: Input) {
-        let now = core_time(self.clock.now());
+        let now = core_time(self.time.now());
         let mut effects = Vec::new();
         self.scheduler.step(input, now, &mut effects);
         self.carry_out(effects, Duration::ZERO);
@@ -390,7 +393,7 @@ impl Owner {
         }
         self.renew_past();
         let began = Instant::now();
-        let now = core_time(self.clock.now());
+        let now = core_time(self.time.now());
         let mut effects = Vec::new();
         if !self.scheduler.run_once(&*self.predictor, now, &mut effects) {
             return false;
@@ -469,7 +472,7 @@ impl Owner {
             return;
         }
         let past = self.past.get();
-        let now = core_time(self.clock.now());
+        let now = core_time(self.time.now());
         let state = self.scheduler.state();
         let around = Surroundings { state, summary: self.summary, past: &past, now };
         self.history.record_decision(self.recorder.observed((self.history.next_id(at), at), pod, node, &around));
@@ -531,7 +534,7 @@ impl Owner {
 
     /// Lets time pass for the scheduler and for history, about every second.
     fn tick(&mut self) {
-        let now = self.clock.now();
+        let now = self.time.now();
         let due = self.scheduler.next_wakeup().is_some_and(|at| at <= core_time(now));
         let second = self.ticked.is_none_or(|ticked| now.duration_since(ticked).as_secs() >= 1);
         if due || second {

@@ -60,6 +60,7 @@ pub async fn collect_for_ever(asking: Asking, history: HistoryHandle, readings: 
             return;
         }
         tokio::select! {
+            biased;
             () = clock.sleep(jittered(interval, clock.now())) => {}
             () = readings.closed() => return,
         }

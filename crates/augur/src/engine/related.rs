@@ -113,6 +113,7 @@ fn watch<T: Send + 'static>(
         loop {
             // The watch ends when nobody takes its changes any more.
             let change = tokio::select! {
+                biased;
                 change = changed.recv() => change,
                 () = inputs.closed() => return,
             };

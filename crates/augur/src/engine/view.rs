@@ -8,7 +8,7 @@ use augur_api::{Amounts, NodeCondition, NodeUsage, NodeView};
 use augur_core::cycle::{Cycle, Decision, Detail, WithoutPods};
 use augur_core::object::{Effect, Node, Pod, Taint};
 use augur_core::state::NodeUse;
-use augur_history::{DecisionId, DecisionKind, Rates, UnixMillis};
+use augur_history::{DecisionId, DecisionKind, Rates};
 use augur_kube::Usage;
 use augur_learn::FeatureVector;
 
@@ -52,15 +52,15 @@ impl View<'_> {
     pub fn dry_run(&self, pod: Arc<Pod>, thresholds: Thresholds, record: bool) -> DryRun {
         let owner = self.owner;
         let began = Instant::now();
-        let now = owner.clock.now();
-        let cycle = Cycle { now: core_time(now), seed: owner.seed, detail: Detail::Full };
+        let now = core_time(owner.time.now());
+        let cycle = Cycle { now, seed: owner.seed, detail: Detail::Full };
         let decision = owner.scheduler.dry_run(&pod, &*owner.predictor, cycle);
         let took = began.elapsed();
         let past = owner.past.get();
         let (state, summary) = (owner.scheduler.state(), owner.summary);
-        let around = Surroundings { state, summary, past: &past, now: core_time(now) };
+        let around = Surroundings { state, summary, past: &past, now };
         let id = record.then(|| {
-            let at = UnixMillis(now.as_millisecond());
+            let at = owner.millis();
             let id = owner.history.next_id(at);
             let named = (id, at, DecisionKind::Prediction);
             owner.history.record_decision(owner.recorder.record(named, &pod, &decision, took, &around));
@@ -72,7 +72,7 @@ impl View<'_> {
 
     /// Whether the pod would fit each of the nodes if the named pods left it.
     pub fn fits_without(&self, pod: &Pod, nodes: &[WithoutPods]) -> Vec<Result<(), Vec<String>>> {
-        self.owner.scheduler.fits_without(pod, nodes, core_time(self.owner.clock.now()))
+        self.owner.scheduler.fits_without(pod, nodes, core_time(self.owner.time.now()))
     }
 
     /// The named features of the pod on every node, sorted by name.
@@ -80,7 +80,7 @@ impl View<'_> {
         let owner = self.owner;
         let (state, summary) = (owner.scheduler.state(), owner.summary);
         let past = owner.past.get();
-        let around = Surroundings { state, summary, past: &past, now: core_time(owner.clock.now()) };
+        let around = Surroundings { state, summary, past: &past, now: core_time(owner.time.now()) };
         let row = |name: &Arc<str>| (name.clone(), features(pod, Some(name), &around));
         let mut rows: Vec<_> = state.nodes().map(|node| row(node.name())).collect();
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));

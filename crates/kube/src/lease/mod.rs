@@ -5,14 +5,16 @@
 //! and cuts off what is under way when the lease ends, which is before any other replica may take it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+use augur_clock::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Spread of the pauses between attempts at the lease, as in client-go (`JitterFactor`).
 const JITTER: f64 = 1.2;
@@ -110,7 +112,8 @@ pub struct Fence(Option<Arc<Term>>);
 struct Term {
     /// When the renewal was sent that last went through, by monotonic and by wall time: the former stands still while a machine
     /// is suspended, the latter may be set back.
-    renewed: Mutex<Option<(Instant, SystemTime)>>,
+    renewed: Mutex<Option<(Instant, Timestamp)>>,
+    clock: Clock,
     renew_deadline: Duration,
     lease_duration: Duration,
 }
@@ -121,10 +124,11 @@ impl Fence {
         Fence(None)
     }
 
-    /// The fence of an election, closed until the lease is held.
-    pub fn closed(config: &LeaseConfig) -> Self {
+    /// The fence of an election, closed until the lease is held; `clock` tells the wall time.
+    pub fn closed(config: &LeaseConfig, clock: Clock) -> Self {
         Fence(Some(Arc::new(Term {
             renewed: Mutex::new(None),
+            clock,
             renew_deadline: config.renew_deadline,
             lease_duration: config.lease_duration,
         })))
@@ -134,13 +138,18 @@ impl Fence {
     pub fn permit(&self) -> Option<Duration> {
         let Some(term) = &self.0 else { return Some(Duration::MAX) };
         let (instant, wall) = (*term.renewed.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let by_wall = SystemTime::now().duration_since(wall).unwrap_or_default();
+        let by_wall = Duration::try_from(term.clock.wall().duration_since(wall)).unwrap_or_default();
         let since = instant.elapsed().max(by_wall);
         (since < term.renew_deadline).then(|| term.lease_duration.saturating_sub(since))
     }
 
+    /// The machine's time.
+    fn wall(&self) -> Timestamp {
+        self.0.as_ref().map_or_else(Timestamp::now, |term| term.clock.wall())
+    }
+
     /// The lease was renewed by a request sent at this time.
-    fn renewed(&self, at: (Instant, SystemTime)) {
+    fn renewed(&self, at: (Instant, Timestamp)) {
         self.set(Some(at));
     }
 
@@ -149,7 +158,7 @@ impl Fence {
         self.set(None);
     }
 
-    fn set(&self, renewed: Option<(Instant, SystemTime)>) {
+    fn set(&self, renewed: Option<(Instant, Timestamp)>) {
         if let Some(term) = &self.0 {
             *term.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
         }
@@ -201,7 +210,7 @@ struct Campaign<F> {
 /// What an attempt came to.
 enum Attempt {
     /// The lease is ours, by a request sent at this time.
-    Held(Instant, SystemTime),
+    Held(Instant, Timestamp),
     /// Somebody else holds it.
     Other(String),
 }
@@ -302,7 +311,7 @@ impl<F: Fn() + Send> Campaign<F> {
             }
         }
         let next = self.next(Some(&lease));
-        let sent = (Instant::now(), SystemTime::now());
+        let sent = (Instant::now(), self.fence.wall());
         match self.leases.replace(&self.config.name, &PostParams::default(), &next).await {
             Ok(lease) => {
                 self.observe(lease);
@@ -320,7 +329,7 @@ impl<F: Fn() + Send> Campaign<F> {
 
     async fn create(&mut self) -> Result<Attempt, String> {
         let lease = self.next(None);
-        let sent = (Instant::now(), SystemTime::now());
+        let sent = (Instant::now(), self.fence.wall());
         match self.leases.create(&PostParams::default(), &lease).await {
             Ok(lease) => {
                 self.observe(lease);
@@ -340,7 +349,7 @@ impl<F: Fn() + Send> Campaign<F> {
 
     /// The lease as this replica would hold it.
     fn next(&self, before: Option<&Lease>) -> Lease {
-        let now = MicroTime(Timestamp::now());
+        let now = MicroTime(self.fence.wall());
         let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
         let ours = spec.holder_identity.as_deref() == Some(&self.config.identity);
         let transitions = spec.lease_transitions.unwrap_or(0);
@@ -374,7 +383,7 @@ impl<F: Fn() + Send> Campaign<F> {
         let (Some(_), Some(observed)) = (self.renewed.take(), &self.observed) else { return };
         let mut lease = observed.lease.clone();
         if let Some(spec) = &mut lease.spec {
-            let now = MicroTime(Timestamp::now());
+            let now = MicroTime(self.fence.wall());
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
             (spec.acquire_time, spec.renew_time) = (Some(now.clone()), Some(now));

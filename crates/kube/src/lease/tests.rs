@@ -98,7 +98,7 @@ impl Replica {
         };
         config.validate().unwrap();
         let cut = Arc::new(AtomicBool::new(false));
-        let (fence, (stop, stopped)) = (Fence::closed(&config), watch::channel(false));
+        let (fence, (stop, stopped)) = (Fence::closed(&config, Clock::real()), watch::channel(false));
         let (tell, told) = watch::channel(Leadership::Standby { holder: None, error: None });
         let task =
             tokio::spawn(campaign(store.client(cut.clone()), config, fence.clone(), Arc::new(tell), || {}, stopped));

@@ -134,7 +134,7 @@ impl Owner {
         let at = self.millis();
         let id = self.history.next_id(at);
         let past = self.past.get();
-        let (state, now) = (self.scheduler.state(), core_time(self.clock.now()));
+        let (state, now) = (self.scheduler.state(), core_time(self.time.now()));
         let around = Surroundings { state, summary: self.summary, past: &past, now };
         let record = self.recorder.record((id, at, DecisionKind::Scheduling), pod, decision, took, &around);
         // What is dropped, history counts and its health tells.

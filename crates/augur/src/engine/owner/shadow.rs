@@ -30,7 +30,7 @@ impl Owner {
             self.summary = self.scheduler.state().summary();
             self.summary_stale = false;
         }
-        let now = core_time(self.clock.now());
+        let now = core_time(self.time.now());
         let unplaced = Pod { node: None, nominated_node: None, ..pod.clone() };
         let cycle = Cycle { now, seed: self.seed, detail: Detail::Full };
         let mut decision = self.scheduler.dry_run(&unplaced, &*self.predictor, cycle);

@@ -8,6 +8,7 @@ mod questions;
 mod restart;
 mod rights;
 mod rivals;
+mod sim;
 mod volumes;
 
 use std::sync::atomic::Ordering;

@@ -1,0 +1,87 @@
+//! Random histories of a cluster under faults, played on one thread and by simulated time, so that each can be replayed from its
+//! seed. See `docs/design/0017-fault-model.md`.
+//!
+//! `AUGUR_SEED=n` replays one history and shows all of it, `AUGUR_SEEDS=n` plays so many.
+
+mod history;
+mod link;
+mod model;
+mod random;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use augur_history::{History, HistoryHandle, HistoryOptions};
+
+use history::run;
+
+/// Histories that are played unless `AUGUR_SEEDS` says otherwise.
+const SEEDS: u64 = 1000;
+
+/// A memory that keeps nothing: what history does, it does on a thread of its own and in real time.
+fn forgetful() -> HistoryHandle {
+    let dir = tempfile::tempdir().unwrap();
+    let history = History::open(&HistoryOptions::new(dir.path())).unwrap();
+    history.handle()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn random_histories_under_faults_break_no_rule() {
+    let memory = forgetful();
+    if let Some(seed) = number("AUGUR_SEED") {
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .try_init();
+        let played = run(seed, &memory, true);
+        println!("{}", played.told);
+        assert!(played.violations.is_empty(), "seed {seed}: {:#?}", played.violations);
+        return;
+    }
+    let seeds = number("AUGUR_SEEDS").unwrap_or(SEEDS);
+    let (next, failed, bound) = (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicU64::new(0));
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let played = run(seed, &memory, false);
+                    bound.fetch_add(played.bound as u64, Ordering::Relaxed);
+                    if !played.violations.is_empty() {
+                        failed.lock().unwrap().push((seed, played));
+                    }
+                }
+            });
+        }
+    });
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort_by_key(|(seed, _)| *seed);
+    for (seed, played) in &failed {
+        println!("seed {seed}: {:#?}", played.violations);
+    }
+    if let Some((seed, played)) = failed.first() {
+        panic!("AUGUR_SEED={seed} replays this:\n{}\n{:#?}", played.told, played.violations);
+    }
+    println!("{seeds} histories, {} pods bound at their end", bound.into_inner());
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    let memory = forgetful();
+    for seed in [1, 2, 3, 5, 8, 13, 21, 34] {
+        let (first, again) = (run(seed, &memory, true), run(seed, &memory, true));
+        if first.fingerprint != again.fingerprint {
+            let differs = first.told.lines().zip(again.told.lines()).enumerate().find(|(_, (a, b))| a != b);
+            panic!("seed {seed} went two ways: {differs:#?}");
+        }
+    }
+}
