@@ -81,6 +81,8 @@ impl Healed {
 struct Entry {
     node: NodeName,
     belief: Belief,
+    /// Whether a list contradicted the belief after its time.
+    doubted: bool,
 }
 
 /// The books of who is where.
@@ -98,20 +100,21 @@ struct Entry {
 ///
 /// The API always wins: `confirm` on another node than the assumed one moves the pod there. A pod whose binding is
 /// under way is never touched by [`AssumedPods::reconcile`], because the API cannot know it yet. `Bound` exists only
-/// to give up a belief that the watch should have confirmed long ago, and that a lost event would keep for ever.
+/// to give up a belief that the watch should have confirmed long ago, and that a lost event would keep for ever. Time alone gives
+/// nothing up: a watch may be silent for long, and a clock may be set forward.
 #[derive(Debug)]
 pub struct AssumedPods {
     confirm_within: Duration,
     pods: HashMap<PodUid, Entry>,
-    /// Beliefs that end, soonest first.
+    /// Beliefs that want to be confirmed, the most urgent first.
     expiring: BTreeMap<(Timestamp, PodUid), ()>,
     healed: u64,
     reconciled: bool,
     expired: u64,
 }
 
-/// How long a successful binding may go unconfirmed. Far beyond any watch delay that a working API server shows, so
-/// that reaching it means a lost event.
+/// How long a successful binding may go unconfirmed before lists are asked for. Far beyond any watch delay that a working API
+/// server shows.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 
 impl Default for AssumedPods {
@@ -121,7 +124,7 @@ impl Default for AssumedPods {
 }
 
 impl AssumedPods {
-    /// Empty books; a successful binding may go unconfirmed for the given time, usually [`CONFIRM_WITHIN`].
+    /// Empty books; a successful binding may go unconfirmed for the given time, usually [`CONFIRM_WITHIN`], before it is doubted.
     #[must_use]
     pub fn new(confirm_within: Duration) -> Self {
         AssumedPods {
@@ -142,7 +145,7 @@ impl AssumedPods {
         if self.pods.contains_key(pod) {
             return Err(Refused::AlreadyPlaced);
         }
-        self.pods.insert(pod.clone(), Entry { node: node.clone(), belief: Belief::Assumed });
+        self.pods.insert(pod.clone(), Entry { node: node.clone(), belief: Belief::Assumed, doubted: false });
         Ok(Change { leave: None, enter: Some(node.clone()) })
     }
 
@@ -173,7 +176,7 @@ impl AssumedPods {
 
     /// The API shows the pod on a node.
     pub fn confirm(&mut self, pod: &PodUid, node: &NodeName) -> Change {
-        let confirmed = Entry { node: node.clone(), belief: Belief::Confirmed };
+        let confirmed = Entry { node: node.clone(), belief: Belief::Confirmed, doubted: false };
         match self.pods.insert(pod.clone(), confirmed) {
             None => Change { leave: None, enter: Some(node.clone()) },
             Some(before) => {
@@ -198,17 +201,21 @@ impl AssumedPods {
         }
     }
 
-    /// Gives up beliefs that nobody confirmed in time, each with what the cluster state has to follow.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<(PodUid, Change)> {
+    /// A list shows pods `unplaced`. Gives up the beliefs that are overdue and that a second such list contradicts: lists come one
+    /// after the other, so that the second began after the binding. Each with what the cluster state has to follow.
+    pub fn expire(&mut self, unplaced: impl Fn(&PodUid) -> bool, now: Timestamp) -> Vec<(PodUid, Change)> {
+        let overdue = self.expiring.keys().take_while(|(expires, _)| *expires <= now);
+        let overdue: Vec<PodUid> = overdue.map(|(_, pod)| pod).filter(|pod| unplaced(pod)).cloned().collect();
         let mut given_up = Vec::new();
-        while let Some(((expires, pod), ())) = self.expiring.first_key_value() {
-            if *expires > now {
-                break;
+        for pod in overdue {
+            match self.pods.get_mut(&pod) {
+                Some(entry) if !entry.doubted => entry.doubted = true,
+                _ => {
+                    let change = self.remove(&pod);
+                    self.expired += 1;
+                    given_up.push((pod, change));
+                }
             }
-            let pod = pod.clone();
-            let change = self.remove(&pod);
-            self.expired += 1;
-            given_up.push((pod, change));
         }
         given_up
     }
@@ -256,10 +263,10 @@ impl AssumedPods {
         self.pods.get(pod).map(|entry| (&entry.node, entry.belief))
     }
 
-    /// When [`AssumedPods::expire`] next has something to do.
+    /// Whether a binding should have been confirmed by now.
     #[must_use]
-    pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.expiring.first_key_value().map(|((expires, _), ())| *expires)
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.expiring.first_key_value().is_some_and(|((expires, _), ())| *expires <= now)
     }
 
     /// Differences healed so far.
@@ -327,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_that_is_never_confirmed_expires_but_one_under_way_does_not() {
+    fn a_binding_that_two_lists_contradict_is_given_up_but_one_under_way_is_not() {
         let mut books = AssumedPods::default();
         for n in [1, 2, 3] {
             books.assume(&pod(n), &node(n)).expect("unknown before");
@@ -335,10 +342,13 @@ mod tests {
         books.bound(&pod(1), Timestamp::from_secs(0)).expect("assumed");
         books.bound(&pod(2), Timestamp::from_secs(0)).expect("assumed");
         books.confirm(&pod(2), &node(2));
-        assert_eq!(books.expire(Timestamp::from_secs(29)), []);
-        let given_up = books.expire(Timestamp::from_secs(30));
-        assert_eq!(given_up, [(pod(1), Change { leave: Some(node(1)), enter: None })]);
-        assert_eq!((books.expired(), books.next_expiry()), (1, None));
+        let (early, late) = (Timestamp::from_secs(29), Timestamp::from_secs(30));
+        assert!(!books.is_overdue(early) && books.is_overdue(late));
+        assert_eq!((books.expire(|_| true, early), books.expire(|_| true, early)), (vec![], vec![]), "in time");
+        assert_eq!(books.expire(|_| false, late), [], "the list has it on its node, or has it no more");
+        assert_eq!(books.expire(|_| true, late), [], "this list may have begun before the binding");
+        assert_eq!(books.expire(|_| true, late), [(pod(1), Change { leave: Some(node(1)), enter: None })]);
+        assert_eq!((books.expired(), books.is_overdue(late)), (1, false));
         assert!(books.get(&pod(3)).is_some());
     }
 
@@ -414,8 +424,10 @@ mod tests {
                     Step::Remove(p) => { let change = books.remove(&pod(p)); follow(&mut state, &pod(p), change)?; }
                     Step::Wait(secs) => {
                         now = now + Duration::from_secs(u64::from(secs));
-                        for (p, change) in books.expire(now) { follow(&mut state, &p, change)?; }
-                        prop_assert!(books.next_expiry().is_none_or(|at| at > now));
+                        for _ in 0..2 {
+                            for (p, change) in books.expire(|_| true, now) { follow(&mut state, &p, change)?; }
+                        }
+                        prop_assert!(!books.is_overdue(now));
                     }
                     Step::Reconcile(view) => {
                         let view: HashMap<PodUid, NodeName> = view.into_iter().map(|(p, n)| (pod(p), node(n))).collect();

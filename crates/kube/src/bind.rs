@@ -8,7 +8,7 @@ use http::Method;
 use tokio::sync::Semaphore;
 
 use crate::Backoff;
-use crate::send::{Writer, push_string, send};
+use crate::send::{Writer, get, push_string, send};
 
 /// Attempts for one binding. Further ones would hold an assumed pod's room longer than a new decision costs.
 const ATTEMPTS: u32 = 4;
@@ -102,6 +102,7 @@ impl Binder {
         }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let path = format!("/api/v1/namespaces/{}/pods/{}/binding", binding.namespace, binding.name);
+        let mut doubt = false;
         for attempt in 1.. {
             let sent = send(&self.writer, Method::POST, &path, "application/json", body(binding), self.timeout).await;
             let Err(failure) = sent else { return Ok(()) };
@@ -110,20 +111,67 @@ impl Binder {
             {
                 return Ok(());
             }
-            if !failure.is_transient() {
+            doubt |= failure.leaves_doubt();
+            if !failure.is_transient() || attempt == ATTEMPTS {
+                // To give the pod's place away while it may have it would overcommit the node.
+                if doubt && let Some(outcome) = self.look_up(binding).await {
+                    return outcome;
+                }
                 return Err(match failure.code {
                     Some(404 | 409) => BindError::Refused(failure.message),
+                    _ if failure.is_transient() => BindError::Unavailable(failure.message),
                     _ => BindError::Rejected(failure.message),
                 });
-            }
-            if attempt == ATTEMPTS {
-                return Err(BindError::Unavailable(failure.message));
             }
             let asked = failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
             tokio::time::sleep(backoff.pause().max(asked)).await;
         }
         Ok(())
     }
+
+    /// What became of a binding that may or may not have been carried out, as soon as the API server says it; `None` when it was
+    /// not carried out.
+    async fn look_up(&self, binding: &Binding) -> Option<Result<(), BindError>> {
+        let path = format!("/api/v1/namespaces/{}/pods/{}", binding.namespace, binding.name);
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
+        loop {
+            match get::<Placed>(&self.writer, &path, self.timeout).await {
+                Ok(Placed { metadata, .. }) if metadata.uid != *binding.uid => {
+                    return Some(Err(BindError::Refused("the pod is gone; there is another of its name".to_owned())));
+                }
+                Ok(Placed { spec: PlacedSpec { node_name: Some(node) }, .. }) if !node.is_empty() => {
+                    let elsewhere = || BindError::Refused(format!("the pod is assigned to node {node:?}"));
+                    return Some(if *node == *binding.node { Ok(()) } else { Err(elsewhere()) });
+                }
+                Ok(_) => return None,
+                Err(failure) if failure.is_gone() => return Some(Err(BindError::Refused(failure.message))),
+                // Not for this replica to know; the watch will tell.
+                Err(failure) if matches!(failure.code, Some(400..=428 | 430..=499)) => return None,
+                Err(failure) => {
+                    let asked = failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
+                    tokio::time::sleep(backoff.pause().max(asked)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Of a pod, where it is.
+#[derive(serde::Deserialize)]
+struct Placed {
+    metadata: PlacedMeta,
+    spec: PlacedSpec,
+}
+
+#[derive(serde::Deserialize)]
+struct PlacedMeta {
+    uid: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlacedSpec {
+    node_name: Option<String>,
 }
 
 fn body(binding: &Binding) -> Vec<u8> {
@@ -155,21 +203,56 @@ mod tests {
 
     /// Binds against a server that answers the first `fail` requests with `code`; tells the result and the requests.
     async fn bind_against(message: &'static str, code: u16, fail: u32) -> (Result<(), BindError>, u32) {
-        let requests = Arc::new(AtomicU32::new(0));
+        let code = move |request: u32| if request < fail { code } else { 201 };
+        bind_in_doubt(code, message, r#"{"metadata":{"uid":"1"},"spec":{}}"#).await
+    }
+
+    /// The same against a server that answers each binding with the status of its number, and says `pod` when it is asked for
+    /// the pod, after it failed to once.
+    async fn bind_in_doubt(
+        code: impl Fn(u32) -> u16 + Clone + Send + 'static,
+        message: &'static str,
+        pod: &'static str,
+    ) -> (Result<(), BindError>, u32) {
+        let (requests, looked) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let seen = requests.clone();
-        let service = tower::service_fn(move |_: Request<Body>| {
-            let failing = seen.fetch_add(1, Ordering::SeqCst) < fail;
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let code = match request.method() {
+                &Method::GET if looked.fetch_add(1, Ordering::SeqCst) == 0 => 503,
+                &Method::GET => 200,
+                _ => code(seen.fetch_add(1, Ordering::SeqCst)),
+            };
             let status = serde_json::json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": if failing { "Failure" } else { "Success" },
-                "message": message, "reason": "Any", "code": if failing { code } else { 201 },
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": if code < 300 { "Success" } else { "Failure" },
+                "message": message, "reason": "Any", "code": code,
             });
-            let mut response = Response::new(Body::from(status.to_string().into_bytes()));
-            *response.status_mut() = http::StatusCode::from_u16(if failing { code } else { 201 }).unwrap();
+            let body = if code == 200 { pod.as_bytes().to_vec() } else { status.to_string().into_bytes() };
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
             async move { Ok::<_, std::io::Error>(response) }
         });
         let binder = Binder::new(crate::from_service(service), 8, Duration::from_secs(5));
         let result = binder.bind(&binding(), &Ticket::default()).await;
         (result, requests.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn a_binding_in_doubt_is_looked_up_before_its_place_is_given_away() {
+        let (there, elsewhere, another) = (
+            r#"{"metadata":{"uid":"1"},"spec":{"nodeName":"node-1"}}"#,
+            r#"{"metadata":{"uid":"1"},"spec":{"nodeName":"node-2"}}"#,
+            r#"{"metadata":{"uid":"2"},"spec":{}}"#,
+        );
+        let down = |_| 500;
+        assert_eq!(bind_in_doubt(down, "down", there).await, (Ok(()), ATTEMPTS));
+        let told = BindError::Refused("the pod is assigned to node \"node-2\"".to_owned());
+        assert_eq!(bind_in_doubt(down, "down", elsewhere).await.0, Err(told));
+        assert!(matches!(bind_in_doubt(down, "down", another).await.0, Err(BindError::Refused(_))));
+        // Carried out although the answer got lost, then a conflict that has another cause.
+        let conflict = |request| if request == 0 { 500 } else { 409 };
+        assert_eq!(bind_in_doubt(conflict, "the object has been modified", there).await, (Ok(()), 2));
+        // Nothing was sent that could have been carried out.
+        assert!(matches!(bind_in_doubt(|_| 429, "busy", there).await.0, Err(BindError::Unavailable(_))));
     }
 
     fn binding() -> Binding {
@@ -205,12 +288,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_given_up_when_its_time_is_over() {
-        let service =
-            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, std::io::Error>>());
-        let binder = Binder::new(crate::from_service(service), 8, Duration::ZERO);
+        let service = tower::service_fn(|request: Request<Body>| async move {
+            if request.method() == Method::POST {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, std::io::Error>(Response::new(Body::from(br#"{"metadata":{"uid":"1"},"spec":{}}"#.to_vec())))
+        });
+        let binder = Binder::new(crate::from_service(service), 8, Duration::from_millis(20));
         assert_eq!(
             binder.bind(&binding(), &Ticket::default()).await,
-            Err(BindError::Unavailable("no answer within 0ns".into()))
+            Err(BindError::Unavailable("no answer within 20ms".into()))
         );
     }
 

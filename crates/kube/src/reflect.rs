@@ -244,16 +244,21 @@ pub async fn reflect_with<T: Send + 'static>(
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut revision: Option<String> = None;
     let mut asked = stats.asked.subscribe();
+    let mut served = 0;
     loop {
         // Read before anything is awaited: the list then begins after it.
-        let (demand, _) = *asked.borrow_and_update();
+        let (demand, all) = *asked.borrow_and_update();
+        if all > served {
+            // Also when it was asked for during a list, which may have begun too early.
+            revision = None;
+        }
         let end = match &mut revision {
             None => match list_at(demand, &client, &source, &read, &changes, stats).await {
                 Ok(listed) => {
                     stats.lists.fetch_add(1, Ordering::Relaxed);
                     stats.synced.store(true, Ordering::Relaxed);
                     stats.heard();
-                    revision = Some(listed);
+                    (revision, served) = (Some(listed), all);
                     backoff.reset();
                     continue;
                 }
@@ -270,10 +275,7 @@ pub async fn reflect_with<T: Send + 'static>(
         match end {
             End::Closed => return,
             End::Expired => revision = None,
-            End::Asked => {
-                revision = None;
-                continue;
-            }
+            End::Asked => continue,
             End::Failed(message) => {
                 stats.errors.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(path = source.path, %message, "list or watch failed");
@@ -284,7 +286,7 @@ pub async fn reflect_with<T: Send + 'static>(
         tokio::select! {
             biased;
             () = tokio::time::sleep(backoff.pause()) => {}
-            Ok(()) = asked.changed() => revision = None,
+            Ok(()) = asked.changed() => {}
             () = changes.closed() => return,
         }
     }
@@ -537,6 +539,40 @@ mod tests {
         let asked = asked.lock().unwrap().clone();
         assert_eq!(asked[1], "/api/v1/pods?limit=500&continue=a%20b");
         assert!(asked[2].ends_with("resourceVersion=5"), "{}", asked[2]);
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_asked_for_during_another_is_made_after_it() {
+        let (begun, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let (said, wait) = (begun.clone(), go.clone());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            log.lock().unwrap().push(request.uri().to_string());
+            let (number, said, wait) = (log.lock().unwrap().len(), said.clone(), wait.clone());
+            async move {
+                match number {
+                    1 => {
+                        said.notify_one();
+                        wait.notified().await;
+                    }
+                    2 => {}
+                    _ => std::future::pending().await,
+                }
+                let list = br#"{"metadata":{"resourceVersion":"5"},"items":[]}"#;
+                Ok::<_, std::io::Error>(Response::new(Body::from(list.to_vec())))
+            }
+        });
+        let (running, mut changes, stats) = start(crate::from_service(service));
+        begun.notified().await;
+        stats.ask_for_list();
+        go.notify_one();
+        assert_eq!(changes.recv().await, Some(Change::Reset(vec![])));
+        assert_eq!(changes.recv().await, Some(Change::Reset(vec![])), "the first had begun too early");
+        while !stats.is_fresh() {
+            tokio::task::yield_now().await;
+        }
         running.abort();
     }
 

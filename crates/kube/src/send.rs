@@ -25,16 +25,23 @@ pub(crate) struct Failure {
     pub retry_after: Option<Duration>,
     /// Whether the request was not sent, or cut off, because this replica does not lead.
     fenced: bool,
+    /// Whether it may have reached the server.
+    sent: bool,
 }
 
 impl Failure {
     fn without_answer(message: String) -> Self {
-        Failure { code: None, message, retry_after: None, fenced: false }
+        Failure { code: None, message, retry_after: None, fenced: false, sent: true }
     }
 
     /// Whether the object that the request means is gone, or another of its name is there. Other conflicts pass.
     pub fn is_gone(&self) -> bool {
         self.code == Some(404) || (self.code == Some(409) && self.message.contains("UID"))
+    }
+
+    /// Whether the request may have been carried out nevertheless.
+    pub fn leaves_doubt(&self) -> bool {
+        self.sent && matches!(self.code, None | Some(500..=599))
     }
 
     /// Whether the same request may do better later.
@@ -82,6 +89,7 @@ pub(crate) async fn send(
     let Some(left) = fence.permit() else {
         return Err(Failure {
             fenced: true,
+            sent: false,
             ..Failure::without_answer("this replica does not lead any more".to_owned())
         });
     };
@@ -92,12 +100,12 @@ pub(crate) async fn send(
         .header(header::ACCEPT, "application/json")
         .body(Body::from(body))
         .map_err(|error| Failure { code: Some(400), ..Failure::without_answer(error.to_string()) })?;
-    match tokio::time::timeout(timeout.min(left), answer(client, request)).await {
-        Ok(result) => result,
-        Err(_) if left < timeout => {
-            Err(Failure { fenced: true, ..Failure::without_answer("the lease ended before an answer came".to_owned()) })
-        }
-        Err(_) => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
+    let ended =
+        || Failure { fenced: true, ..Failure::without_answer("the lease ended before an answer came".to_owned()) };
+    match fence.while_open(tokio::time::timeout(timeout.min(left), answer(client, request))).await {
+        Some(Ok(result)) => result,
+        Some(Err(_)) if left >= timeout => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
+        Some(Err(_)) | None => Err(ended()),
     }
 }
 
@@ -125,6 +133,7 @@ async fn answer(client: &Client, request: Request<Body>) -> Result<(), Failure> 
         },
         retry_after: seconds.map(Duration::from_secs),
         fenced: false,
+        sent: true,
     })
 }
 
@@ -154,16 +163,23 @@ pub(crate) async fn create<T: DeserializeOwned>(
 ) -> Result<T, Failure> {
     let refused = |code, message| Failure { code: Some(code), ..Failure::without_answer(message) };
     let Some(left) = fence.permit() else {
-        return Err(Failure { fenced: true, ..Failure::without_answer("this replica does not lead".to_owned()) });
+        return Err(Failure {
+            fenced: true,
+            sent: false,
+            ..Failure::without_answer("this replica does not lead".to_owned())
+        });
     };
     let request =
         Request::post(path).header(header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes());
     let request = request.map_err(|error| refused(400, error.to_string()))?;
-    match tokio::time::timeout(timeout.min(left), client.request::<T>(request)).await {
-        Ok(Ok(object)) => Ok(object),
-        Ok(Err(kube::Error::Api(status))) => Err(refused(status.code, status.message.clone())),
-        Ok(Err(error)) => Err(Failure::without_answer(error.to_string())),
-        Err(_) => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
+    match fence.while_open(tokio::time::timeout(timeout.min(left), client.request::<T>(request))).await {
+        Some(Ok(Ok(object))) => Ok(object),
+        Some(Ok(Err(kube::Error::Api(status)))) => Err(refused(status.code, status.message.clone())),
+        Some(Ok(Err(error))) => Err(Failure::without_answer(error.to_string())),
+        Some(Err(_)) => Err(Failure::without_answer(format!("no answer within {timeout:?}"))),
+        None => {
+            Err(Failure { fenced: true, ..Failure::without_answer("the lease ended before an answer came".to_owned()) })
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use augur_api::{AttemptResult, NodeCondition, PendingPods, SchedulerMetrics};
 use augur_clock::Clock;
+use augur_core::cache::CONFIRM_WITHIN;
 use augur_core::cycle::{Algorithm, Decision};
 use augur_core::object::{NodeName, Pod, PodUid};
 use augur_core::plugins::ClaimsAfter;
@@ -179,6 +180,8 @@ pub struct Owner {
     traces: Traces,
     published: Option<Instant>,
     ticked: Option<Timestamp>,
+    /// When pods were last listed because a binding was not confirmed.
+    listed_for_overdue: Option<Instant>,
     pub(super) seconds: u32,
 }
 
@@ -239,6 +242,7 @@ impl Owner {
             traces: parts.traces,
             published: None,
             ticked: None,
+            listed_for_overdue: None,
             seconds: 0,
         }
     }
@@ -541,9 +545,19 @@ impl Owner {
             self.step(Input::Tick);
         }
         if second {
+            self.check_overdue(now);
             self.ticked = Some(now);
             self.count_queue();
             self.history.tick(self.millis());
+        }
+    }
+
+    /// Has pods listed when the watch should have shown a binding long ago.
+    fn check_overdue(&mut self, now: Timestamp) {
+        let asked = self.listed_for_overdue.is_some_and(|asked| asked.elapsed() < CONFIRM_WITHIN);
+        if !asked && self.scheduler.is_overdue(core_time(now)) {
+            self.listed_for_overdue = Some(Instant::now());
+            self.shared.pods.ask_for_check();
         }
     }
 

@@ -51,6 +51,7 @@ impl Scheduler {
         node: &NodeName,
         decision: &Arc<Decision>,
         attempts: u32,
+        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let Ok(change) = self.books.assume(&pod.uid, node) else {
@@ -60,6 +61,9 @@ impl Scheduler {
         };
         self.counters.placed += 1;
         if let Some(node) = change.enter {
+            if self.state.nomination(&pod.uid).is_some_and(|nominated| *nominated != node) {
+                self.vacate(pod, now);
+            }
             self.state.place(pod.clone(), &node);
         }
         let (pod, node, decision) = (pod.clone(), node.clone(), decision.clone());

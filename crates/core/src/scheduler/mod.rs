@@ -194,7 +194,7 @@ impl Scheduler {
         let decision = Arc::new(self.decider.decide(&self.state, &pod, profile, predictor, cycle));
         self.counters.attempts += 1;
         match &decision.outcome {
-            Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, effects),
+            Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, now, effects),
             Outcome::Unschedulable(diagnosis) => {
                 self.counters.unschedulable += 1;
                 let (plugins, mut message) = (diagnosis.plugins, diagnosis.message());
@@ -243,7 +243,13 @@ impl Scheduler {
     /// When [`Input::Tick`] is next due; `None` if only an input can change anything.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        [self.queue.next_wakeup(), self.books.next_expiry(), self.next_deadline()].into_iter().flatten().min()
+        [self.queue.next_wakeup(), self.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether a binding has gone unconfirmed for so long that pods should be listed.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.books.is_overdue(now)
     }
 
     /// Whether [`Scheduler::run_once`] would take a decision.
@@ -426,13 +432,13 @@ impl Scheduler {
         let uid = pod.uid.clone();
         if pod.phase.is_over() {
             self.evicting.remove(&uid);
-            self.forget_pending(&uid);
+            self.forget_pending(&uid, now);
             let change = self.books.remove(&uid);
             self.follow(&pod, change, now);
             return;
         }
         if let Some(node) = pod.node.clone() {
-            self.forget_pending(&uid);
+            self.forget_pending(&uid, now);
             let change = self.books.confirm(&uid, &node);
             if change == Change::default() {
                 let assumed = self.state.pod(&uid).is_some_and(|(known, _)| known.node.is_none());
@@ -448,7 +454,7 @@ impl Scheduler {
         }
         let ours = self.profiles.contains_key(&pod.spec.scheduler_name);
         if !ours || pod.terminating {
-            self.forget_pending(&uid);
+            self.forget_pending(&uid, now);
             return;
         }
         if let Some((_, Belief::Bound { .. } | Belief::Confirmed)) = self.books.get(&uid) {
@@ -457,7 +463,7 @@ impl Scheduler {
         }
         let priority = pod.spec.priority;
         let before = self.pending.insert(uid.clone(), pod.clone());
-        self.follow_nomination(&pod, before.as_ref());
+        self.follow_nomination(&pod, before.as_ref(), now);
         if self.binding.contains_key(&uid) {
             return;
         }
@@ -475,7 +481,7 @@ impl Scheduler {
     fn delete_pod(&mut self, uid: &PodUid, now: Timestamp) {
         let pending = self.pending.get(uid).cloned();
         self.evicting.remove(uid);
-        self.forget_pending(uid);
+        self.forget_pending(uid, now);
         let change = self.books.remove(uid);
         let known = self.state.pod(uid).map(|(pod, _)| pod.clone()).or(pending);
         if let Some(pod) = known {
@@ -505,14 +511,25 @@ impl Scheduler {
             .cloned()
             .collect();
         gone.iter().for_each(|uid| self.delete_pod(uid, now));
+        let unplaced = |uid: &PodUid| listed.get(uid).is_some_and(|pod| pod.node.is_none());
+        let given_up = self.books.expire(unplaced, now);
+        for (uid, change) in given_up {
+            if let Some(pod) = self.pending.get(&uid).cloned() {
+                self.follow(&pod, change, now);
+                self.queue.add(&uid, pod.spec.priority, now, &Hints::of(&self.pending, &self.profiles));
+            } else if let Some(pod) = self.state.pod(&uid).map(|(pod, _)| pod.clone()) {
+                self.follow(&pod, change, now);
+            }
+        }
         pods.into_iter().for_each(|pod| self.apply_pod(pod, now));
     }
 
     /// The pod no longer waits for us, whoever placed or ended it. A binding under way is answered later, to nobody.
-    fn forget_pending(&mut self, uid: &PodUid) {
-        self.pending.remove(uid);
+    fn forget_pending(&mut self, uid: &PodUid, now: Timestamp) {
+        if let Some(pod) = self.pending.remove(uid) {
+            self.vacate(&pod, now);
+        }
         self.recheck_preparations |= self.preparing.contains(uid);
-        self.state.withdraw(uid);
         self.queue.delete(uid);
     }
 
@@ -546,14 +563,6 @@ impl Scheduler {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        for (uid, change) in self.books.expire(now) {
-            if let Some(pod) = self.pending.get(&uid).cloned() {
-                self.follow(&pod, change, now);
-                self.queue.add(&uid, pod.spec.priority, now, &Hints::of(&self.pending, &self.profiles));
-            } else if let Some(pod) = self.state.pod(&uid).map(|(pod, _)| pod.clone()) {
-                self.follow(&pod, change, now);
-            }
-        }
         self.queue.tick(now, &Hints::of(&self.pending, &self.profiles));
     }
 }

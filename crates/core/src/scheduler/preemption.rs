@@ -31,7 +31,7 @@ impl Scheduler {
                 return Nomination::Unchanged;
             }
             PreemptionOutlook::Impossible(_) | PreemptionOutlook::Disabled => {
-                let had_one = self.state.withdraw(&pod.uid).is_some() || pod.nominated_node.is_some();
+                let had_one = self.vacate(pod, now) || pod.nominated_node.is_some();
                 return if had_one { Nomination::Cleared } else { Nomination::Unchanged };
             }
         };
@@ -68,6 +68,14 @@ impl Scheduler {
         Nomination::Node(chosen.node.clone())
     }
 
+    /// The pod gives up the place that it was nominated for, if there is one: pods of no higher priority may have it now.
+    pub(super) fn vacate(&mut self, pod: &Arc<Pod>, now: Timestamp) -> bool {
+        let Some(node) = self.state.withdraw(&pod.uid) else { return false };
+        let left = Arc::new(Pod { node: Some(node), ..Pod::clone(pod) });
+        self.tell_queue(&ClusterEvent::PodRemoved(left), now);
+        true
+    }
+
     /// What came of an eviction. One that failed leaves the victim as it was, and the pod looks for room anew.
     pub(super) fn eviction_result(&mut self, uid: &PodUid, result: &Result<(), Arc<str>>, now: Timestamp) {
         if result.is_ok() || self.evicting.remove(uid).is_none() {
@@ -87,13 +95,13 @@ impl Scheduler {
     }
 
     /// Follows what the API server says of a waiting pod's nomination, unless more is known here.
-    pub(super) fn follow_nomination(&mut self, pod: &Arc<Pod>, before: Option<&Arc<Pod>>) {
+    pub(super) fn follow_nomination(&mut self, pod: &Arc<Pod>, before: Option<&Arc<Pod>>, now: Timestamp) {
         let told = |pod: &Arc<Pod>| pod.nominated_node.clone();
         let previous: Option<NodeName> = before.and_then(told);
         match told(pod) {
             Some(node) if Some(&node) != previous.as_ref() => self.state.nominate(pod.clone(), &node),
             None if previous.is_some() => {
-                self.state.withdraw(&pod.uid);
+                self.vacate(pod, now);
             }
             _ => {}
         }

@@ -13,7 +13,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// Spread of the pauses between attempts at the lease, as in client-go (`JitterFactor`).
@@ -116,6 +116,8 @@ struct Term {
     clock: Clock,
     renew_deadline: Duration,
     lease_duration: Duration,
+    /// Told when the fence is closed.
+    closing: Notify,
 }
 
 impl Fence {
@@ -131,6 +133,7 @@ impl Fence {
             clock,
             renew_deadline: config.renew_deadline,
             lease_duration: config.lease_duration,
+            closing: Notify::new(),
         })))
     }
 
@@ -156,6 +159,23 @@ impl Fence {
     /// The lease is lost or given back.
     fn close(&self) {
         self.set(None);
+        if let Some(term) = &self.0 {
+            term.closing.notify_waiters();
+        }
+    }
+
+    /// Waits for an answer until the fence is closed; `None` when it was. What is under way then is given up, whatever came of it.
+    pub(crate) async fn while_open<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        let Some(term) = &self.0 else { return Some(answer.await) };
+        let mut closing = std::pin::pin!(term.closing.notified());
+        // From here on no closing is missed; one that came before shows by the missing permit.
+        closing.as_mut().enable();
+        self.permit()?;
+        tokio::select! {
+            biased;
+            answer = answer => Some(answer),
+            () = closing => None,
+        }
     }
 
     fn set(&self, renewed: Option<(Instant, Timestamp)>) {

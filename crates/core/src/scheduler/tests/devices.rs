@@ -105,7 +105,8 @@ fn two_pods_never_take_one_device() {
     bench.result(1, BindResult::Bound);
     bench.wait(20);
     assert_eq!(bound_to(&bench.run()), [], "the device is taken");
-    // When the claim gives it back, the other pod gets it.
+    // When its pod has ended and the claim gives it back, the other pod gets it.
+    bench.step(Input::PodDeleted(uid(1)));
     bench.step(applied(ResourceClaim { allocation: None, reserved_for: Vec::new(), ..written }));
     bench.wait(20);
     assert!(bench.run().iter().any(|effect| matches!(effect, Effect::Prepare { pod, .. } if pod.uid == uid(2))));

@@ -23,6 +23,9 @@ use super::world::{STALE, World};
 /// end of victims; less than the five minutes after which the queue tries everything again, lest that hide a forgotten pod.
 const QUIET_WITHIN: Duration = Duration::from_secs(120);
 
+/// How long the last pods may take when nothing is wrong any more: a backoff, and the end of victims.
+const PLACED_WITHIN: Duration = Duration::from_secs(30);
+
 /// How often kubelets do something.
 const KUBELETS: Duration = Duration::from_millis(900);
 
@@ -123,7 +126,7 @@ impl Player {
         for _ in 0..3 {
             self.add_pod();
         }
-        sleep(QUIET_WITHIN).await;
+        sleep(PLACED_WITHIN).await;
         self.check_quiet("at last");
         kubelets.abort();
         for (slot, replica) in self.replicas.iter().enumerate() {

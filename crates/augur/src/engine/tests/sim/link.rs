@@ -191,7 +191,9 @@ impl Link {
         };
         let fate = Fate::draw(&self.random, kind, self.faults.load(Ordering::SeqCst));
         let what = format!("{} {} {path}?{query}", self.name, head.method);
-        self.world.trace(&format!("{what}: {fate:?}"));
+        let nominates = kind == Kind::Patch && body.windows(13).any(|window| window == b"nominatedNode");
+        let told = if nominates { String::from_utf8_lossy(&body) } else { "".into() };
+        self.world.trace(&format!("{what}: {fate:?} {told}"));
         if kind == Kind::Watch && fate.rewind > 0 {
             head.uri = rewound(&path, &query, fate.rewind).parse().map_err(Error::other)?;
         }

@@ -74,10 +74,29 @@ fn random_histories_under_faults_break_no_rule() {
     println!("{seeds} histories, {} pods bound at their end", bound.into_inner());
 }
 
+/// Histories that found something, each with what it found.
+const FOUND: [(u64, &str); 6] = [
+    (16, "a place that a nominated pod gave up was offered to nobody"),
+    (24, "a conflict of the moment passed for the end of a pod that was to be evicted"),
+    (53, "a new leader waited for ever for a list that it had asked for while another was under way"),
+    (87, "a condition was written after the lease had been given back"),
+    (88, "the place of a pod that was bound, but with its answer lost, was given away"),
+    (341, "a clock set forward made bound pods be forgotten while the watch was silent"),
+];
+
+#[test]
+fn what_was_found_stays_mended() {
+    let memory = forgetful();
+    for (seed, what) in FOUND {
+        let played = run(seed, &memory, false);
+        assert!(played.violations.is_empty(), "seed {seed} ({what}): {:#?}", played.violations);
+    }
+}
+
 #[test]
 fn a_seed_replays_exactly() {
     let memory = forgetful();
-    for seed in [1, 2, 3, 5, 8, 13, 21, 34] {
+    for seed in [1, 2, 3, 5, 8] {
         let (first, again) = (run(seed, &memory, true), run(seed, &memory, true));
         if first.fingerprint != again.fingerprint {
             let differs = first.told.lines().zip(again.told.lines()).enumerate().find(|(_, (a, b))| a != b);

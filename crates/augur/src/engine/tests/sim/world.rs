@@ -42,6 +42,8 @@ pub struct World {
     bindings: Mutex<BTreeMap<String, u32>>,
     /// When foreign pods came, by uid.
     foreign: Mutex<BTreeMap<String, Instant>>,
+    /// When pods of ours waited last, as far as that ended, with their priorities.
+    waited: Mutex<Vec<(Instant, i64)>>,
     violations: Mutex<Vec<String>>,
     known: Mutex<Known>,
 }
@@ -75,6 +77,7 @@ impl World {
             shapes: Mutex::default(),
             bindings: Mutex::default(),
             foreign: Mutex::default(),
+            waited: Mutex::default(),
             violations: Mutex::default(),
             known: Mutex::default(),
         })
@@ -175,6 +178,9 @@ impl World {
 
     pub fn delete_pod(&self, name: &str, grace: i64) {
         self.trace(&format!("delete pod {name} grace {grace}"));
+        if let Some(pod) = self.pods().iter().find(|pod| pod.name == name && pod.node.is_none()) {
+            self.waited.lock().unwrap().push((Instant::now(), pod.priority));
+        }
         let options = DeleteOptions { grace_period_seconds: Some(grace), ..DeleteOptions::default() };
         // It may have gone by itself.
         let _ = self.local.delete("pods", "default", name, &options);
@@ -231,14 +237,14 @@ impl World {
         let name = path.rsplit('/').next().unwrap_or_default();
         let pods = self.pods();
         let Some(victim) = pods.iter().find(|pod| pod.name == name) else { return };
-        // One that was deleted a moment ago may have been what it was for; of those nothing is known here.
-        let waits = |pod: &&Pod| pod.node.is_none() && pod.ours;
-        if victim.node.is_none() {
-            self.violation(format!("pod {name} is evicted although it is on no node"));
-        }
-        let highest = pods.iter().filter(waits).map(|pod| pod.priority).max();
+        let now = Instant::now();
+        let waits = pods.iter().filter(|pod| pod.node.is_none() && pod.ours).map(|pod| pod.priority);
+        // What it was for may have been bound or deleted meanwhile.
+        let waited = self.waited.lock().unwrap();
+        let waited = waited.iter().filter(|(at, _)| now.duration_since(*at) <= STALE).map(|(_, priority)| *priority);
+        let highest = waits.chain(waited).max();
         self.trace(&format!("evicting {name} of priority {} for one of {highest:?}", victim.priority));
-        if highest.is_some_and(|highest| highest <= victim.priority) {
+        if highest.is_none_or(|highest| highest <= victim.priority) {
             self.violation(format!("pod {name} is evicted although no pod of higher priority waits"));
         }
     }
@@ -251,6 +257,7 @@ impl World {
         self.trace(&format!("BOUND {name} to {node} by {by}"));
         let Ok(object) = self.local.get("pods", "default", name) else { return };
         let pod = Pod::read(&object);
+        self.waited.lock().unwrap().push((Instant::now(), pod.priority));
         let times = {
             let mut bindings = self.bindings.lock().unwrap();
             let times = bindings.entry(pod.uid.clone()).or_default();
