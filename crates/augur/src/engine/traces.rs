@@ -3,9 +3,8 @@
 //!
 //! A trace is one attempt: `schedule` from when the pod was first seen waiting, in it `decide` and `bind`.
 
-use std::time::Instant;
-
 use augur_core::object::Pod;
+use tokio::time::Instant;
 
 /// An attempt that is over.
 #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "the feature reads it"))]

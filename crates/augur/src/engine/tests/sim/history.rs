@@ -8,12 +8,12 @@ use augur_api::SchedulerMetrics;
 use augur_clock::Clock;
 use augur_core::predictor::NoModel;
 use augur_history::HistoryHandle;
-use augur_kube::LeaseConfig;
+use augur_kube::{Denials, LeaseConfig, UsageSource};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::super::super::{Engine, EngineOptions, Mode, profile};
+use super::super::super::{Engine, EngineOptions, Mode, Traces, profile};
 use super::link::Link;
 use super::model::{Pod, Shape, fits};
 use super::random::Random;
@@ -144,8 +144,11 @@ impl Player {
         self.world.trace(&format!("{name} starts as {identity}"));
         let link = Link::new(&self.world, &name, &identity, self.random.fork(), self.faults);
         let clock = Clock::simulated("2026-01-05T09:00:00Z".parse::<Timestamp>().unwrap());
+        let client = link.client();
         let options = EngineOptions {
-            client: link.client(),
+            usage: UsageSource::MetricsApi(client.clone(), Duration::from_secs(5)),
+            client,
+            denials: Denials::default(),
             clock: clock.clone(),
             profiles: vec![profile("augur", &crate::config::Scheduler::default())],
             queue: augur_core::queue::QueueConfig::default(),
@@ -154,10 +157,10 @@ impl Player {
             past: augur_learn::PastSlot::default(),
             predictor: Arc::new(NoModel::default()),
             metrics_interval: Duration::from_secs(60),
-            metrics_timeout: Duration::from_secs(5),
             counters: Arc::new(SchedulerMetrics::new()),
             election: Some(LeaseConfig::new("kube-system", "augur", &identity)),
             mode: Mode::Scheduler,
+            traces: Traces::default(),
         };
         let engine = Engine::start_with(options, |work| {
             tokio::task::spawn_local(work.run());
