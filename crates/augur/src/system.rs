@@ -74,7 +74,8 @@ pub struct SystemOptions<'a> {
 /// When it is in use, damaged or cannot be written.
 pub fn open_history(config: &Config, data_dir: &Path) -> anyhow::Result<History> {
     let window = config.metrics.cache_duration.0;
-    Ok(History::open(&HistoryOptions { window, ..HistoryOptions::new(data_dir) })?)
+    let disk = u64::from(config.metrics.cache_mib) << 20;
+    Ok(History::open(&HistoryOptions { window, ..HistoryOptions::within(data_dir, disk) })?)
 }
 
 /// Running services.

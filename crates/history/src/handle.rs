@@ -47,19 +47,29 @@ pub struct HistoryOptions {
     pub byte_budget: u64,
     /// Bytes that series of usage may take; the oldest are removed first.
     pub usage_budget: u64,
+    /// Bytes that labelled examples may take; the oldest are removed first.
+    pub example_budget: u64,
     /// Memory for pages of the file, half of it at most for those of the present commit; a commit that has more of them writes
     /// some before its end. History is written far more than it is read, and what is read twice the system keeps as well.
     pub cache_bytes: usize,
 }
 
 impl HistoryOptions {
-    /// Seven days in `dir`, with 2 GiB of decisions and 1.5 GiB of series.
+    /// Seven days in `dir`, within 4 GiB.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self::within(dir, 4 << 30)
+    }
+
+    /// Seven days in `dir`, within so many bytes of disk: three eighths for decisions, a quarter for series, an eighth for examples.
+    /// The last quarter is for what is small and grows with the cluster (outcomes, indices, counts), and for pages that are free
+    /// between two commits.
+    pub fn within(dir: impl Into<PathBuf>, disk: u64) -> Self {
         Self {
             dir: dir.into(),
             window: Duration::from_secs(168 * 3600),
-            byte_budget: 2 << 30,
-            usage_budget: 3 << 29,
+            byte_budget: disk / 8 * 3,
+            usage_budget: disk / 4,
+            example_budget: disk / 8,
             cache_bytes: 8 << 20,
         }
     }

@@ -94,7 +94,13 @@ pub(crate) fn from_2(store: &Store) -> Result<(), HistoryError> {
             let kept = KeptNode { cpu, memory, class, troubles, ..KeptNode::default() };
             table.insert(name.as_str(), encode(&kept)?.as_slice())?;
         }
-        tx.open_table(store::META)?.insert("schema_version", 3)?;
+        let mut bytes = 0;
+        for row in tx.open_table(store::EXAMPLES)?.iter()? {
+            bytes += row?.1.value().len() as u64;
+        }
+        let mut meta = tx.open_table(store::META)?;
+        meta.insert("example_bytes", bytes)?;
+        meta.insert("schema_version", 3)?;
         Ok(())
     })
 }

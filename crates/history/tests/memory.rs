@@ -247,6 +247,44 @@ fn memory_ends_with_the_window_and_with_the_byte_budget() {
 }
 
 #[test]
+fn examples_leave_with_their_bytes_the_oldest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = HistoryOptions { example_budget: 10_000, ..HistoryOptions::new(dir.path()) };
+    let history = History::open(&options).unwrap();
+    let h = history.handle();
+    let example = |i: i64| Example {
+        decision_id: DecisionId(DecisionId::first_at(at(i)).0 + 1),
+        at: at(i),
+        node: "n1".into(),
+        workload: None,
+        label: OutcomeLabel::Good,
+        cause: None,
+        propensity: 1.0,
+        features: vec![Some(0.5); 10],
+        model_id: None,
+        p_bad: None,
+        holdback: false,
+        until: None,
+        alternative: None,
+        feedback: None,
+    };
+    for i in 0..200 {
+        h.add_examples(vec![example(i)], |kept| kept.unwrap());
+    }
+    let kept = h.examples().unwrap();
+    assert!((10..100).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept.last().map(|e| e.at), Some(at(199)), "the newest stay");
+    let bytes: usize = kept.iter().map(|e| serde_json::to_vec(e).unwrap().len()).sum();
+    assert!(bytes <= 10_000, "{bytes}");
+    drop((history, h));
+    // The bytes are counted on, also those of an example that comes a second time.
+    let history = History::open(&options).unwrap();
+    let h = history.handle();
+    h.add_examples((0..50).map(|_| example(500)).collect(), |kept| kept.unwrap());
+    assert!(h.examples().unwrap().len() + 1 >= kept.len(), "one more of the same size takes the place of at most one");
+}
+
+#[test]
 fn pods_without_owner_do_not_fill_the_memory_of_workloads() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());

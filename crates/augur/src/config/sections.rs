@@ -127,6 +127,8 @@ section!(Metrics {
     collection_interval: Span = Span::seconds(30),
     /// How far back outcomes count.
     cache_duration: Span = Span::seconds(168 * 3600),
+    /// How much disk they may take, in MiB; the oldest go first.
+    cache_mib: u32 = 4096,
     /// How long it may take to answer.
     api_timeout: Span = Span::seconds(10),
     /// Goes on without it when it does not answer: scores rest on requests then. Without, `/health` says unhealthy.

@@ -1,6 +1,5 @@
 //! One transaction for all that has gathered, and retention.
 
-use redb::ReadableTableMetadata as _;
 use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{Gone, Keeper, PastState, Pending};
@@ -11,8 +10,6 @@ use crate::usage::series;
 
 /// Decisions removed in one transaction, so that no commit takes long.
 const REMOVE_AT_ONCE: usize = 4_096;
-/// Examples kept at most, the newest: what a learner trains on. About a kilobyte and a half each.
-const MAX_EXAMPLES: u64 = 400_000;
 
 impl Keeper {
     /// Writes all that has gathered. On an error what could not be written is lost, and counted by the caller.
@@ -33,6 +30,7 @@ impl Keeper {
                 ("contradicting", t.contradicting),
                 ("last_feedback", t.last_feedback),
                 ("usage_bytes", t.usage_bytes),
+                ("example_bytes", t.example_bytes),
                 ("last_series", self.memory.usage.next_id().into()),
             ] {
                 meta.insert(name, value)?;
@@ -89,7 +87,12 @@ impl Keeper {
         }
         let mut examples = tx.open_table(store::EXAMPLES)?;
         for (id, example) in &pending.examples {
-            examples.insert(id, encode(example)?.as_slice())?;
+            let bytes = encode(example)?;
+            self.totals.example_bytes += bytes.len() as u64;
+            if let Some(old) = examples.insert(id, bytes.as_slice())? {
+                let held = &mut self.totals.example_bytes;
+                *held = held.saturating_sub(old.value().len() as u64);
+            }
         }
         Ok(())
     }
@@ -190,7 +193,7 @@ impl Keeper {
 
     /// Forgets decisions, feedback and examples that left the window, and the oldest decisions above the byte budget.
     fn retain(&mut self, tx: &WriteTransaction) -> Result<(), redb::Error> {
-        let over = self.totals.decision_bytes > self.byte_budget;
+        let over = self.totals.decision_bytes > self.byte_budget || self.totals.example_bytes > self.example_budget;
         if !over && self.memory.now().0 - self.retained_at < 60_000 {
             return Ok(());
         }
@@ -228,9 +231,12 @@ impl Keeper {
         outcomes.retain_in(..first, |_, _| false)?;
         feedback_of.retain_in(..first, |_, _| false)?;
         let mut examples = tx.open_table(store::EXAMPLES)?;
-        examples.retain_in(..first, |_, _| false)?;
-        for _ in 0..examples.len()?.saturating_sub(MAX_EXAMPLES).min(REMOVE_AT_ONCE as u64) {
-            examples.pop_first()?;
+        for _ in 0..REMOVE_AT_ONCE {
+            let oldest = examples.first()?.map(|(id, bytes)| (id.value(), bytes.value().len() as u64));
+            let held = &mut self.totals.example_bytes;
+            let Some((id, bytes)) = oldest.filter(|(id, _)| *id < first || *held > self.example_budget) else { break };
+            examples.remove(id)?;
+            *held = held.saturating_sub(bytes);
         }
         let mut feedback = tx.open_table(store::FEEDBACK)?;
         for _ in 0..REMOVE_AT_ONCE {

@@ -41,6 +41,7 @@ pub(crate) struct Totals {
     pub last_feedback: u64,
     /// Bytes of all blocks of series.
     pub usage_bytes: u64,
+    pub example_bytes: u64,
 }
 
 /// What one commit writes besides dirty counters.
@@ -69,6 +70,7 @@ pub(crate) struct Keeper {
     pub store: Arc<Store>,
     byte_budget: u64,
     usage_budget: u64,
+    example_budget: u64,
     pub memory: Memory,
     days: BTreeMap<u32, DayCounts>,
     failing: HashMap<Arc<str>, DecisionRecord>,
@@ -90,6 +92,7 @@ impl Keeper {
         let mut keeper = Self {
             byte_budget: options.byte_budget,
             usage_budget: options.usage_budget,
+            example_budget: options.example_budget,
             memory: Memory::new(options.window),
             days: BTreeMap::new(),
             failing: HashMap::new(),
@@ -112,6 +115,7 @@ impl Keeper {
             contradicting: meta("contradicting")?,
             last_feedback: meta("last_feedback")?,
             usage_bytes: meta("usage_bytes")?,
+            example_bytes: meta("example_bytes")?,
         };
         keeper.saved = keeper.totals;
         let memory = &mut keeper.memory;

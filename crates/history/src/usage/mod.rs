@@ -352,6 +352,8 @@ impl Memory {
                             node: self.nodes.key(slot.node).cloned().unwrap_or_default(),
                         };
                         let at = place(usage, created, name);
+                        // Most pods have one.
+                        slot.containers.reserve_exact(1);
                         slot.containers.push((container.name.clone(), at));
                         at
                     }

@@ -1,10 +1,13 @@
-//! `augur history export`: series, decisions and examples as Parquet, to a folder.
+//! `augur history export`: series, decisions and examples as Parquet, to a folder or an object store.
 
-use std::path::PathBuf;
+#[cfg(feature = "object-store")]
+mod bucket;
+
+use std::path::Path;
 
 use augur_history::HistoryHandle;
 use augur_history::UnixMillis;
-use augur_history::export::{ExportOptions, ExportTable, Folder};
+use augur_history::export::{ExportOptions, ExportTable, ExportTarget, Folder};
 use augur_learn::FEATURE_NAMES;
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
@@ -14,9 +17,10 @@ use crate::output;
 /// Arguments of `augur history export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// A folder; made when it does not exist.
-    #[arg(long, value_name = "FOLDER")]
-    pub to: PathBuf,
+    /// A folder, or where the program was built with them an object store: `s3://BUCKET/PATH`, `gs://BUCKET/PATH`,
+    /// `az://CONTAINER/PATH`; keys and regions come from the environment.
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub to: String,
     /// The tables.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [What::Series, What::Decisions, What::Examples])]
     pub what: Vec<What>,
@@ -52,8 +56,8 @@ fn since(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// History cannot be read, or the target not be written to.
 pub fn run(h: &HistoryHandle, args: &ExportArgs) -> anyhow::Result<()> {
-    let to = args.to.display();
-    let mut target = Folder::new(&args.to).map_err(|error| anyhow::anyhow!("{to} cannot be written: {error}"))?;
+    let to = &args.to;
+    let mut target = target(to)?;
     let tables = args.what.iter().map(|what| match what {
         What::Series => ExportTable::Series,
         What::Decisions => ExportTable::Decisions,
@@ -66,7 +70,7 @@ pub fn run(h: &HistoryHandle, args: &ExportArgs) -> anyhow::Result<()> {
     };
     let mut printed = Ok(());
     let (mut files, mut rows) = (0, 0);
-    h.export(&options, &mut target, |file| {
+    h.export(&options, target.as_mut(), |file| {
         (files, rows) = (files + 1, rows + file.rows);
         let line = format!("{:<48} {:>12} rows {:>10.1} MiB", file.path, file.rows, file.bytes as f64 / 1_048_576.0);
         if printed.is_ok() {
@@ -75,6 +79,19 @@ pub fn run(h: &HistoryHandle, args: &ExportArgs) -> anyhow::Result<()> {
     })?;
     printed?;
     Ok(output::line(&format!("{files} files, {rows} rows in {to}"))?)
+}
+
+fn target(to: &str) -> anyhow::Result<Box<dyn ExportTarget>> {
+    if !to.contains("://") {
+        let folder = Folder::new(Path::new(to)).map_err(|error| anyhow::anyhow!("{to} cannot be written: {error}"))?;
+        return Ok(Box::new(folder));
+    }
+    #[cfg(feature = "object-store")]
+    return Ok(Box::new(bucket::Bucket::open(to)?));
+    #[cfg(not(feature = "object-store"))]
+    anyhow::bail!(
+        "{to}: this program was built without object stores; build it with --features object-store, or name a folder"
+    )
 }
 
 #[cfg(test)]
