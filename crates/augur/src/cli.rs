@@ -464,9 +464,12 @@ pub struct BenchPlacementArgs {
     /// What is compared, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Policy::value_variants().to_vec())]
     pub policies: Vec<Policy>,
-    /// Worlds, each by its own seed from 1 on.
+    /// Worlds, each by its own seed.
     #[arg(long, default_value_t = 5)]
     pub seeds: u64,
+    /// The seed of the first world; the others follow it.
+    #[arg(long, default_value_t = 1)]
+    pub first_seed: u64,
     /// Nodes of each world.
     #[arg(long, default_value_t = 50)]
     pub nodes: usize,

@@ -40,6 +40,9 @@ pub struct EnhancedConfig {
     pub failed_pods_threshold: f64,
     /// So many restarts a pod make the part zero.
     pub restart_threshold: f64,
+    /// What a risk of 1 takes from a node's score, beside the parts: by default as much as a PreferNoSchedule taint, so that a
+    /// node that is in trouble for certain fares like one that somebody marked as such.
+    pub risk_weight: f64,
 }
 
 impl Default for EnhancedConfig {
@@ -56,6 +59,7 @@ impl Default for EnhancedConfig {
             memory_threshold: 0.8,
             failed_pods_threshold: 3.0,
             restart_threshold: 1.0,
+            risk_weight: 300.0,
         }
     }
 }
@@ -95,6 +99,8 @@ pub struct EnhancedRow {
     parts: [f32; PARTS],
     /// One bit for each part that is known.
     known: u8,
+    /// See [`NodeSignals::risk`].
+    risk: Option<f32>,
 }
 
 impl EnhancedRow {
@@ -119,6 +125,7 @@ impl EnhancedRow {
             signals.failed_pods.map(|count| below(f64::from(count), config.failed_pods_threshold)),
             signals.average_restarts.map(|count| below(count, config.restart_threshold)),
         ];
+        row.risk = signals.risk.filter(|risk| risk.is_finite()).map(|risk| risk.clamp(0.0, 1.0) as f32);
         for (index, part) in parts.into_iter().enumerate() {
             if let Some(part) = part.filter(|part| part.is_finite()) {
                 row.parts[index] = part as f32;
@@ -145,19 +152,31 @@ pub struct EnhancedScorer {
     sums: [f64; PARTS],
     counts: [u32; PARTS],
     means: [f64; PARTS],
+    /// Sum, count and mean of the risks that are known.
+    risk: (f64, u32, f64),
 }
 
 impl EnhancedScorer {
     /// A scorer that has seen no candidate.
     #[must_use]
     pub fn new(config: &EnhancedConfig) -> EnhancedScorer {
-        EnhancedScorer { weights: config.weights(), sums: [0.0; PARTS], counts: [0; PARTS], means: [0.0; PARTS] }
+        EnhancedScorer {
+            weights: config.weights(),
+            sums: [0.0; PARTS],
+            counts: [0; PARTS],
+            means: [0.0; PARTS],
+            risk: (0.0, 0, 0.0),
+        }
     }
 
     /// Takes a candidate into the means.
     pub fn see(&mut self, row: &EnhancedRow) {
         if row.known == 0 {
             return;
+        }
+        if let Some(risk) = row.risk {
+            self.risk.0 += f64::from(risk);
+            self.risk.1 += 1;
         }
         for index in 0..PARTS {
             if row.known & (1 << index) != 0 {
@@ -175,6 +194,8 @@ impl EnhancedScorer {
 
     /// To be called after the last [`EnhancedScorer::see`].
     pub fn close(&mut self) {
+        let (sum, count, mean) = &mut self.risk;
+        *mean = if *count == 0 { 0.0 } else { *sum / f64::from(*count) };
         for index in 0..PARTS {
             // A part that nobody knows adds half of its weight to all.
             self.means[index] =
@@ -190,6 +211,12 @@ impl EnhancedScorer {
     #[must_use]
     pub fn total(&self, row: &EnhancedRow) -> f64 {
         self.mean(row, &[CPU, MEMORY, READY, TAINTS, FAILED, RESTARTS]).round()
+    }
+
+    /// The risk of the node, 0..1; of one that nothing is known of, the mean of the others.
+    #[must_use]
+    pub fn risk(&self, row: &EnhancedRow) -> f64 {
+        row.risk.map_or(self.risk.2, f64::from)
     }
 
     /// The score with its parts.

@@ -30,7 +30,7 @@ pub use keeper::PastState;
 pub use memory::pod::is_rejection;
 pub use memory::{Changes, EventObservation, EventSubject, Memory, PastStep, Placement};
 pub use performance::{DayCounts, Performance};
-pub use rates::{Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
+pub use rates::{Ails, Lately, NodeRates, PodRates, Rate, RateSet, Rates, WorkloadRates};
 pub use store::{HistoryError, SCHEMA_VERSION, STORE_FILE};
 pub use types::{
     Agreement, Alternative, Cause, DecisionFilter, DecisionId, DecisionKind, DecisionRecord, Example, Feedback,

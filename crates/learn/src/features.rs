@@ -14,7 +14,7 @@ use augur_history::{Lately, NodeRates, Rates, WorkloadKey};
 use crate::lifetime::Lifetimes;
 
 /// Version of the feature schema: the number of features and their order.
-pub const SCHEMA: &str = "augur-features/2";
+pub const SCHEMA: &str = "augur-features/3";
 
 /// How "not known" reaches a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Feature {
 /// How many features the contract names; they come first.
 pub const NAMED_COUNT: usize = 13;
 /// How many features there are.
-pub const FEATURE_COUNT: usize = 29;
+pub const FEATURE_COUNT: usize = 32;
 
 /// A row of the table of features: name, unit, source, missing, monotone, meaning.
 type Row = (&'static str, &'static str, &'static str, Missing, i8, &'static str);
@@ -217,6 +217,32 @@ const TABLE: [Row; FEATURE_COUNT] = [
         "Expected lifetime of the pod by the survival curve of its workload, or of what it backs off to; missing until any \
          lifetime has been seen.",
     ),
+    (
+        "node_troubled_workloads",
+        "workloads",
+        HISTORY,
+        Missing::Null,
+        1,
+        "Workloads in trouble on the node within minutes (half-life 8 minutes), each counted once at most and the first by \
+         half; missing for a node that history does not know.",
+    ),
+    (
+        "node_spell_rate",
+        "1/hour",
+        HISTORY,
+        Missing::Null,
+        1,
+        "How often several workloads got into trouble on the node at once (half-life 12 hours), shrunk to the mean of all nodes; \
+         missing likewise.",
+    ),
+    (
+        "node_quiet_minutes",
+        "minutes",
+        HISTORY,
+        Missing::Null,
+        0,
+        "Time since several workloads were in trouble on the node at once; missing if they never were.",
+    ),
 ];
 
 /// The schema, in the order of every feature row.
@@ -331,11 +357,18 @@ pub struct NodePast {
     pub bad_rate_day: Option<f64>,
     /// What that rests on.
     pub placements_day: Option<f64>,
+    /// See the features of these names.
+    pub troubled: Option<f64>,
+    /// Spells of trouble an hour.
+    pub spell_rate: Option<f64>,
+    /// Minutes since the last.
+    pub quiet_minutes: Option<f64>,
 }
 
 impl NodePast {
-    /// From history, where a pod of the cluster gets into trouble with probability `cluster`.
-    pub fn of(rates: &NodeRates, cluster: f64) -> Self {
+    /// From history, where a pod of the cluster gets into trouble with probability `cluster`, and a node begins to ail `spells`
+    /// times an hour.
+    pub fn of(rates: &NodeRates, cluster: f64, spells: Option<f64>) -> Self {
         let day = (rates.pods > 0).then(|| shrunk(rates.day, cluster, DAY_PRIOR));
         Self {
             stability_score: rates.stability_score,
@@ -346,6 +379,9 @@ impl NodePast {
             bad_rate_recent: day.map(|day| shrunk(rates.hour, day, HOUR_PRIOR)),
             bad_rate_day: day,
             placements_day: day.map(|_| rates.day.pods),
+            troubled: Some(rates.ails.troubled),
+            spell_rate: spells.map(|spells| rates.ails.spell_rate(spells)),
+            quiet_minutes: rates.ails.quiet_minutes,
         }
     }
 }
@@ -394,7 +430,7 @@ impl NodeFacts {
 /// What history says of the node of this name.
 pub fn past_of(node: &str, rates: &Rates) -> NodePast {
     let cluster = rates.cluster.failure.map_or(0.0, |rate| rate.value);
-    rates.nodes.get(node).map(|known| NodePast::of(known, cluster)).unwrap_or_default()
+    rates.nodes.get(node).map(|known| NodePast::of(known, cluster, rates.spells_an_hour)).unwrap_or_default()
 }
 
 /// What a decision knows of a pod and a node together.
@@ -497,6 +533,9 @@ pub(crate) fn node_part(node: &NodeFacts, row: &mut FeatureVector) {
     row[21] = node.past.bad_rate_day;
     row[22] = node.past.placements_day;
     row[27] = Some(node.starts_5m as f64);
+    row[29] = node.past.troubled;
+    row[30] = node.past.spell_rate;
+    row[31] = node.past.quiet_minutes;
 }
 
 /// Fills in what needs both.
@@ -587,13 +626,16 @@ mod tests {
             bad_rate_recent: None,
             bad_rate_day: None,
             placements_day: None,
+            troubled: None,
+            spell_rate: None,
+            quiet_minutes: None,
         },
     };
     const POD: PodFacts =
         PodFacts { cpu_request: 1.0, memory_request: 512.0, bad_rate: None, placements: 0, lifetime: None };
 
     /// Where the features that depend on the node alone stand, as against those of pod, cluster and pair.
-    const OF_THE_NODE: [usize; 14] = [2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 20, 21, 22, 27];
+    const OF_THE_NODE: [usize; 17] = [2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 20, 21, 22, 27, 29, 30, 31];
     /// Where the features of pod and cluster stand: the same for every node of a decision.
     const OF_THE_DECISION: [usize; 9] = [0, 1, 9, 10, 11, 12, 23, 24, 28];
     /// Where those that need pod and node stand.

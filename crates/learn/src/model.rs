@@ -7,7 +7,9 @@ use augur_forest::{ForestError, Model};
 use crate::features::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, FeatureRow, SCHEMA};
 
 /// Rows of training that make a leaf half trusted.
-const HALF_TRUST: f64 = 20.0;
+const HALF_TRUST: f64 = 5.0;
+/// Trees are grown on much the same rows: the mean of all is as certain as that of so many that know nothing of each other.
+const INDEPENDENT_TREES: f64 = 16.0;
 
 /// Why a model file is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,30 +38,31 @@ pub enum ModelError {
 pub struct Answer {
     /// The probability that it goes bad.
     pub p_bad: f64,
-    /// How much that is to be trusted, 0..1: [`Parts::product`].
+    /// How much that is to be trusted, 0..1: [`Parts::least`].
     pub confidence: f64,
 }
 
 /// What confidence is made of; each 0..1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parts {
-    /// n / (n + 20) for the mean weight n of the row's leaves.
+    /// n / (n + 5) for the mean weight n of the row's leaves.
     pub support: f64,
     /// Halved for each feature that lies far outside what training saw.
     pub in_range: f64,
-    /// 1 less the deviation between trees, in units of the deviation of a single outcome.
+    /// 1 less the error of the mean over trees, in units of the deviation of a single outcome.
     pub agreement: f64,
     /// What the model showed on its hold-out: 0 when it ranks nodes no better than chance, 1 from an AUC within workloads of
-    /// 0.75 on.
+    /// 0.6 on: predictions of a model that ranks little better than chance lie close together and move little by themselves.
     pub skill: f64,
     /// The weight of the row's leaves.
     pub n_eff: f64,
 }
 
 impl Parts {
-    /// The confidence.
-    pub fn product(&self) -> f64 {
-        (self.support * self.in_range * self.agreement * self.skill).clamp(0.0, 1.0)
+    /// The confidence: the weakest part. Their product would count doubts twice that have the same ground, as leaves of few
+    /// rows and trees that disagree.
+    pub fn least(&self) -> f64 {
+        self.support.min(self.in_range).min(self.agreement).min(self.skill).clamp(0.0, 1.0)
     }
 
     /// What keeps the confidence low, by name, the lowest part first; empty when nothing does.
@@ -147,7 +150,7 @@ impl LearnedModel {
         Parts {
             support: n_eff / (n_eff + HALF_TRUST),
             in_range,
-            agreement: (1.0 - f64::from(support.deviation) / single).clamp(0.0, 1.0),
+            agreement: (1.0 - f64::from(support.deviation) / INDEPENDENT_TREES.sqrt() / single).clamp(0.0, 1.0),
             skill: self.skill,
             n_eff,
         }
@@ -164,7 +167,7 @@ impl LearnedModel {
         rows.push(&self.file.bins, row)?;
         let p_bad = self.file.predict_rows(&rows)?.first().map_or(0.0, |p| f64::from(*p));
         let parts = self.parts(&codes, row);
-        Ok((Answer { p_bad, confidence: parts.product() }, parts))
+        Ok((Answer { p_bad, confidence: parts.least() }, parts))
     }
 
     /// What each feature adds to the difference of the uncalibrated probabilities of two rows, the largest first; zeros are

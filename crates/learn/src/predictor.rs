@@ -254,7 +254,7 @@ impl Tables {
         }
         let p = file.predict_rows(&rows).map_err(failed)?;
         for (index, ((at, version, row), p)) in asked.iter().zip(p).enumerate() {
-            let confidence = rows.row(index).map_or(0.0, |codes| model.parts(codes, row).product());
+            let confidence = rows.row(index).map_or(0.0, |codes| model.parts(codes, row).least());
             kind.nodes[*at] = (*version, NodePrediction { p_bad: f64::from(p), confidence });
         }
         let known = |node: &NodeView<'_>| kind.nodes.get(node.id().index()).map_or(nothing.1, |(_, known)| *known);

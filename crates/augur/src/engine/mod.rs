@@ -124,6 +124,7 @@ pub fn profile(scheduler_name: &str, config: &config::Scheduler) -> Profile {
     let mut profile = Profile::new(scheduler_name);
     profile.enhanced = EnhancedConfig {
         weight: profile.enhanced.weight,
+        risk_weight: profile.enhanced.risk_weight,
         cpu_weight: scoring.cpu_weight.into(),
         memory_weight: scoring.memory_weight.into(),
         node_ready_weight: scoring.node_ready_weight.into(),

@@ -171,7 +171,7 @@ impl Owner {
                 (note.usage, note.shares) = (usage, known);
             }
             self.renewal.unread += usize::from(node.ready && known.is_none());
-            let signals = signals(node, known, rates.nodes.get(&name), now);
+            let signals = signals(node, known, &rates, now);
             self.observe_node(&name, node.ready, known, false, at);
             renewed.push((name, signals));
         }

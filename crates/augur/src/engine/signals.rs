@@ -3,7 +3,7 @@
 use augur_core::object::Node;
 use augur_core::state::NodeSignals;
 use augur_core::time;
-use augur_history::NodeRates;
+use augur_history::Rates;
 use augur_kube::Usage;
 use jiff::Timestamp;
 
@@ -64,7 +64,9 @@ pub fn shares(node: &Node, usage: &Usage) -> Shares {
 
 /// The signals of a node. Failed pods are those of the last one to two hours: the count of the whole window passes any threshold
 /// on a busy node sooner or later, however healthy it is, and would never recover. `None` when neither a reading nor history says anything, so that scoring stays as it is without them.
-pub fn signals(node: &Node, shares: Option<Shares>, rates: Option<&NodeRates>, now: Timestamp) -> Option<NodeSignals> {
+pub fn signals(node: &Node, shares: Option<Shares>, rates: &Rates, now: Timestamp) -> Option<NodeSignals> {
+    let cluster = rates.spells_an_hour.unwrap_or(0.0);
+    let rates = rates.nodes.get(&node.name);
     if shares.is_none() && rates.is_none() {
         return None;
     }
@@ -75,6 +77,7 @@ pub fn signals(node: &Node, shares: Option<Shares>, rates: Option<&NodeRates>, n
         failed_pods: rates.map(|rates| u32::try_from(rates.recent_failed_pods).unwrap_or(u32::MAX)),
         average_restarts: rates.and_then(|rates| rates.average_restarts),
         stability: rates.and_then(|rates| rates.stability_score),
+        risk: rates.map(|rates| rates.ails.risk(cluster)),
         ..NodeSignals::at(core_time(now))
     })
 }
@@ -120,8 +123,9 @@ mod tests {
 
     #[test]
     fn nothing_known_is_no_signal() {
-        assert_eq!(signals(&node(), None, None, Timestamp::UNIX_EPOCH), None);
-        let known = signals(&node(), Some(Shares { cpu: Some(0.5), memory: None }), None, Timestamp::UNIX_EPOCH);
+        assert_eq!(signals(&node(), None, &Rates::default(), Timestamp::UNIX_EPOCH), None);
+        let known =
+            signals(&node(), Some(Shares { cpu: Some(0.5), memory: None }), &Rates::default(), Timestamp::UNIX_EPOCH);
         let known = known.expect("a reading");
         assert_eq!((known.cpu_usage, known.memory_usage, known.ready), (Some(0.5), None, Some(true)));
         assert_eq!((known.failed_pods, known.stability), (None, None));

@@ -139,6 +139,8 @@ pub struct NodeReport {
     pub plugins: Vec<(PluginId, i64)>,
     /// The enhanced score with its parts; of feasible nodes.
     pub enhanced: Option<EnhancedScore>,
+    /// What the risk that was seen of the node takes from its score: at most as much as a model may move it by; 0 or less.
+    pub risk_part: f64,
     /// What the model said, if it was asked about the node.
     pub prediction: Option<NodePrediction>,
     /// What the model moved the score by.

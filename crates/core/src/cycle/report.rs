@@ -102,6 +102,7 @@ pub(super) fn rejections<'a>(
             plugins: Vec::new(),
             enhanced: None,
             prediction: None,
+            risk_part: 0.0,
             model_part: 0.0,
             total: 0.0,
         })
@@ -146,6 +147,7 @@ fn main_difference(first: &NodeReport, second: &NodeReport) -> (&'static str, f6
     plugins
         .chain([
             ("its live signals", total(first) - total(second)),
+            ("less trouble seen there lately", first.risk_part - second.risk_part),
             ("the model", first.model_part - second.model_part),
         ])
         .max_by(|a, b| a.1.total_cmp(&b.1))

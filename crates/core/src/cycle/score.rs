@@ -44,6 +44,8 @@ struct Totals<'t> {
     scorer: &'t EnhancedScorer,
     /// What enhanced scoring is multiplied with; 0 where it does not count.
     weight: f64,
+    /// What a risk of 1 takes from a node's score.
+    risk_weight: f64,
     /// Where it tells nodes apart, by row.
     rows: Option<&'t [EnhancedRow]>,
     /// By node.
@@ -61,7 +63,13 @@ impl Totals<'_> {
     fn without_model(&self, id: NodeId) -> f64 {
         let row = self.rows.map_or(EnhancedRow::default(), |rows| rows[id.index()]);
         let enhanced = if self.weight > 0.0 { self.weight * self.scorer.total(&row) } else { 0.0 };
-        (self.standing.total(id) + self.devices(id).unwrap_or(0)) as f64 + enhanced
+        (self.standing.total(id) + self.devices(id).unwrap_or(0)) as f64 + enhanced + self.risk_part(id)
+    }
+
+    /// What the node's risk takes from its score.
+    fn risk_part(&self, id: NodeId) -> f64 {
+        let part = |rows: &[EnhancedRow]| -self.risk_weight * self.scorer.risk(&rows[id.index()]);
+        self.rows.filter(|_| self.risk_weight > 0.0).map_or(0.0, part)
     }
 
     /// The weighted score of DynamicResources, if it has a say.
@@ -130,7 +138,8 @@ impl Scoring {
         scorer.close();
         let weight = if compares { profile.enhanced.weight.max(0.0) } else { 0.0 };
         let rows = column.filter(|_| weight > 0.0 && scorer.knows_anything()).map(|column| column.rows.as_slice());
-        let mut range = standing.range() as f64 + weight * 100.0;
+        let risk_weight = if rows.is_some() { weight * profile.enhanced.risk_weight.max(0.0) } else { 0.0 };
+        let mut range = standing.range() as f64 + weight * 100.0 + risk_weight;
         let mut devices = Vec::new();
         if by_devices {
             let weight = profile.weight(PluginId::DynamicResources);
@@ -142,7 +151,8 @@ impl Scoring {
         let mut all = std::mem::take(&mut self.totals);
         all.clear();
         if rows.is_some() || by_devices || (compares && asks.is_ok()) {
-            let totals = Totals { state, standing, scorer: &scorer, weight, rows, moved: &[], devices: &devices };
+            let totals =
+                Totals { state, standing, scorer: &scorer, weight, risk_weight, rows, moved: &[], devices: &devices };
             all.extend(feasible.iter().map(|id| totals.without_model(*id)));
         }
         let limits = (profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range, profile.model_candidates);
@@ -175,7 +185,8 @@ impl Scoring {
             }
             choice.equals = 1;
         }
-        let totals = Totals { state, standing, scorer: &scorer, weight, rows, moved: &moved, devices: &devices };
+        let totals =
+            Totals { state, standing, scorer: &scorer, weight, risk_weight, rows, moved: &moved, devices: &devices };
         let enhanced = self.enhanced.as_ref().map(|column| column.rows.as_slice()).unwrap_or_default();
         let report = |id: NodeId| NodeReport {
             node: state.view(id).name().clone(),
@@ -189,6 +200,7 @@ impl Scoring {
                 Vec::new()
             },
             enhanced: Some(scorer.score(&enhanced.get(id.index()).copied().unwrap_or_default())),
+            risk_part: totals.risk_part(id),
             prediction: totals.moved(id).map(|(_, _, prediction)| *prediction),
             model_part: totals.moved(id).map_or(0.0, |(_, part, _)| *part),
             total: totals.of(id),

@@ -27,6 +27,9 @@ pub struct NodeSignals {
     pub average_restarts: Option<f64>,
     /// How stable it was over the history, 0..1. Not part of the enhanced score; models read it.
     pub stability: Option<f64>,
+    /// The risk that a pod which comes to it now gets into trouble, by what happened to others lately: 0 none, 1 that of a node
+    /// that is known to be in trouble.
+    pub risk: Option<f64>,
 }
 
 impl NodeSignals {
@@ -41,6 +44,7 @@ impl NodeSignals {
             failed_pods: None,
             average_restarts: None,
             stability: None,
+            risk: None,
         }
     }
 }

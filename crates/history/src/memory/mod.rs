@@ -7,6 +7,7 @@
 //! label among it (`label` after one hour, `day_label` after 24), and [`Memory::rates`] makes a consistent picture of all rates
 //! as of now. Whatever `rates` answers rests on what came before, so features computed from it are point-in-time.
 
+mod ailing;
 mod cells;
 mod censoring;
 mod event;
@@ -33,6 +34,7 @@ use crate::types::{
     PodPhase, UnixMillis, WorkloadKey,
 };
 use crate::usage::{Peak, Sealed, SeriesName, UsageMemory, WorkloadUsage};
+use ailing::Ailing;
 use cells::Cells;
 use censoring::Censoring;
 pub use event::{EventObservation, EventSubject};
@@ -71,6 +73,8 @@ pub(crate) struct NodeMemory {
     pub memory: Usage,
     /// How it has done lately.
     pub lately: Lately,
+    /// Whether it ails now.
+    pub ailing: Ailing,
     pub last: Option<(UnixMillis, bool)>,
     /// Not Ready, or gone, since.
     down: Option<UnixMillis>,
@@ -672,6 +676,7 @@ impl Memory {
         if let Some(pod) = self.pods.get_mut(uid).filter(|_| news.trouble.is_some()) {
             (pod.app_fault, pod.blamed_at) = (fault, blame.then_some(now));
         }
+        self.ails(uid, news, now);
     }
 
     /// Adds to all that a pod counts for.
@@ -719,8 +724,12 @@ impl Memory {
                 let bucket = memory.series.at(hour);
                 bucket.watched_ms = bucket.watched_ms.saturating_add(passed);
                 bucket.ready_ms = bucket.ready_ms.saturating_add(if ready { passed } else { 0 });
+                memory.ailing.watched(o.at.0, i64::from(passed));
                 self.changes.nodes.insert(name.clone());
             }
+        }
+        if !o.ready && !o.gone && memory.last.is_some_and(|(_, ready)| ready) {
+            memory.ailing.trouble(o.at.0, None, 2.0);
         }
         memory.last = (!o.gone).then_some((o.at, o.ready));
         memory.down = if o.ready && !o.gone { None } else { memory.down.or(Some(o.at)) };

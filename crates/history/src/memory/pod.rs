@@ -117,6 +117,8 @@ pub(crate) struct News {
     pub failed: bool,
     /// Readiness was lost.
     pub unready: bool,
+    /// Something went wrong with it, for the first time or again.
+    pub hit: bool,
     /// It became Ready for the first time, so long after it was placed.
     pub ready_after_ms: Option<i64>,
     /// Something that is stored has changed.
@@ -198,6 +200,7 @@ impl Tracked {
         news.unready = self.ready && !o.ready && o.phase == PodPhase::Running && !o.terminating;
         self.unready = self.unready.saturating_add(u32::from(news.unready));
         news.changed |= self.ready != o.ready;
+        news.hit |= news.unready;
         self.ready = o.ready;
         if self.state == OutcomeState::Starting && self.ready_at.is_some() {
             self.state = OutcomeState::Running;
@@ -227,8 +230,10 @@ impl Tracked {
         self.exit(o);
         if oom {
             self.oom_kill(news);
+            news.hit = true;
             self.trouble(Cause::OomKilled, o.at, news);
         } else if o.terminated.as_ref().is_none_or(|t| t.exit_code != 0) {
+            news.hit = true;
             // So a kubelet tells of containers that its machine's end took with it.
             let lost =
                 o.terminated.as_ref().is_some_and(|t| matches!(&*t.reason, "Unknown" | "ContainerStatusUnknown"));
@@ -255,6 +260,7 @@ impl Tracked {
         let Some(cause) = cause else { return };
         news.failed = self.state != OutcomeState::Bad || !oom;
         news.evicted = cause == Cause::Evicted;
+        news.hit = true;
         if cause == Cause::OomKilled && self.cause != Some(Cause::OomKilled) {
             self.oom_kill(news);
         }
@@ -284,7 +290,7 @@ impl Tracked {
             self.trouble_at = Some(at);
             self.state = OutcomeState::Bad;
             news.trouble = Some(cause);
-            news.changed = true;
+            (news.hit, news.changed) = (true, true);
         }
     }
 

@@ -180,6 +180,7 @@ impl Memory {
                 recent_failed_pods: recent.failed,
                 hour: lately[0],
                 day: lately[1],
+                ails: memory.ailing.as_of(now),
                 restarts: sums.restarts,
                 oom_kills: sums.oom,
                 evictions: sums.evicted,
@@ -193,6 +194,11 @@ impl Memory {
             };
             rates.nodes.insert((*name).clone(), known);
         }
+        let (spells, hours) = rates
+            .nodes
+            .values()
+            .fold((0.0, 0.0), |(spells, hours), node| (spells + node.ails.spells, hours + node.ails.hours));
+        rates.spells_an_hour = (hours > 0.0).then(|| (spells + 0.5) / (hours + 1.0));
         rates
     }
 }

@@ -76,6 +76,11 @@ impl Failures {
         self.0.iter()
     }
 
+    /// Whether another node than this is among those of the day before `at`.
+    pub fn elsewhere(&self, node: u32, at: i64) -> bool {
+        self.0.iter().any(|(known, when)| *known != node && at - when <= DAY_MS)
+    }
+
     /// Nodes within a day before `at` and the hour after it.
     fn around(&self, at: i64) -> usize {
         self.0.iter().filter(|(_, when)| at - when <= DAY_MS && when - at <= HOUR_MS).count()

@@ -122,7 +122,9 @@ fn better(name: &'static str, judged: &[Judged], p: &[f64], other: &[f64], seed:
 
 /// Whether choosing by the model would have brought more bad outcomes than what was chosen: Dudík, Langford & Li (2011). What
 /// is known of each decision is the chosen node, its propensity, and the runner-up; the model's policy chooses between them.
-/// The outcome model is the champion, or else the share of bad outcomes, so that the model does not vouch for itself.
+/// The outcome model is the mean of model and champion, or else the share of bad outcomes: the model does not vouch for itself,
+/// nor does the champion, which thinks ill of every node that it did not choose, judge alone. Refused is what is worse by more
+/// than chance and by more than is tolerated.
 fn doubly_robust(plan: &Plan, model: &LearnedModel, judged: &[Judged], champion: Option<&Vec<f64>>, seed: u64) -> Gate {
     let mut gate = Gate {
         name: "doubly_robust",
@@ -149,8 +151,9 @@ fn doubly_robust(plan: &Plan, model: &LearnedModel, judged: &[Judged], champion:
     for (at, (index, e)) in pairs.iter().enumerate() {
         let Some(other) = &e.other else { continue };
         let truth = f64::from(u8::from(e.bad));
-        let expected = champion.and_then(|p| p.get(*index)).copied().unwrap_or(bad);
-        let expected_other = outcome_of_others.as_ref().and_then(|p| p.get(at)).copied().unwrap_or(bad);
+        let both = |champion: Option<&f64>, model: f64| champion.map_or(bad, |champion| (champion + model) / 2.0);
+        let expected = both(champion.and_then(|p| p.get(*index)), chosen[at]);
+        let expected_other = both(outcome_of_others.as_ref().and_then(|p| p.get(at)), others[at]);
         let stays = other.margin + other.weight * (logit(others[at]) - logit(chosen[at])).clamp(-4.0, 4.0) >= 0.0;
         // 1 over the probability of what was chosen, where the model would have chosen it too.
         let weight = if stays { 1.0 / e.propensity.max(LEAST_PROPENSITY) } else { 0.0 };
@@ -162,7 +165,7 @@ fn doubly_robust(plan: &Plan, model: &LearnedModel, judged: &[Judged], champion:
     }
     let Some(Interval { mean, low, high, .. }) = bootstrap(&of, &values, seed) else { return gate };
     let effective = if squares > 0.0 { weights * weights / squares } else { 0.0 };
-    gate.passed = mean <= TOLERATED_RISK;
+    gate.passed = mean <= TOLERATED_RISK || low <= 0.0;
     (gate.value, gate.interval) = (Some(mean), Some([low, high]));
     gate.detail = format!(
         "estimated share of bad outcomes of the model's choices less that of the choices made, over {} decisions with a \

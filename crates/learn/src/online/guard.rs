@@ -7,6 +7,10 @@
 //! at once, so that only the first of them is bet on. The bets against that, for hazards that
 //! are 1.5, 2 and 4 times as high, make a process that is a martingale while the arms are equal; by Ville's inequality it
 //! reaches 1/α with probability α at most, however often one looks. Entry point: [`Guard`].
+//!
+//! The same question is put to what the model says: by its probabilities, whose turn was it? If a draw with equal chances has told
+//! that so many times better than they did, the model contradicts what happens, whichever pods it had a say in; that takes minutes
+//! where the arms, between which its bounded part of the score makes little difference, take hours.
 
 use std::collections::HashMap;
 
@@ -19,8 +23,15 @@ const COHORT_MS: i64 = 150_000;
 /// another would be left out, of which the arm that avoids it has less.
 const SAME_TROUBLE_MS: i64 = 5_000;
 
+/// What befalls one node within this time is held against what the model says once: a node that turns bad unforeseen is one
+/// surprise, however many pods it hits.
+const SAME_SPELL_MS: i64 = 600_000;
+
 /// Pods followed at once: those of one horizon at a hundred placements a second. Beyond it pods are not followed.
 const MAX_FOLLOWED: usize = 360_000;
+
+/// Hazards of the model are taken to this power, so that one that exaggerates what it rightly sees does not contradict.
+const TRUST: f64 = 0.5;
 
 /// Which arm a pod is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +49,8 @@ struct Followed {
     placed_ms: i64,
     /// When it got into trouble or ended.
     until_ms: Option<i64>,
+    /// The hazard that the model sees in it, to the power of [`TRUST`].
+    hazard: Option<f64>,
 }
 
 /// What has been seen of both arms.
@@ -63,10 +76,14 @@ pub struct Guard {
     pods: HashMap<u64, Followed>,
     /// When the latest trouble on a node was bet on. Swept with the pods.
     troubled: HashMap<u64, i64>,
+    /// When the latest trouble on a node was held against what the model says. Swept likewise.
+    surprised: HashMap<u64, i64>,
     /// Logarithms of the bets that the model's arm fares worse, by ratio.
     harm: [f64; 3],
     /// The same that it fares better.
     benefit: [f64; 3],
+    /// Logarithm of how much better equal chances told whose turn it was than the model.
+    contradiction: f64,
     model: ArmCounts,
     reference: ArmCounts,
     swept_ms: i64,
@@ -79,21 +96,25 @@ impl Guard {
             horizon_ms: horizon_ms.max(1),
             pods: HashMap::new(),
             troubled: HashMap::new(),
+            surprised: HashMap::new(),
             harm: [0.0; 3],
             benefit: [0.0; 3],
+            contradiction: 0.0,
             model: ArmCounts::default(),
             reference: ArmCounts::default(),
             swept_ms: i64::MIN,
         }
     }
 
-    /// Follows a pod on a node.
-    pub fn placed(&mut self, pod: u64, arm: Arm, node: u64, at_ms: i64) {
+    /// Follows a pod on a node, with the probability that the judged model gives its trouble there, whether it was asked then
+    /// or not.
+    pub fn placed(&mut self, pod: u64, arm: Arm, node: u64, at_ms: i64, said: Option<f64>) {
         if self.pods.len() >= MAX_FOLLOWED || self.pods.contains_key(&pod) {
             return;
         }
         self.counts(arm).placed += 1;
-        self.pods.insert(pod, Followed { arm, node, placed_ms: at_ms, until_ms: None });
+        let hazard = said.map(|p| (-(1.0 - p.clamp(1e-3, 0.999)).ln()).powf(TRUST));
+        self.pods.insert(pod, Followed { arm, node, placed_ms: at_ms, until_ms: None, hazard });
     }
 
     /// A pod got into trouble.
@@ -102,6 +123,7 @@ impl Guard {
         let Some(hit) = self.pods.get_mut(&pod).filter(|pod| pod.until_ms.is_none()) else { return };
         hit.until_ms = Some(at_ms);
         let (arm, node, placed, age) = (hit.arm, hit.node, hit.placed_ms, (at_ms - hit.placed_ms).max(0));
+        let own = hit.hazard;
         if age > horizon {
             return;
         }
@@ -112,11 +134,20 @@ impl Guard {
         self.troubled.insert(node, at_ms);
         // Those that have been, or could have been, as old without trouble, this one included.
         let mut at_risk = [0.0f64; 2];
+        let (mut hazards, mut known) = (0.0, 0.0);
         for pod in self.pods.values() {
             let reached = pod.until_ms.unwrap_or(at_ms) - pod.placed_ms;
             if reached >= age && (pod.placed_ms - placed).abs() <= COHORT_MS {
                 at_risk[usize::from(pod.arm == Arm::Reference)] += 1.0;
+                if let Some(hazard) = pod.hazard {
+                    (hazards, known) = (hazards + hazard, known + 1.0);
+                }
             }
+        }
+        let again = self.surprised.get(&node).is_some_and(|last| (at_ms - last).abs() <= SAME_SPELL_MS);
+        if let Some(own) = own.filter(|_| known > 1.0 && !again) {
+            self.surprised.insert(node, at_ms);
+            self.contradiction += (hazards / known / own).ln();
         }
         let share = at_risk[0] / (at_risk[0] + at_risk[1]).max(1.0);
         if share <= 0.0 || share >= 1.0 {
@@ -147,6 +178,7 @@ impl Guard {
         let horizon = self.horizon_ms;
         self.pods.retain(|_, pod| now_ms - pod.placed_ms <= horizon);
         self.troubled.retain(|_, last| now_ms - *last <= SAME_TROUBLE_MS);
+        self.surprised.retain(|_, last| now_ms - *last <= SAME_SPELL_MS);
     }
 
     /// The evidence that the model's arm fares worse: 1 is none, 20 happens by chance once in twenty models that are as good
@@ -158,6 +190,12 @@ impl Guard {
     /// The evidence that it fares better, likewise.
     pub fn benefit(&self) -> f64 {
         mixture(&self.benefit)
+    }
+
+    /// How many times better equal chances told whom trouble would hit than the model did. A model that is right is met with 20
+    /// once in twenty times at most, at any time.
+    pub fn contradiction(&self) -> f64 {
+        self.contradiction.min(500.0).exp()
     }
 
     /// What the model's arm showed.
@@ -216,7 +254,7 @@ mod tests {
                 }
             }
             let arm = if random.below(2) == 0 { Arm::Model } else { Arm::Reference };
-            guard.placed(pod as u64, arm, pod as u64 % 50, at);
+            guard.placed(pod as u64, arm, pod as u64 % 50, at, None);
             let chance = if arm == Arm::Model { model } else { reference };
             if (random.below(1_000_000) as f64) < chance * 1e6 {
                 failures.entry(at + 1 + random.below(5 * MINUTE as usize) as i64).or_default().push(pod as u64);
@@ -252,7 +290,7 @@ mod tests {
             for (pod, at) in (0..60 * MINUTE).step_by(4_000).enumerate() {
                 let late = at >= 30 * MINUTE;
                 let arm = if random.below(100) < if late { 95 } else { 50 } { Arm::Model } else { Arm::Reference };
-                guard.placed(pod as u64, arm, random.below(50) as u64, at);
+                guard.placed(pod as u64, arm, random.below(50) as u64, at, None);
                 if random.below(100) < if late { 15 } else { 2 } {
                     guard.trouble(pod as u64, at + 500);
                 }
@@ -269,10 +307,32 @@ mod tests {
         let mut guard = Guard::new(60 * MINUTE);
         for pod in 0..40 {
             let arm = if pod % 2 == 0 { Arm::Model } else { Arm::Reference };
-            guard.placed(pod, arm, u64::from(pod % 2 == 0), 0);
+            guard.placed(pod, arm, u64::from(pod % 2 == 0), 0, None);
         }
         (0..40).step_by(2).for_each(|pod| guard.trouble(pod, MINUTE));
         assert!(guard.harm() < 3.0 && guard.model().bad == 20, "{}", guard.harm());
+    }
+
+    /// Half an hour of pods, of which one in ten fails with 0.4 and the others with 0.03, and what a model says of both kinds.
+    fn contradicts(seed: u64, said: [f64; 2]) -> bool {
+        let mut random = Random::new(seed);
+        let mut guard = Guard::new(60 * MINUTE);
+        (0..30 * MINUTE).step_by(4_000).enumerate().any(|(pod, at)| {
+            let weak = random.below(10) == 0;
+            let p = said[usize::from(!weak)];
+            guard.placed(pod as u64, Arm::Reference, pod as u64 % 50, at, Some(p));
+            if random.unit() < if weak { 0.4 } else { 0.03 } {
+                guard.trouble(pod as u64, at + 500);
+            }
+            guard.contradiction() >= 20.0
+        })
+    }
+
+    #[test]
+    fn a_model_that_says_the_opposite_is_found_out_and_one_that_exaggerates_is_not() {
+        let count = |said| (0..40).filter(|seed| contradicts(*seed, said)).count();
+        assert!(count([0.03, 0.4]) >= 38, "the opposite of what happens: {}", count([0.03, 0.4]));
+        assert!(count([0.4, 0.03]) <= 2 && count([0.9, 0.01]) <= 2 && count([0.1, 0.1]) == 0);
     }
 
     #[test]

@@ -143,6 +143,8 @@ pub struct Learner {
     last_training_ms: Option<i64>,
     asked: bool,
     drifted: Option<&'static str>,
+    /// Challengers refused in a row: drift that the features have for good, as counts that grow, must not train without end.
+    refused: u32,
     /// Ids of models that did harm.
     harmful: Vec<Arc<str>>,
     quiet_until_ms: i64,
@@ -185,6 +187,7 @@ impl Learner {
             last_training_ms: None,
             asked: false,
             drifted: None,
+            refused: 0,
             harmful: Vec::new(),
             quiet_until_ms: i64::MIN,
             guard: Guard::new(horizon),
@@ -268,16 +271,24 @@ impl Learner {
         let Some(kept) = self.window.kept.get(&id) else { return Ok(()) };
         let until = kept.until_ms.unwrap_or(kept.at_ms.max(self.now_ms));
         if news.placed {
+            let said =
+                self.champion.as_ref().and_then(|model| model.answer(&kept.row).ok()).map(|(answer, _)| answer.p_bad);
             let has_model = kept.model.is_some();
             if has_model || kept.holdback {
-                self.overall.placed(id, if has_model { Arm::Model } else { Arm::Reference }, kept.node, kept.at_ms);
+                self.overall.placed(
+                    id,
+                    if has_model { Arm::Model } else { Arm::Reference },
+                    kept.node,
+                    kept.at_ms,
+                    None,
+                );
             }
             let by_champion = kept.model.as_ref().is_some_and(|model| self.aliases.contains(model));
             if by_champion {
-                self.guard.placed(id, Arm::Model, kept.node, kept.at_ms);
+                self.guard.placed(id, Arm::Model, kept.node, kept.at_ms, said);
             } else if self.champion.is_some() && kept.at_ms >= self.promoted_ms && (has_model || kept.holdback) {
                 // It had the last known good model since the promotion, or none, by lot.
-                self.guard.placed(id, Arm::Reference, kept.node, kept.at_ms);
+                self.guard.placed(id, Arm::Reference, kept.node, kept.at_ms, said);
             }
         }
         if news.trouble {
@@ -379,10 +390,12 @@ impl Learner {
             None => Reason::First,
             Some(since) if since >= millis(self.options.update_interval) => Reason::Interval,
             Some(since) if since >= millis(self.options.min_interval) => match (self.drifted, &self.champion) {
-                (Some(_), _) => Reason::Drift,
                 // As long as none has passed, new examples are worth another try.
-                (None, None) => Reason::First,
-                (None, Some(_)) => return None,
+                (_, None) => Reason::First,
+                (Some(_), Some(_)) if since >= millis(self.options.min_interval) << self.refused.min(16) => {
+                    Reason::Drift
+                }
+                (_, Some(_)) => return None,
             },
             Some(_) => return None,
         };
@@ -415,6 +428,7 @@ impl Learner {
         let Trained { model, evaluation, parts } = trained;
         let failed: Vec<&'static str> =
             evaluation.gates.iter().filter(|gate| !gate.passed).map(|gate| gate.name).collect();
+        self.refused = if failed.is_empty() { 0 } else { self.refused.saturating_add(1) };
         if !failed.is_empty() {
             self.last_refusal = Some(evaluation);
             events.push(Event::Refused(model.id.clone(), failed));
@@ -447,6 +461,7 @@ impl Learner {
             }
         }
         self.promotions += 1;
+        self.refused = 0;
         let probation = Probation { number: self.promotions, share: self.options.probation };
         self.probation = Some((probation, self.now_ms));
         self.guard = Guard::new(millis(self.options.horizon));
@@ -501,6 +516,15 @@ impl Learner {
             let why = format!(
                 "{} of {} pods went bad with the model, {} of {} without it; evidence {harm:.0} against {allowed:.0} allowed",
                 model.bad, model.placed, reference.bad, reference.placed
+            );
+            self.take_back(By::Itself, why, events);
+            return;
+        }
+        let contradiction = self.guard.contradiction();
+        if contradiction >= self.options.rollback_evidence {
+            let why = format!(
+                "equal chances told {contradiction:.0} times better which pods got into trouble than the model did; {:.0} are allowed",
+                self.options.rollback_evidence
             );
             self.take_back(By::Itself, why, events);
             return;

@@ -343,7 +343,7 @@ impl Plan {
         let (p, latency) = self.timed(&file, watcher)?;
         let judged = self.judged();
         let metrics = measured(&judged, &p, &self.workloads());
-        let skill = metrics.auc_within.map_or(0.0, |auc| ((auc - 0.5) / 0.25).clamp(0.0, 1.0));
+        let skill = metrics.auc_within.map_or(0.0, |auc| ((auc - 0.5) / 0.1).clamp(0.0, 1.0));
         file.metadata.insert(note::SKILL.to_owned(), format!("{skill:.4}"));
         for (key, value) in [("log_loss", metrics.log_loss), ("brier", metrics.brier), ("ece", metrics.ece)] {
             file.metadata.insert(key.to_owned(), format!("{value:.6}"));

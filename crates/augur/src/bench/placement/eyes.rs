@@ -122,7 +122,7 @@ impl Eyes {
     pub fn signals(&self, node: &Node, usage: Option<(f64, f64)>, now: Millis) -> Option<NodeSignals> {
         let shares = usage.map(|(cpu, memory)| Shares { cpu: Some(cpu), memory: Some(memory) });
         let at = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
-        signals(node, shares, self.rates.nodes.get(&node.name), at)
+        signals(node, shares, &self.rates, at)
     }
 }
 

@@ -31,8 +31,14 @@ pub fn run(args: &BenchLabelsArgs) -> anyhow::Result<()> {
         args.nodes >= 3 && args.seeds > 0 && args.hours > 1.0,
         "at least 3 nodes, a seed and more than an hour"
     );
-    let measured =
-        super::measure(args.scenario, args.nodes, args.hours, vec![Policy::Augur], args.seeds, &|_, _, _| {});
+    let measured = super::measure(
+        args.scenario,
+        args.nodes,
+        args.hours,
+        vec![Policy::Augur],
+        1..args.seeds.saturating_add(1),
+        &|_, _, _| {},
+    );
     let mut table: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for run in measured.runs.iter().flatten() {
         for (truth, labels) in &run.confusion {

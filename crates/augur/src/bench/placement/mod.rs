@@ -17,6 +17,7 @@ mod tests;
 mod trimaran;
 mod world;
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -68,7 +69,8 @@ pub fn run(args: &BenchPlacementArgs) -> anyhow::Result<()> {
     let mut policies = args.policies.clone();
     let mut seen = std::collections::BTreeSet::new();
     policies.retain(|policy| seen.insert(*policy));
-    let measured = measure(args.scenario, args.nodes, args.hours, policies, args.seeds, &|done, of, text| {
+    let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
+    let measured = measure(args.scenario, args.nodes, args.hours, policies, seeds, &|done, of, text| {
         // Progress goes to standard error, so that standard output can be read by programs.
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "[{done:>3}/{of}] {text}");
@@ -88,11 +90,11 @@ fn measure(
     nodes: usize,
     hours: f64,
     policies: Vec<Policy>,
-    seeds: u64,
+    seeds: Range<u64>,
     progress: &(dyn Fn(usize, usize, String) + Sync),
 ) -> Measured {
     let began = Instant::now();
-    let seeds: Vec<u64> = (1..=seeds).collect();
+    let seeds: Vec<u64> = seeds.collect();
     let jobs: Vec<(usize, usize)> =
         (0..seeds.len()).flat_map(|seed| (0..policies.len()).map(move |policy| (seed, policy))).collect();
     let next = AtomicUsize::new(0);

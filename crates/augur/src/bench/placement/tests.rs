@@ -62,7 +62,7 @@ fn counts_add_up() {
 #[test]
 fn table_json_and_report_tell_the_same() {
     let policies = vec![Policy::Default, Policy::RandomFeasible];
-    let measured = measure(Scenario::FailingNodes, 8, 1.0, policies, 2, &|_, _, _| {});
+    let measured = measure(Scenario::FailingNodes, 8, 1.0, policies, 1..3, &|_, _, _| {});
     let json = table::json(&measured);
     let mean = json["policies"]["default"]["bad"]["mean"].as_f64().unwrap();
     let text = table::text(&measured);

@@ -1,0 +1,162 @@
+//! Whether a node ails now, and how often it does ([`Ailing`]).
+//!
+//! The sign is that pods of several workloads have trouble on it within minutes: restarts after an error, lost readiness,
+//! failures, evictions. Each workload counts at most once, and the one that counts most only by half, so that no single one can
+//! speak against a node; what only a node does (evicting, losing its pods, not answering) counts in full. A workload that
+//! has the same trouble elsewhere says little. Held in memory only: after a restart it starts anew.
+
+use super::pod::{News, may_be_app};
+use super::recent::at_fault;
+use super::{CELLS, Memory};
+use crate::rates::Ails;
+use crate::types::{Cause, UnixMillis};
+
+/// Trouble weighs half after so long: about as long as it takes to show again while it lasts.
+const TROUBLE_HALF_LIFE_MS: f64 = 480_000.0;
+/// Spells of trouble weigh half after so long.
+const SPELL_HALF_LIFE_MS: f64 = 43_200_000.0;
+/// A spell has begun when so many workloads are in trouble, and is over when it is less than the second.
+const SPELL: (f64, f64) = (1.0, 0.25);
+/// What a node does itself counts as so many workloads at most.
+const OWN: f64 = 2.0;
+/// A workload's record elsewhere is that of its pods there and of so many without failure.
+const UNPROVEN_PODS: f64 = 4.0;
+/// What counts less is forgotten.
+const FADED: f64 = 0.01;
+
+/// Trouble on one node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ailing {
+    /// By workload, as of `at`.
+    workloads: Vec<(u32, f64)>,
+    /// The node's own doing, as of `at`.
+    own: f64,
+    at: i64,
+    in_spell: bool,
+    /// Spells and hours watched, decayed, as of the third.
+    spells: (f64, f64, i64),
+    last: Option<i64>,
+}
+
+fn decay(age_ms: i64, half_life: f64) -> f64 {
+    (-(age_ms.max(0) as f64) / half_life).exp2()
+}
+
+impl Ailing {
+    fn troubled(&self, now: i64) -> f64 {
+        let (sum, most) =
+            self.workloads.iter().fold((0.0, 0.0f64), |(sum, most), (_, level)| (sum + level, most.max(*level)));
+        (sum - most / 2.0 + self.own) * decay(now - self.at, TROUBLE_HALF_LIFE_MS)
+    }
+
+    /// As of `now`.
+    pub fn as_of(&self, now: i64) -> Ails {
+        let (spells, hours, at) = self.spells;
+        let faded = decay(now - at, SPELL_HALF_LIFE_MS);
+        let quiet_minutes = self.last.map(|last| (now - last).max(0) as f64 / 60_000.0);
+        Ails { troubled: self.troubled(now), spells: spells * faded, hours: hours * faded, quiet_minutes }
+    }
+
+    /// The node was watched for so long.
+    pub fn watched(&mut self, now: i64, passed_ms: i64) {
+        let faded = decay(now - self.spells.2, SPELL_HALF_LIFE_MS);
+        let (spells, hours, _) = self.spells;
+        self.spells = (spells * faded, hours * faded + passed_ms as f64 / 3_600_000.0, now);
+    }
+
+    /// A pod of a workload got into trouble, or with `None` the node by itself. `weight` of 0..1: how much that says of the node.
+    pub fn trouble(&mut self, now: i64, workload: Option<u32>, weight: f64) {
+        let now = now.max(self.at);
+        self.in_spell &= self.troubled(now) >= SPELL.1;
+        let faded = decay(now - self.at, TROUBLE_HALF_LIFE_MS);
+        self.at = now;
+        self.own *= faded;
+        self.workloads.retain_mut(|(_, level)| {
+            *level *= faded;
+            *level >= FADED
+        });
+        match workload {
+            None => self.own = (self.own + weight).min(OWN),
+            Some(workload) => {
+                if let Some((_, level)) = self.workloads.iter_mut().find(|(known, _)| *known == workload) {
+                    *level = (*level + weight).min(1.0);
+                } else if self.workloads.len() < CELLS {
+                    self.workloads.push((workload, weight));
+                }
+            }
+        }
+        if self.troubled(now) < SPELL.0 {
+            return;
+        }
+        self.last = Some(now);
+        if !std::mem::replace(&mut self.in_spell, true) {
+            self.watched(now, 0);
+            self.spells.0 += 1.0;
+        }
+    }
+}
+
+impl Memory {
+    /// Holds what is new of a pod against its node, as far as it says anything of it.
+    pub(super) fn ails(&mut self, uid: &std::sync::Arc<str>, news: News, now: UnixMillis) {
+        let Some(pod) = self.pods.get(uid).filter(|_| news.hit) else { return };
+        let node = pod.node.clone();
+        if news.trouble.is_some_and(|cause| !may_be_app(cause)) || news.evicted {
+            // Nothing came of the binding: that is no sign of the node.
+            if news.trouble != Some(Cause::BindFailed) {
+                self.nodes.entry(&node).ailing.trouble(now.0, None, 1.0);
+            }
+            return;
+        }
+        if pod.app_fault || (news.trouble.is_some() && at_fault(pod, &self.workloads, &self.nodes, &self.recent)) {
+            return;
+        }
+        let (by_itself, key) = (pod.ended_by_itself(), pod.workload.clone());
+        let (here, workload) = (self.nodes.id(&node), self.workloads.id(&key));
+        let Some(memory) = self.workloads.get(&key) else { return };
+        // A program that ends with an error of its own here and elsewhere has an error of its own.
+        if by_itself && memory.failed_on.elsewhere(here, now.0) {
+            return;
+        }
+        let total = memory.tally.as_of(now.0);
+        let memory = self.nodes.entry(&node);
+        let cell = memory.cells.get(workload).map(|cell| cell.as_of(now.0)).unwrap_or_default();
+        let (pods, failures) = ((total.pods - cell.pods).max(0.0), (total.failures - cell.failures).max(0.0));
+        let weight = 1.0 - (failures / (pods + UNPROVEN_PODS)).min(1.0);
+        memory.ailing.trouble(now.0, Some(workload), weight);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000;
+
+    #[test]
+    fn one_workload_never_makes_a_node_ail_and_several_do() {
+        let mut ailing = Ailing::default();
+        (0..1_000).for_each(|at| ailing.trouble(at, Some(7), 1.0));
+        assert!(ailing.as_of(1_000).troubled <= 0.5 && ailing.as_of(1_000).spells == 0.0);
+        ailing.trouble(1_000, Some(8), 1.0);
+        let ails = ailing.as_of(1_000);
+        assert!(ails.troubled > 1.4 && ails.spells == 1.0 && ails.quiet_minutes == Some(0.0), "{ails:?}");
+        // Troubles of the same spell are no further spell; those after a quiet hour are.
+        ailing.trouble(2_000, Some(9), 1.0);
+        assert!((ailing.as_of(2_000).spells - 1.0).abs() < 1e-3);
+        let later = 60 * MINUTE;
+        assert!(ailing.as_of(later).troubled < 0.02);
+        ailing.trouble(later, None, 1.0);
+        assert!(ailing.as_of(later).spells > 1.9);
+    }
+
+    #[test]
+    fn watched_time_fades_as_spells_do() {
+        let mut ailing = Ailing::default();
+        for minute in 0..120 {
+            ailing.watched(minute * MINUTE, MINUTE);
+        }
+        let hours = ailing.as_of(120 * MINUTE).hours;
+        assert!((1.8..2.0).contains(&hours), "{hours}");
+    }
+}
