@@ -61,10 +61,17 @@ tar -C "$run/base" -c . | docker import - augur-base:local >/dev/null || skip "c
 cp "$augur" target/image/augur
 [ -s /etc/ssl/certs/ca-certificates.crt ] || skip "this machine has no CA certificates to put into the image"
 cp /etc/ssl/certs/ca-certificates.crt target/image/
+scripts/sbom.sh target/image/sbom.cdx.json
 # BuildKit builds only the stages that are asked for; Debian's client speaks to it without a plugin.
 DOCKER_BUILDKIT=1 docker build --quiet -f deploy/docker/Dockerfile -t augur:local \
-  --build-arg BINARY=prebuilt --build-arg FINAL_IMAGE=augur-base:local --build-arg BUILD_IMAGE=augur-base:local . >/dev/null
+  --build-arg BINARY=prebuilt --build-arg FINAL_IMAGE=augur-base:local --build-arg BUILD_IMAGE=augur-base:local \
+  --build-arg SBOM_IMAGE=augur-base:local . >/dev/null
 [ "$(docker image inspect -f '{{.Config.User}}' augur:local)" = 65532:65532 ]
+label=$(docker image inspect -f '{{index .Config.Labels "io.github.augur-scheduler.sbom"}}' augur:local)
+container=$(docker create augur:local)
+docker cp --quiet "$container:$label" "$run/sbom.json"
+docker rm "$container" >/dev/null
+cmp "$run/sbom.json" target/image/sbom.cdx.json
 echo "image: $(docker image inspect -f '{{.Size}}' augur:local) bytes, $(docker run --rm --read-only --cap-drop ALL augur:local --version)"
 
 export AUGUR_PORT=18180 AUGUR_LEARNER_PORT=15100 AUGUR_API_PORT=18101 AUGUR_TOKEN=compose-test AUGUR_SCENARIO=small
