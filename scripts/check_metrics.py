@@ -16,6 +16,7 @@ LATER = {
     "augur_prediction_accuracy": '"augur_prediction_accuracy"',
     "augur_cluster_cpu_usage_percent": '"augur_cluster_cpu_usage_percent"',
     "augur_cluster_memory_usage_percent": '"augur_cluster_memory_usage_percent"',
+    "augur_kubernetes_denied_total": '"kubernetes_denied"',
     "augur_hot_node_usage_percent": '"augur_hot_node_usage_percent"',
     "augur_hot_node_predicted_peak_percent": '"augur_hot_node_predicted_peak_percent"',
     "augur_arm_bad": '"augur_arm_bad"',
