@@ -24,6 +24,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("augur-apiserver", &["augur-clock", "augur-notation"]),
     ("augur-sandbox", &["augur-apiserver", "augur-clock", "augur-notation"]),
     ("augur-api", &["augur-core", "augur-history", "augur-learn", "augur-clock"]),
+    ("augur-kubectl", &[]),
     (
         "augur",
         &[
@@ -38,6 +39,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
             "augur-apiserver",
             "augur-sandbox",
             "augur-api",
+            "augur-kubectl",
         ],
     ),
     ("augur-testkit", &[]),

@@ -9,7 +9,7 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use augur_api::dto::{Prediction, Thresholds};
+use augur_api::dto::{Outlook, Prediction, Thresholds, WhatIfAnswer, WhatIfBody};
 use augur_api::*;
 use augur_clock::Clock;
 use augur_history::{History, HistoryOptions};
@@ -29,6 +29,12 @@ impl SchedulerBackend for Canned {
     fn predict(&self, _query: PodQuery) -> Answer<Prediction> {
         let answer = self.0.clone();
         async move { Ok(answer) }.boxed()
+    }
+    fn what_if(&self, question: WhatIfBody) -> Answer<WhatIfAnswer> {
+        self.1.what_if(question)
+    }
+    fn outlook(&self, namespace: String, name: String) -> Answer<Outlook> {
+        self.1.outlook(namespace, name)
     }
     fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, augur_learn::FeatureVector)>> {
         self.1.features(query)

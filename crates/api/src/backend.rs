@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::dto::Prediction;
+use crate::dto::{Outlook, Prediction, WhatIfAnswer, WhatIfBody};
 use crate::error::ApiError;
 
 /// An answer that may have to wait for the scheduler thread.
@@ -33,6 +33,13 @@ pub trait SchedulerBackend: Send + Sync + 'static {
 
     /// The named features of a pod on every node, sorted by name; errors as [`SchedulerBackend::predict`].
     fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>>;
+
+    /// Places many pods on a copy of the cluster. Errors: 404 `node_not_found` for a node to drain; 422 naming the field of a
+    /// template that cannot be understood; 503 while the cluster is not yet known, or when too many ask at once.
+    fn what_if(&self, question: WhatIfBody) -> Answer<WhatIfAnswer>;
+
+    /// Where the pod of that name would go if it were placed now. Errors as of [`SchedulerBackend::predict`].
+    fn outlook(&self, namespace: String, name: String) -> Answer<Outlook>;
 
     /// Asks the learner to train, here or at the address that is configured; `token` is the client's `Authorization`. Errors:
     /// 503 when there is none, or it does not answer.

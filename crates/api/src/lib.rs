@@ -19,6 +19,7 @@ mod prometheus;
 mod scheduler;
 mod service;
 mod shadow;
+mod what_if;
 
 pub use backend::{
     Amounts, Answer, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeCondition, NodeUsage, NodeView,

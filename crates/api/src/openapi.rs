@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::header;
 use utoipa::OpenApi;
 
-use crate::{extender, learner, model, scheduler};
+use crate::{extender, learner, model, scheduler, what_if};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,9 @@ use crate::{extender, learner, model, scheduler};
         scheduler::workload,
         scheduler::events,
         scheduler::shadow_report,
+        scheduler::usage,
+        what_if::what_if,
+        what_if::outlook,
         extender::filter,
         extender::prioritize,
         extender::preempt,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use augur_history::{DecisionFilter, DecisionKind, PastProgress, UnixMillis, WorkloadKey};
+use augur_history::{DecisionFilter, DecisionKind, PastProgress, SeriesOf, UnixMillis, WorkloadKey};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -14,8 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::backend::{Check, CheckStatus, ModelStatus};
 use crate::dto::{
-    ClusterMetrics, DecisionList, DecisionView, NodeDetail, NodeList, PredictionAnswer, WorkloadList, WorkloadView,
-    hottest, summary, timestamp,
+    ClusterMetrics, DecisionList, DecisionView, NodeDetail, NodeList, PredictionAnswer, UsageList, WorkloadList,
+    WorkloadView, hottest, summary, timestamp,
 };
 use crate::error::{ApiError, ErrorBody};
 use crate::explain::{Explanation, model_part};
@@ -25,7 +25,7 @@ use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
 use crate::shadow::ShadowReport;
-use crate::{events, extender, learner, model, openapi};
+use crate::{events, extender, learner, model, openapi, what_if};
 
 /// The scheduler service over its parts.
 pub fn router(parts: Services) -> Router {
@@ -54,6 +54,9 @@ pub fn router(parts: Services) -> Router {
         .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(workload))
         .route("/api/v1/events", get(events))
         .route("/api/v1/shadow/report", get(shadow_report))
+        .route("/api/v1/usage", get(usage))
+        .route("/api/v1/what-if", post(what_if::what_if))
+        .route("/api/v1/pods/{namespace}/{name}/outlook", get(what_if::outlook))
         .route("/extender/filter", post(extender::filter))
         .route("/extender/prioritize", post(extender::prioritize))
         .route("/extender/preempt", post(extender::preempt))
@@ -292,8 +295,12 @@ pub(crate) async fn model_status(State(service): Shared) -> Result<Response, Api
 pub(crate) struct DecisionQuery {
     /// Name of the pod, or `namespace/name`.
     pod: Option<String>,
+    /// Namespace of the pod.
+    namespace: Option<String>,
     /// The chosen node.
     node: Option<String>,
+    /// What the pod belongs to, as `namespace/kind/name`.
+    workload: Option<String>,
     /// Not older than this: a time (`2026-01-31T12:00:00Z`) or a span before now (`15m`).
     since: Option<String>,
     /// At most so many; 100 when left out, 1,000 at most.
@@ -313,13 +320,25 @@ fn since(text: &str, now: jiff::Timestamp) -> Result<UnixMillis, ApiError> {
     Ok(UnixMillis(at.as_millisecond()))
 }
 
+/// `namespace/kind/name`.
+fn workload_key(text: &str) -> Result<WorkloadKey, ApiError> {
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [namespace, kind, name] => {
+            Ok(WorkloadKey { namespace: namespace.into(), kind: kind.into(), name: name.into() })
+        }
+        _ => Err(ApiError::bad_request("invalid_query", format!("workload: {text:?} is not namespace/kind/name"))),
+    }
+}
+
 /// The decisions taken, newest first.
 #[utoipa::path(get, path = "/api/v1/decisions", tag = "decisions", params(DecisionQuery),
     responses((status = 200, body = DecisionList), (status = 400, body = ErrorBody)))]
 pub(crate) async fn decisions(State(service): Shared, uri: Uri) -> Result<Response, ApiError> {
     let q: DecisionQuery = query(&uri)?;
     let since = q.since.as_deref().map(|text| since(text, service.clock.now())).transpose()?;
-    let filter = DecisionFilter { pod: q.pod, node: q.node, since, limit: q.limit.unwrap_or(100).min(1_000) };
+    let workload = q.workload.as_deref().map(workload_key).transpose()?;
+    let limit = q.limit.unwrap_or(100).min(1_000);
+    let filter = DecisionFilter { pod: q.pod, namespace: q.namespace, node: q.node, workload, since, limit };
     let found = service.history(move |history| history.decisions(&filter)).await?;
     let list = DecisionList { decisions: found.iter().map(|(r, o)| DecisionView::new(r, o.as_ref())).collect() };
     json(&list, 2_048 * list.decisions.len() + 64)
@@ -380,6 +399,50 @@ pub(crate) async fn explain(
     let mut explanation = Explanation::new(record, outcome.as_ref());
     explanation.model = model_part(record, |id, row, other| service.backend.contrast(id, row, other));
     json(&explanation, 8_192)
+}
+
+/// Whose usage.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UsageQuery {
+    /// A node.
+    node: Option<String>,
+    /// A pod, as `name` or `namespace/name`; without pod or node, all nodes.
+    pod: Option<String>,
+    /// Not older than this: a time or a span before now; `24h` when left out.
+    since: Option<String>,
+    /// Spans that the time is divided into; 32 when left out, 1,000 at most.
+    points: Option<usize>,
+}
+
+/// Usage over time, of nodes or of a pod's containers, up to about ten minutes ago.
+#[utoipa::path(get, path = "/api/v1/usage", tag = "cluster", params(UsageQuery),
+    responses((status = 200, body = UsageList), (status = 400, body = ErrorBody)))]
+pub(crate) async fn usage(State(service): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let q: UsageQuery = query(&uri)?;
+    let now = service.clock.now();
+    let (from, until) = (since(q.since.as_deref().unwrap_or("24h"), now)?, UnixMillis(now.as_millisecond()));
+    let points = q.points.unwrap_or(32).clamp(1, 1_000);
+    let found = service
+        .history(move |history| {
+            let mut series = match (&q.pod, &q.node) {
+                (Some(pod), _) => {
+                    let (namespace, name) = pod.rsplit_once('/').map_or((None, &**pod), |(ns, name)| (Some(ns), name));
+                    let mut series = history.usage_series(SeriesOf::Pod(name), from)?;
+                    series.retain(|one| namespace.is_none_or(|namespace| *one.namespace == *namespace));
+                    series
+                }
+                (None, Some(node)) => history.usage_series(SeriesOf::Node(node), from)?,
+                (None, None) => history.usage_series(SeriesOf::Nodes, from)?,
+            };
+            if let (Some(_), Some(node)) = (&q.pod, &q.node) {
+                series.retain(|one| *one.node == **node);
+            }
+            Ok(series)
+        })
+        .await?;
+    json(&UsageList::new(&found, from, until, points), 256 + found.len() * (160 + 16 * points))
 }
 
 /// Seven days of every workload.

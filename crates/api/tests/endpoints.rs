@@ -32,6 +32,9 @@ const SCHEDULER: &[Call] = &[
     ("GET", "/api/v1/events", "", 200),
     ("POST", "/data/features", POD, 200),
     ("GET", "/api/v1/shadow/report?since=2h", "", 200),
+    ("GET", "/api/v1/usage?node=n1&since=2h&points=8", "", 200),
+    ("POST", "/api/v1/what-if", WHAT_IF, 200),
+    ("GET", "/api/v1/pods/default/a/outlook", "", 200),
     ("POST", "/extender/filter", EXTENDER, 200),
     ("POST", "/extender/prioritize", EXTENDER, 200),
     ("POST", "/extender/preempt", PREEMPTION, 200),
@@ -40,6 +43,9 @@ const SCHEDULER: &[Call] = &[
 
 const PREEMPTION: &str = r#"{"Pod":{"metadata":{"name":"a"}},"NodeNameToVictims":null,"NodeNameToMetaVictims":{}}"#;
 const BINDING: &str = r#"{"PodName":"a","PodNamespace":"default","PodUID":"uid-a","Node":"n1"}"#;
+
+const WHAT_IF: &str = r#"{"workloads":[{"namespace":"default","kind":"Deployment","name":"web","replicas":2,
+    "template":{"metadata":{},"spec":{"containers":[]}}}]}"#;
 
 const LEARNER: &[Call] = &[
     ("GET", "/health", "", 200),
@@ -289,4 +295,30 @@ async fn health_is_503_only_without_kubernetes() {
     let f = fixture_with(Access::Loopback, CheckStatus::Unhealthy);
     assert_eq!(get(&f.scheduler, "/readyz").await.0, 503);
     assert_eq!(get(&f.scheduler, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_dry_run_is_bounded_and_asks_for_something() {
+    let f = fixture();
+    let workload = |replicas: u32| {
+        json!({"workloads": [{"namespace": "default", "kind": "Deployment", "name": "web", "replicas": replicas,
+            "template": {"spec": {}}}]})
+    };
+    let cases = [
+        (json!({}), 422, "invalid_body", "nothing is asked"),
+        (workload(20_001), 422, "too_many_pods", "at most 20000"),
+        (json!({"workload": []}), 422, "invalid_body", "unknown field `workload`"),
+        (json!({"drain": ["n9"]}), 404, "node_not_found", "n9"),
+    ];
+    for (body, status, code, part) in cases {
+        let (got, answer) = post(&f.scheduler, "/api/v1/what-if", &body).await;
+        assert_eq!((got, &answer["code"]), (status, &json!(code)), "{body}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(part), "{answer}");
+    }
+    let (_, answer) = post(&f.scheduler, "/api/v1/what-if", workload(2)).await;
+    assert_eq!((&answer["placed"], answer["pods"].as_array().unwrap().len()), (&json!(2), 2));
+    for wrong in ["/api/v1/usage?points=many", "/api/v1/usage?since=yesterday", "/api/v1/decisions?workload=web"] {
+        let (status, answer) = get(&f.scheduler, wrong).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_query")), "{wrong}: {answer}");
+    }
 }

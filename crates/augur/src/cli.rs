@@ -55,7 +55,7 @@ pub enum Command {
     Apiserver(ApiserverArgs),
     /// Asks a service whether it is well; exits with 1 if it is not.
     Health(HealthArgs),
-    /// Shows what the data folder of a scheduler remembers of nodes, workloads and pods.
+    /// Shows what a scheduler remembers of nodes, workloads and pods.
     History(HistoryArgs),
     /// Tells what shadow mode found.
     #[command(subcommand)]
@@ -410,9 +410,12 @@ pub struct HistoryArgs {
     /// What to show.
     #[command(subcommand)]
     pub what: HistoryWhat,
-    /// Folder of a scheduler that does not run now.
-    #[arg(long, default_value = "./augur-data", global = true)]
-    pub data_dir: PathBuf,
+    /// The scheduler service to ask. [default: http://127.0.0.1:8080, if ./augur-data is in use]
+    #[arg(long, global = true)]
+    pub url: Option<String>,
+    /// Reads this data folder instead, whose scheduler must not run. [default: ./augur-data]
+    #[arg(long, global = true, conflicts_with = "url")]
+    pub data_dir: Option<PathBuf>,
     /// Rows at most.
     #[arg(long, default_value_t = 50, global = true)]
     pub limit: usize,

@@ -65,7 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             Command::Sandbox(args) => commands::sandbox::run(args).await,
             Command::Apiserver(args) => commands::apiserver::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
-            Command::History(args) => commands::history::run(&args),
+            Command::History(args) => commands::history::run(&args).await,
             Command::Shadow(ShadowCommand::Report(args)) => commands::shadow::report(&args).await,
             Command::Bench(BenchCommand::Apiserver(args)) => bench::apiserver::run(&args).await,
             Command::Bench(BenchCommand::Cluster(args)) => bench::cluster::run(&args).await,

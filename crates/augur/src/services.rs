@@ -1,11 +1,14 @@
 //! The engine as the HTTP services see it: [`Backend`].
 
+mod what_if;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use augur_api::dto::{
-    AiFeatures, Algorithm, Contributions, Features, NodePrediction, PodRequirements, Prediction, Thresholds,
+    AiFeatures, Algorithm, Contributions, Features, NodePrediction, Outlook, PodRequirements, Prediction, Thresholds,
+    WhatIfAnswer, WhatIfBody,
 };
 use augur_api::{
     Answer, ApiError, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, PodSource,
@@ -14,18 +17,28 @@ use augur_api::{
 use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport, WithoutPods};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
+use augur_core::predictor::Predictor;
 use augur_kube::{Leadership, convert, wire};
 use augur_learn::{FeatureVector, PodFacts, row_of};
 use futures::FutureExt;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{DryRun, EngineHandle, EngineStatus, Mode, NodeSnapshot, QueryError, Recorder, Shared};
+use crate::engine::{
+    Copied, CopyError, DryRun, EngineHandle, EngineStatus, Mode, NodeSnapshot, QueryError, Recorder, Shared,
+};
 use crate::learner::{LearnerPlace, Swaps};
 
 /// A silence of the API server beyond this is told: bookmarks come about each minute.
 const SILENCE: Duration = Duration::from_secs(300);
+
+/// How long a question waits for another that is answered on a copy of the cluster: twice what such an answer takes at most.
+const TURN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Makes a predictor with nothing kept: what one keeps about nodes holds for one state of the cluster only.
+pub type NewPredictor = Arc<dyn Fn() -> Box<dyn Predictor + Send + Sync> + Send + Sync>;
 
 /// The engine behind the services.
 pub struct Backend {
@@ -35,18 +48,47 @@ pub struct Backend {
     learner: LearnerPlace,
     /// Whether it is no failure when the source of readings has none.
     fallback: bool,
+    new_predictor: NewPredictor,
+    /// One copy of the cluster at a time: each takes memory and a core.
+    copying: Arc<Semaphore>,
 }
 
 impl Backend {
-    /// A backend.
+    /// A backend; dry runs on copies of the cluster ask predictors that `new_predictor` makes.
     pub fn new(
         engine: EngineHandle,
         thresholds: Thresholds,
         swaps: Swaps,
         learner: LearnerPlace,
         fallback: bool,
+        new_predictor: NewPredictor,
     ) -> Self {
-        Backend { engine, thresholds, swaps, learner, fallback }
+        let copying = Arc::new(Semaphore::new(1));
+        Backend { engine, thresholds, swaps, learner, fallback, new_predictor, copying }
+    }
+
+    /// Answers on a copy of the cluster, off the scheduler thread and off the threads that serve.
+    fn on_copy<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<Question<T>, ApiError>> + Send + 'static,
+    ) -> Answer<T> {
+        let (engine, copying, new_predictor) = (self.engine.clone(), self.copying.clone(), self.new_predictor.clone());
+        async move {
+            let answer = question.await?;
+            let turn: OwnedSemaphorePermit = match tokio::time::timeout(TURN_WITHIN, copying.acquire_owned()).await {
+                Ok(Ok(turn)) => turn,
+                _ => return Err(ApiError::unavailable("busy", "too many dry runs at once; try again")),
+            };
+            let copied = engine.copy().await.map_err(no_copy)?;
+            let work = move || {
+                let result = answer(copied, &*new_predictor());
+                drop(turn);
+                result
+            };
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(|error| ApiError::unavailable("dry_run_failed", format!("the dry run failed: {error}")))?
+        }
+        .boxed()
     }
 
     fn kubernetes(&self) -> Check {
@@ -187,6 +229,26 @@ impl SchedulerBackend for Backend {
         .boxed()
     }
 
+    fn what_if(&self, question: WhatIfBody) -> Answer<WhatIfAnswer> {
+        self.on_copy(async move {
+            let pods = what_if::pods_of(&question.workloads)?;
+            let answer: Question<WhatIfAnswer> =
+                Box::new(move |copied, predictor| what_if::rehearse(copied, pods, &question, predictor));
+            Ok(answer)
+        })
+    }
+
+    fn outlook(&self, namespace: String, name: String) -> Answer<Outlook> {
+        let engine = self.engine.clone();
+        self.on_copy(async move {
+            let query = PodQuery { namespace, name, source: PodSource::Cluster, record: false };
+            let pod = existing(&engine, &query).await?;
+            let answer: Question<Outlook> =
+                Box::new(move |copied, predictor| Ok(what_if::outlook(copied, &pod, predictor)));
+            Ok(answer)
+        })
+    }
+
     fn features(&self, query: PodQuery) -> Answer<Vec<(Arc<str>, FeatureVector)>> {
         let engine = self.engine.clone();
         async move {
@@ -267,6 +329,18 @@ impl SchedulerBackend for Backend {
             fallback_reason: fallback.map(|fallback| fallback.to_string()),
         }
     }
+}
+
+/// What is to be done with a copy.
+type Question<T> = Box<dyn FnOnce(Copied, &dyn Predictor) -> Result<T, ApiError> + Send>;
+
+fn no_copy(error: CopyError) -> ApiError {
+    let code = match error {
+        CopyError::NotReady => "not_ready",
+        CopyError::Restless => "busy",
+        CopyError::Ended(_) => "scheduler_unavailable",
+    };
+    ApiError::unavailable(code, error.to_string())
 }
 
 /// The pod that a query speaks of, as if it had not been placed yet.

@@ -24,7 +24,7 @@ use crate::backfill;
 use crate::config::Config;
 use crate::engine::{Engine, EngineHandle, EngineOptions, Mode, Traces};
 use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
-use crate::services::Backend;
+use crate::services::{Backend, NewPredictor};
 use crate::serving::ServingArgs;
 use crate::token_review::TokenReviewer;
 
@@ -101,6 +101,9 @@ impl System {
         let (swaps, past) = (Swaps::default(), PastSlot::default());
         let learning = learner::options(config);
         let lots = Lots { seed: learning.seed, holdback: learning.holdback };
+        let (slot, known, window) = (swaps.slot(), past.clone(), learning.window);
+        let new_predictor: NewPredictor =
+            Arc::new(move || Box::new(ModelPredictor::new(slot.clone(), known.clone(), lots, window)));
         let predictor = ModelPredictor::new(swaps.slot(), past.clone(), lots, learning.window)
             .with_budget(Budget { most: INFERENCE_BUDGET, nanos: monotonic_nanos });
         let prometheus = backfill::prometheus(&config.metrics)?;
@@ -151,6 +154,7 @@ impl System {
                 swaps.clone(),
                 learner.clone(),
                 config.metrics.enable_fallback,
+                new_predictor,
             )),
             learner: learner.backend(),
             history: history.handle(),

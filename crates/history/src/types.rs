@@ -514,8 +514,12 @@ pub struct Alternative {
 pub struct DecisionFilter {
     /// Pod name, or `namespace/name`.
     pub pod: Option<String>,
+    /// Namespace of the pod.
+    pub namespace: Option<String>,
     /// Chosen node.
     pub node: Option<String>,
+    /// What the pod belongs to.
+    pub workload: Option<WorkloadKey>,
     /// Not older than this.
     pub since: Option<UnixMillis>,
     /// At most so many.
@@ -531,6 +535,8 @@ impl DecisionFilter {
                 None => *record.pod.name == *wanted,
             },
         };
-        pod && self.node.as_deref().is_none_or(|node| record.node.as_deref() == Some(node))
+        let workload = self.workload.as_ref().is_none_or(|wanted| record.workload.as_ref() == Some(wanted));
+        let namespace = self.namespace.as_deref().is_none_or(|namespace| *record.pod.namespace == *namespace);
+        pod && namespace && workload && self.node.as_deref().is_none_or(|node| record.node.as_deref() == Some(node))
     }
 }

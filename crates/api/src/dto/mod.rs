@@ -8,6 +8,8 @@ mod feedback;
 mod model;
 mod node;
 mod prediction;
+mod usage;
+mod what_if;
 mod write;
 
 pub use cluster::{ClusterSummary, SummaryBuilder, Thresholds};
@@ -20,6 +22,12 @@ pub use node::{ClusterMetrics, NodeDetail, NodeHistory, NodeList, NodeMetrics, R
 pub(crate) use node::{hottest, summary};
 pub use prediction::{
     AiFeatures, Algorithm, Contributions, Features, NodePrediction, PodRequirements, Prediction, PredictionAnswer,
+};
+
+pub use usage::{UsageList, UsageView};
+pub use what_if::{
+    BeforeAfter, MOST_PODS, Outlook, OutlookFlip, OutlookNode, WhatIfAnswer, WhatIfBody, WhatIfDrain, WhatIfNode,
+    WhatIfPod, WhatIfWorkload,
 };
 
 use augur_history::UnixMillis;

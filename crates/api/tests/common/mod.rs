@@ -161,6 +161,63 @@ impl SchedulerBackend for Fake {
         async move { Ok(rows) }.boxed()
     }
 
+    fn what_if(&self, question: WhatIfBody) -> Answer<WhatIfAnswer> {
+        if let Some(node) = question.drain.first() {
+            let error = ApiError::not_found("node_not_found", format!("node {node:?} does not exist"));
+            return async { Err(error) }.boxed();
+        }
+        let pods: Vec<_> = question
+            .workloads
+            .iter()
+            .flat_map(|workload| (0..workload.replicas).map(move |number| (workload, number)))
+            .map(|(workload, number)| WhatIfPod {
+                namespace: workload.namespace.clone(),
+                name: format!("{}-{number}", workload.name),
+                workload: Some(format!("{}/{}", workload.kind, workload.name)),
+                from_node: None,
+                node_name: Some("n1".to_owned()),
+                reason: None,
+                total_score: Some(80.0),
+                p_bad: None,
+                evicted: Vec::new(),
+            })
+            .collect();
+        let answer = WhatIfAnswer {
+            timestamp: NOW.parse().unwrap(),
+            total_nodes: 2,
+            total_pods: pods.len(),
+            placed: pods.len(),
+            pending: 0,
+            undecided: 0,
+            evicted: 0,
+            model_id: None,
+            fallback_reason: Some("not_trained".to_owned()),
+            pods,
+            nodes: Vec::new(),
+            drained: Vec::new(),
+            took_ms: 1.0,
+        };
+        async move { Ok(answer) }.boxed()
+    }
+
+    fn outlook(&self, namespace: String, name: String) -> Answer<Outlook> {
+        let outlook = Outlook {
+            pod_name: name,
+            pod_namespace: namespace,
+            timestamp: NOW.parse().unwrap(),
+            current_node: None,
+            predicted_node: Some("n1".to_owned()),
+            reason: "n1 has the most room".to_owned(),
+            algorithm: "enhanced_scoring".to_owned(),
+            fallback_reason: Some("not_trained".to_owned()),
+            model_id: None,
+            confidence: Some(0.5),
+            nodes: Vec::new(),
+            flip: Vec::new(),
+        };
+        async move { Ok(outlook) }.boxed()
+    }
+
     fn train(&self, _token: Option<http::HeaderValue>) -> Answer<serde_json::Value> {
         async { Err(ApiError::unavailable("not_served", "no learner runs in this process")) }.boxed()
     }

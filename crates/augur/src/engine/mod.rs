@@ -3,6 +3,7 @@
 //! [`Engine::start`] runs the watches as tasks and the scheduler on a thread of its own; [`EngineHandle`] asks it. The thread's
 //! loop is in [`owner`].
 
+mod copy;
 mod counts;
 mod events;
 mod latency;
@@ -44,10 +45,11 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use copy::{Copied, CopyError};
 pub use record::Recorder;
 pub use status::{EngineStatus, Shared};
 pub use traces::Traces;
-pub use view::{DryRun, NodeSnapshot, View};
+pub use view::{DryRun, NodeSnapshot, View, taint as taint_text};
 
 use crate::config;
 use outbound::Outbound;

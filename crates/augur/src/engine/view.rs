@@ -168,7 +168,7 @@ impl NodeSnapshot {
 }
 
 /// A taint as `kubectl describe node` writes it.
-fn taint(taint: &Taint) -> String {
+pub fn taint(taint: &Taint) -> String {
     let effect = match taint.effect {
         Effect::NoSchedule => "NoSchedule",
         Effect::PreferNoSchedule => "PreferNoSchedule",

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use augur_api::dto::Prediction;
+use augur_api::dto::{Outlook, Prediction, WhatIfAnswer, WhatIfBody};
 use augur_api::{
     Answer, ApiError, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, SchedulerBackend,
 };
@@ -96,6 +96,14 @@ impl SchedulerBackend for RemoteScheduler {
     }
 
     fn predict(&self, _: PodQuery) -> Answer<Prediction> {
+        self.elsewhere()
+    }
+
+    fn what_if(&self, _: WhatIfBody) -> Answer<WhatIfAnswer> {
+        self.elsewhere()
+    }
+
+    fn outlook(&self, _: String, _: String) -> Answer<Outlook> {
         self.elsewhere()
     }
 

@@ -5,6 +5,7 @@ mod advisor;
 mod binding;
 mod io;
 mod preemption;
+mod rehearsal;
 mod volumes;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use io::{BindResult, Effect, Input, Nomination};
+pub use rehearsal::{Drained, Rehearsal, Rehearsed, Remedy, lacking};
 
 use crate::cache::{AssumedPods, Belief, CONFIRM_WITHIN, Change, Healed};
 use crate::cluster_event::ClusterEvent;
@@ -129,6 +131,15 @@ impl Scheduler {
             decider: Decider::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// A scheduler that goes on from a state, with nothing waiting.
+    fn over(config: SchedulerConfig, state: ClusterState) -> Scheduler {
+        let mut scheduler = Scheduler { state, ..Scheduler::new(config) };
+        for (pod, node) in scheduler.state.pods() {
+            scheduler.books.confirm(&pod.uid, node);
+        }
+        scheduler
     }
 
     /// Follows what happened. Takes no decision; see [`Scheduler::run_once`].
@@ -298,6 +309,11 @@ impl Scheduler {
     #[must_use]
     pub fn profile(&self, scheduler_name: &str) -> Option<&Profile> {
         self.profiles.get(scheduler_name)
+    }
+
+    /// All profiles, in no order.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.profiles.values()
     }
 
     /// A pod by namespace and name, pending or on a node. Looks through all pods.

@@ -14,10 +14,17 @@ use crate::object::{
 pub(crate) type Consumed = BTreeMap<QualifiedName, Quantity>;
 
 /// Devices promised by a decision until the API server shows them in the claim.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Promise {
     pod: PodUid,
     allocation: DeviceAllocation,
+}
+
+/// All promises of a book.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    promises: BTreeMap<RelatedKey, Promise>,
+    to_be_made: BTreeMap<PodUid, DeviceAllocation>,
 }
 
 /// Devices that are taken. As large as the allocations in the API server and those on their way there.
@@ -111,6 +118,20 @@ impl DeviceBook {
                 self.release(&before);
             }
         }
+    }
+
+    /// All that is promised and has not come about. As large as the bindings under way.
+    pub(super) fn promised(&self) -> Promises {
+        Promises { promises: self.promises.clone(), to_be_made: self.to_be_made.clone() }
+    }
+
+    /// Promises again what another book had promised.
+    pub(super) fn restore(&mut self, promised: Promises) {
+        let Promises { promises, to_be_made } = promised;
+        promises.values().for_each(|promise| self.take(&promise.allocation));
+        to_be_made.values().for_each(|allocation| self.take(allocation));
+        self.promises.extend(promises);
+        self.to_be_made.extend(to_be_made);
     }
 
     /// Takes back what was promised to the pod and has not come about.

@@ -5,6 +5,7 @@
 //! kept as long as the version stands.
 
 mod classes;
+mod copy;
 mod devices;
 mod images;
 mod kinds;
@@ -20,6 +21,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use copy::StateCopy;
 pub use related::RelatedObjects;
 pub use rows::{NodeSignals, NodeUse};
 pub use view::{ClusterSummary, NodeView};

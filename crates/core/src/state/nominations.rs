@@ -55,6 +55,11 @@ impl ClusterState {
         self.nominations.by_node.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// All pods that room is made for, with their nodes.
+    pub(super) fn nominations(&self) -> impl Iterator<Item = (&Arc<Pod>, &NodeName)> {
+        self.nominations.by_node.iter().flat_map(|(node, pods)| pods.iter().map(move |pod| (pod, node)))
+    }
+
     /// Known nodes with pods that come before the given one: nominated there, and of no lower priority.
     pub(crate) fn ahead_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = (NodeId, Vec<Arc<Pod>>)> + 'a {
         self.nominations.by_node.iter().filter_map(|(node, pods)| {

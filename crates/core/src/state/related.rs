@@ -1,8 +1,10 @@
 //! Objects besides nodes and pods, found by kind and name: [`RelatedObjects`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
+use super::ChangeLog;
 use super::devices::DeviceBook;
 use crate::object::{
     ControllerRef, CsiDriver, CsiNode, CsiStorageCapacity, DeviceClass, PersistentVolume, PersistentVolumeClaim,
@@ -12,8 +14,8 @@ use crate::object::{
 /// Objects of one kind.
 #[derive(Debug, Default)]
 struct Table {
-    /// By namespace and name.
-    objects: HashMap<Arc<str>, HashMap<Arc<str>, Related>>,
+    /// By namespace and name; in their order, so that a copy can be taken piece by piece.
+    objects: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Related>>,
     /// By what they are looked for besides the name, in an order that does not depend on when they came.
     groups: HashMap<Arc<str>, BTreeMap<RelatedKey, Related>>,
     /// Whether all objects of the kind were listed.
@@ -68,6 +70,8 @@ impl Table {
 pub struct RelatedObjects {
     tables: [Table; RelatedKind::ALL.len()],
     devices: DeviceBook,
+    /// What was applied and removed lately.
+    changes: ChangeLog<(RelatedKind, RelatedKey)>,
 }
 
 /// The object, if it is of the kind.
@@ -145,7 +149,7 @@ impl RelatedObjects {
 
     /// All that drivers tell of nodes.
     pub fn csi_nodes(&self) -> impl Iterator<Item = &CsiNode> {
-        let all = self.table(RelatedKind::CsiNode).objects.values().flat_map(HashMap::values);
+        let all = self.table(RelatedKind::CsiNode).objects.values().flat_map(BTreeMap::values);
         all.filter_map(|object| of_kind!(object, CsiNode))
     }
 
@@ -167,7 +171,7 @@ impl RelatedObjects {
     /// Services of a namespace, in no order.
     pub fn services(&self, namespace: &str) -> impl Iterator<Item = &PodSelector> {
         let of_namespace = self.table(RelatedKind::Service).objects.get(namespace);
-        of_namespace.into_iter().flat_map(HashMap::values).filter_map(|object| of_kind!(object, Service))
+        of_namespace.into_iter().flat_map(BTreeMap::values).filter_map(|object| of_kind!(object, Service))
     }
 
     /// The claim to devices of this namespace and name.
@@ -179,7 +183,7 @@ impl RelatedObjects {
     /// All claims to devices of a namespace, in no order.
     pub fn resource_claims(&self, namespace: &str) -> impl Iterator<Item = &ResourceClaim> {
         let of_namespace = self.table(RelatedKind::ResourceClaim).objects.get(namespace);
-        of_namespace.into_iter().flat_map(HashMap::values).filter_map(|object| of_kind!(object, ResourceClaim))
+        of_namespace.into_iter().flat_map(BTreeMap::values).filter_map(|object| of_kind!(object, ResourceClaim))
     }
 
     /// Claims that were made for the extended resources of the pod, by name.
@@ -203,7 +207,7 @@ impl RelatedObjects {
 
     /// All slices, in no order.
     pub fn slices(&self) -> impl Iterator<Item = &ResourceSlice> {
-        let all = self.table(RelatedKind::ResourceSlice).objects.values().flat_map(HashMap::values);
+        let all = self.table(RelatedKind::ResourceSlice).objects.values().flat_map(BTreeMap::values);
         all.filter_map(|object| of_kind!(object, ResourceSlice))
     }
 
@@ -226,6 +230,7 @@ impl RelatedObjects {
     /// Adds an object or follows its change; as it was before.
     pub(crate) fn apply(&mut self, object: Related) -> Option<Related> {
         let kind = object.kind();
+        self.changes.push((kind, object.key()));
         let of_devices = RelatedKind::OF_DEVICES.contains(&kind).then(|| object.clone());
         let before = self.tables[kind.index()].insert(object);
         if of_devices.is_some() {
@@ -237,6 +242,9 @@ impl RelatedObjects {
     /// Removes an object; as it was.
     pub(crate) fn remove(&mut self, kind: RelatedKind, key: &RelatedKey) -> Option<Related> {
         let before = self.tables[kind.index()].remove(key);
+        if before.is_some() {
+            self.changes.push((kind, key.clone()));
+        }
         self.follow_devices(before.as_ref(), None);
         before
     }
@@ -276,7 +284,24 @@ impl RelatedObjects {
         })
     }
 
-    fn get(&self, kind: RelatedKind, namespace: &str, name: &str) -> Option<&Related> {
+    /// What was applied and removed lately.
+    pub(super) fn changes(&self) -> &ChangeLog<(RelatedKind, RelatedKey)> {
+        &self.changes
+    }
+
+    /// Objects of the kind by namespace and name, from the first behind `last` on.
+    pub(super) fn after(&self, kind: RelatedKind, last: Option<&RelatedKey>) -> impl Iterator<Item = &Related> {
+        let objects = &self.table(kind).objects;
+        let started = last.and_then(|last| Some((last, objects.get(&last.namespace)?)));
+        let of_namespace = started.into_iter().flat_map(|(last, of_namespace)| {
+            of_namespace.range::<str, _>((Bound::Excluded(&*last.name), Bound::Unbounded)).map(|(_, object)| object)
+        });
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(&*last.namespace));
+        let others = objects.range::<str, _>((from, Bound::Unbounded)).flat_map(|(_, objects)| objects.values());
+        of_namespace.chain(others)
+    }
+
+    pub(super) fn get(&self, kind: RelatedKind, namespace: &str, name: &str) -> Option<&Related> {
         self.table(kind).objects.get(namespace)?.get(name)
     }
 

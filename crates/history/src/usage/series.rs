@@ -257,6 +257,8 @@ pub enum SeriesOf<'a> {
     Pod(&'a str),
     /// Of the node of this name.
     Node(&'a str),
+    /// Of all nodes.
+    Nodes,
     /// Of everything.
     All,
 }
@@ -272,6 +274,7 @@ pub(crate) fn read(
     let prefix: Vec<u8> = match of {
         SeriesOf::Pod(pod) => pod.bytes().chain(std::iter::once(0)).collect(),
         SeriesOf::Node(node) => [0, 0, 0].into_iter().chain(node.bytes()).chain(std::iter::once(0)).collect(),
+        SeriesOf::Nodes => vec![0, 0, 0],
         SeriesOf::All => Vec::new(),
     };
     let mut found: HashMap<u32, UsageSeries> = HashMap::new();

@@ -20,9 +20,15 @@ use tempfile::TempDir;
 use tower::{Layer, ServiceExt};
 
 use super::super::{Engine, EngineOptions, Mode, Traces, profile};
+use crate::services::NewPredictor;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Predictors without a model, for dry runs on copies.
+pub fn no_model() -> NewPredictor {
+    Arc::new(|| Box::new(NoModel::default()))
+}
 
 /// What the proxy does wrong.
 #[derive(Default)]

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use augur_api::dto::Thresholds;
+use augur_api::dto::{Thresholds, WhatIfBody};
 use augur_api::{CheckStatus, PodQuery, PodSource, SchedulerBackend};
 use augur_apiserver::{MetricsSource, NodeMetrics, PodMetrics, Usage};
 use augur_clock::Clock;
 use augur_history::{DecisionFilter, DecisionKind};
 use serde_json::value::RawValue;
 
-use super::cluster::{Cluster, until};
+use super::cluster::{Cluster, no_model, until};
 use crate::engine::Engine;
 use crate::learner::{LearnerPlace, Swaps};
 use crate::services::Backend;
 
 fn backend(engine: &Engine) -> Backend {
-    Backend::new(engine.handle(), Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere, true)
+    Backend::new(engine.handle(), Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere, true, no_model())
 }
 
 fn query(name: &str, source: PodSource, record: bool) -> PodQuery {
@@ -153,5 +153,73 @@ async fn decisions_and_what_became_of_them_are_remembered() {
     assert_eq!((&*record.pod.name, record.nodes, record.feasible), ("web", 1, 1));
     assert_eq!(record.features[0], Some(1.0), "cores that the pod requests");
     assert_eq!(&*outcome.unwrap().node, "n");
+    engine.shutdown().await;
+}
+
+fn what_if(json: &str) -> WhatIfBody {
+    serde_json::from_str(json).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_pods_are_placed_on_a_copy_and_nothing_is_changed() {
+    let cluster = Cluster::new();
+    cluster.node("n1", "4");
+    cluster.node("n2", "2");
+    let owner = serde_json::json!([{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true }]);
+    cluster.pod("db-0", "1");
+    let owned = serde_json::json!({ "metadata": { "ownerReferences": owner } });
+    cluster.local.patch("pods", "default", "db-0", "", augur_apiserver::PatchKind::Merge, &owned).unwrap();
+    let engine = cluster.engine();
+    let handle = engine.handle();
+    until("the pod is bound", || handle.status().bound == 1).await;
+    let home = cluster.node_of("db-0").unwrap();
+    let backend = backend(&engine);
+    // Whether the watch has shown the owner by now shows in what a drain does.
+    let drain = what_if(&format!(r#"{{"drain": ["{home}"]}}"#));
+    loop {
+        let answer = backend.what_if(drain.clone()).await.unwrap();
+        if answer.drained[0].moved == 1 {
+            assert_eq!((answer.placed, answer.pods[0].from_node.as_deref()), (1, Some(&*home)));
+            assert_ne!(answer.pods[0].node_name.as_deref(), Some(&*home));
+            assert!(answer.nodes.iter().any(|node| node.name == home && node.drained && node.pods.after == 0.0));
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let many = r#"{"workloads": [{"namespace": "default", "kind": "Deployment", "name": "web", "replicas": 7,
+        "template": {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}}}]}"#;
+    let answer = backend.what_if(what_if(many)).await.unwrap();
+    assert_eq!((answer.total_pods, answer.placed, answer.pending, answer.undecided), (7, 5, 2, 0));
+    let reason = answer.pods.iter().find_map(|pod| pod.reason.clone()).unwrap();
+    assert!(reason.starts_with("0/2 nodes are available: 2 Insufficient cpu."), "{reason}");
+    let full = |node: &augur_api::dto::WhatIfNode| node.cpu.after == node.cpu.allocatable;
+    assert!(answer.nodes.len() == 2 && answer.nodes.iter().all(full), "{:?}", answer.nodes);
+    assert_eq!(handle.status().bound, 1, "nothing was bound");
+    let error = backend.what_if(what_if(r#"{"drain": ["n9"]}"#)).await.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.code), (404, "node_not_found"));
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outlook_tells_what_would_change_it() {
+    let cluster = Cluster::new();
+    cluster.node("large", "4");
+    cluster.node("small", "1");
+    cluster.pod("web", "3");
+    let engine = cluster.engine();
+    let handle = engine.handle();
+    until("the pod is bound", || handle.status().bound == 1).await;
+    let backend = backend(&engine);
+    let outlook = backend.outlook("default".to_owned(), "web".to_owned()).await.unwrap();
+    // It does not stand in its own way.
+    assert_eq!((outlook.current_node.as_deref(), outlook.predicted_node.as_deref()), (Some("large"), Some("large")));
+    let small = &outlook.nodes[1];
+    assert_eq!((small.node_name.as_str(), small.feasible, small.lacking["cpu"]), ("small", false, 2.0));
+    assert_eq!((small.filter.as_deref(), &*small.reasons[0]), (Some("NodeResourcesFit"), "Insufficient cpu"));
+    let flip = &outlook.flip[0];
+    assert_eq!((flip.node_name.as_str(), flip.then), ("small", "feasible"));
+    assert_eq!(flip.changes, ["2000m cpu more free there, or requested less"]);
+    let error = backend.outlook("default".to_owned(), "nobody".to_owned()).await.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.code), (404, "pod_not_found"));
     engine.shutdown().await;
 }

@@ -10,7 +10,7 @@ use augur_history::{DecisionFilter, DecisionKind};
 use serde_json::{Value, json};
 
 use super::super::{Engine, Mode, profile};
-use super::cluster::{Cluster, until};
+use super::cluster::{Cluster, no_model, until};
 use crate::learner::{LearnerPlace, Swaps};
 use crate::services::Backend;
 
@@ -214,13 +214,8 @@ async fn an_extender_binds_for_another_scheduler_behind_the_fence() {
         pod_of(&cluster, "default-scheduler", pod);
     }
     let backend = |engine: &Engine| {
-        Backend::new(
-            engine.handle(),
-            augur_api::dto::Thresholds::default(),
-            Swaps::default(),
-            LearnerPlace::Nowhere,
-            true,
-        )
+        let thresholds = augur_api::dto::Thresholds::default();
+        Backend::new(engine.handle(), thresholds, Swaps::default(), LearnerPlace::Nowhere, true, no_model())
     };
     let binding = |pod: &str| Binding {
         namespace: "default".to_owned(),
