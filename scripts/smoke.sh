@@ -12,7 +12,7 @@ for _ in $(seq 150); do
   if "$augur" health --url http://127.0.0.1:18080/readyz >/dev/null 2>&1; then break; fi
   sleep 0.2
 done
-scripts/test_system.sh http://127.0.0.1:18080 http://127.0.0.1:15000
+AUGUR_PLUGIN="$(dirname "$augur")/kubectl-augur" scripts/test_system.sh http://127.0.0.1:18080 http://127.0.0.1:15000
 scripts/check_metrics.py http://127.0.0.1:18080 http://127.0.0.1:15000
 if [ -n "${AUGUR_PROMTOOL:-}" ]; then
   for url in http://127.0.0.1:18080/metrics http://127.0.0.1:15000/metrics; do

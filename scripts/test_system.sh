@@ -45,6 +45,11 @@ post "POST /api/v1/predict (malformed)" 400 "$scheduler/api/v1/predict" "error c
 call "GET /api/v1/model/status" 200 "$scheduler/api/v1/model/status"
 post "POST /api/v1/model/train" 202,503 "$scheduler/api/v1/model/train" "" '{}'
 call "GET /api/v1/decisions" 200 "$scheduler/api/v1/decisions?limit=3"
+call "GET /api/v1/usage" 200 "$scheduler/api/v1/usage?since=1h&points=8" "since until series"
+post "POST /api/v1/what-if" 200 "$scheduler/api/v1/what-if" "total_pods placed pending pods nodes drained" \
+  '{"workloads":[{"namespace":"default","kind":"Deployment","name":"probe","replicas":3,"template":{"spec":{"containers":[{"name":"app","resources":{"requests":{"cpu":"50m"}}}]}}}]}'
+post "POST /api/v1/what-if (unknown node)" 404 "$scheduler/api/v1/what-if" "error code" '{"drain":["no-such-node"]}'
+call "GET …/outlook (unknown pod)" 404 "$scheduler/api/v1/pods/default/no-such-pod/outlook" "error code"
 call "GET /api/v1/workloads" 200 "$scheduler/api/v1/workloads"
 call "GET /api/v1/events" 200 "$scheduler/api/v1/events" "" --max-time 1 -o /dev/null
 call "GET /openapi.json" 200 "$scheduler/openapi.json" "openapi paths"
@@ -74,6 +79,26 @@ call "GET /data/summary" 200 "$learner/data/summary"
 post "POST /data/features" 200 "$learner/data/features" "pod_cpu_request cluster_avg_memory" "$pod"
 call "GET /openapi.json" 200 "$learner/openapi.json" "openapi paths"
 call "GET /docs" 200 "$learner/docs"
+
+plugin=${AUGUR_PLUGIN:-$(command -v kubectl-augur || true)}
+if [ -n "$plugin" ]; then
+  echo "kubectl augur ($plugin)"
+  pod=$(curl -sS -m 10 "$scheduler/api/v1/decisions?limit=1" | grep -o '"pod_n[a-z]*":"[^"]*"' | cut -d'"' -f4 | tac | paste -sd/ -)
+  for command in "nodes" "nodes -o wide" "decisions -A --limit 3" "history -A" "explain $pod" "what-if --drain $node" \
+    "shadow report" "model status -o yaml"; do
+    # Words are meant to be split.
+    # shellcheck disable=SC2086
+    if "$plugin" $command --server-url "$scheduler" >"$body" 2>&1; then
+      passed=$((passed + 1))
+      printf '  ok    %-34s %s\n' "$command" "$(head -c 90 "$body" | tr -s '\n ' ' ')"
+    else
+      failed=$((failed + 1))
+      printf '  FAIL  %-34s %s\n' "$command" "$(head -c 200 "$body" | tr -s '\n ' ' ')"
+    fi
+  done
+else
+  echo "skipped: kubectl augur (no kubectl-augur on the path; AUGUR_PLUGIN names one)"
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

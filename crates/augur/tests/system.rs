@@ -236,12 +236,115 @@ fn write_broken(system: &System) -> String {
     path.to_string_lossy().into_owned()
 }
 
+const MANY: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: many}
+spec:
+  replicas: 3
+  template:
+    metadata: {labels: {app: many}}
+    spec: {containers: [{name: app, resources: {requests: {cpu: 10m, memory: 16Mi}}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: giant}
+spec: {containers: [{name: app, resources: {requests: {cpu: 4k}}}]}
+";
+
+#[test]
+fn kubectl_augur_answers_as_kubectl_does() {
+    let system = System::start("small");
+    let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-augur"));
+    let output = |url: &str, args: &[&str]| {
+        // As `kubectl augur …` where there is a kubectl, which finds the plugin on the path.
+        let kubectl = find_kubectl();
+        let mut command = Command::new(kubectl.as_deref().unwrap_or(plugin));
+        command.args(kubectl.iter().map(|_| "augur")).args(args);
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", plugin.parent().unwrap().display()));
+        command.env("AUGUR_URL", url).env("HOME", system.data.path()).env_remove("KUBECONFIG").stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let must = |args: &[&str], wanted: &[&str]| {
+        let (well, text, error) = output(&system.scheduler, args);
+        assert!(well, "kubectl augur {}: {error}", args.join(" "));
+        for part in wanted {
+            assert!(text.contains(part), "kubectl augur {}: no {part:?} in\n{text}", args.join(" "));
+        }
+        text
+    };
+    let must_not = |url: &str, args: &[&str], wanted: &[&str]| {
+        let (well, _, error) = output(url, args);
+        let told = wanted.iter().all(|part| error.contains(part));
+        assert!(!well && told, "kubectl augur {}: {error}", args.join(" "));
+    };
+    let nodes = must(&["nodes"], &["NAME", "STATUS", "CPU-REQ", "STABILITY", "Ready"]);
+    let node = nodes.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert_eq!(must(&["nodes", &node, "--no-headers"], &[&node]).lines().count(), 1);
+    must(&["nodes", "-o", "wide"], &["TAINTS", "FAILURE"]);
+    must(&["nodes", "-o", "yaml"], &["nodes:", "allocatable:"]);
+
+    wait_until("something was decided", || {
+        output(&system.scheduler, &["decisions", "-A", "--no-headers"]).1.contains('/')
+    });
+    must(&["decisions", "-A"], &["NAMESPACE", "AGE", "POD", "NODE", "FITTED", "OUTCOME"]);
+    let json = must(&["decisions", "-A", "-o", "json", "--limit", "1"], &["decision_id"]);
+    let field =
+        |name: &str| json.split(&format!("\"{name}\": \"")).nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let pod = format!("{}/{}", field("pod_namespace"), field("pod_name"));
+    must(&["explain", &pod], &["Name:", "Decision:", "Nodes if it were decided now:", "FITS", "What would change it:"]);
+    must(&["history", "-A"], &["NAMESPACE", "PODS", "FAILURE"]);
+    let workload = field("workload");
+    let (namespace, resource) = workload.split_once('/').unwrap();
+    must(&["history", resource, "-n", namespace], &["Name:", "Failure:", "POD", "AFTER-1H"]);
+    must(&["history", &format!("pod/{}", field("pod_name")), "-n", namespace], &["NODE", "OUTCOME"]);
+
+    let manifest = system.data.path().join("many.yaml");
+    std::fs::write(&manifest, MANY).unwrap();
+    let manifest = manifest.to_string_lossy().into_owned();
+    must(
+        &["what-if", "-f", &manifest],
+        &["deployment/many", "pod/giant", "Insufficient cpu", "3 of 4 pods", "nothing was changed"],
+    );
+    must(&["what-if", "-f", &manifest, "--replicas", "5", "-o", "wide"], &["many-4", "5 of 10 pods"]);
+    must(&["what-if", "--drain", &node], &[&format!("node/{node} drained"), "nothing was changed"]);
+    must(&["nodes", &node, "--no-headers"], &["Ready  "]);
+    must(&["shadow", "report"], &["Decisions of other schedulers:"]);
+    must(&["model", "status"], &["Has a say:"]);
+    must(&["completion", "bash"], &["_kubectl-augur"]);
+    must(&["man"], &[".TH kubectl-augur"]);
+
+    must_not(&system.scheduler, &["explain", "nobody"], &["\"nobody\"", "-n"]);
+    must_not(&system.scheduler, &["what-if", "--drain", "nowhere"], &["nowhere"]);
+    must_not(&system.scheduler, &["what-if", "-f", "/no/such/file"], &["/no/such/file"]);
+    let [closed] = free_ports();
+    must_not(&format!("http://127.0.0.1:{closed}"), &["nodes"], &[&closed.to_string(), "--server-url", "AUGUR_URL"]);
+
+    let history = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_augur")).arg("history").args(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    assert!(history(&["nodes", "--url", &system.scheduler]).0.contains(&node));
+    assert!(history(&["workloads", "--url", &system.scheduler]).0.contains("FAILURE"));
+    assert!(history(&["pod", &pod, "--url", &system.scheduler]).0.contains("OUTCOME"));
+    // The folder is in use; that says how to ask whoever uses it.
+    let folder = system.data.path().to_string_lossy().into_owned();
+    let (_, error) = history(&["nodes", "--data-dir", &folder]);
+    assert!(error.contains("in use") && error.contains("--url"), "{error}");
+}
+
 #[test]
 fn every_call_of_the_contract_answers_and_an_interrupt_stops_cleanly() {
     let system = System::start("small");
     if Command::new("curl").arg("--version").output().is_ok() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/test_system.sh");
-        let output = Command::new(script).args([&system.scheduler, &system.learner]).output().unwrap();
+        let mut command = Command::new(script);
+        command.args([&system.scheduler, &system.learner]).env("AUGUR_PLUGIN", env!("CARGO_BIN_EXE_kubectl-augur"));
+        let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         println!("{text}");
         assert!(output.status.success(), "{text}");

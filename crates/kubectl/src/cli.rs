@@ -240,6 +240,24 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What the documents tell people to type is what the command line takes.
+    #[test]
+    fn commands_of_the_documents_are_taken() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut tried = 0;
+        for page in ["README.md", "docs/user-guide.md", "docs/runbook.md", "docs/troubleshooting.md"] {
+            let text = std::fs::read_to_string(root.join(page)).unwrap();
+            for command in text.lines().filter_map(|line| line.trim().strip_prefix("kubectl augur ")) {
+                let words = command.split_whitespace().take_while(|word| !matches!(*word, "|" | ">" | "#" | "&&"));
+                if let Err(error) = Cli::try_parse_from(std::iter::once("kubectl-augur").chain(words)) {
+                    panic!("{page}: {command}: {error}");
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried >= 10, "only {tried} commands found");
+    }
+
     #[test]
     fn a_dry_run_needs_something_to_do() {
         let parse = |args: &[&str]| Cli::try_parse_from(["kubectl-augur", "what-if"].iter().chain(args));

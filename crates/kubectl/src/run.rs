@@ -57,7 +57,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(note) = server.note() {
         tell(note);
     }
-    let ask = Ask { server, output: common.output, show: show(common) };
+    let now =
+        if common.output.is_none_or(|output| output == Output::Wide) { server.now().await } else { Timestamp::now() };
+    let ask = Ask { server, output: common.output, show: show(common, now) };
     match cli.command {
         Command::Explain(args) => ask.explain(&args).await,
         Command::Nodes(args) => ask.nodes(&args).await,
@@ -78,11 +80,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-fn show(common: &Common) -> Show {
+fn show(common: &Common, now: Timestamp) -> Show {
     let no_color = common.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colors = !no_color && std::io::stdout().is_terminal();
     let look = Look { colors, no_headers: common.no_headers };
-    Show { look, wide: common.output == Some(Output::Wide), now: Timestamp::now() }
+    Show { look, wide: common.output == Some(Output::Wide), now }
 }
 
 /// A scheduler, and how its answers are to be printed.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
 use kube::client::Body;
 use kube::config::{
     AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
@@ -98,9 +99,10 @@ impl Server {
         });
         let namespace = namespace.unwrap_or_else(|| "default".to_owned());
         let patience = Duration::from_secs(common.request_timeout.max(1));
-        if let Some(url) = &common.server_url {
-            let hint = format!("It is named by --server-url or AUGUR_URL. {HINT}");
-            return Server::direct(common, url, namespace, patience, hint).await;
+        if let Some(url) = common.server_url.as_ref().filter(|url| !url.is_empty()) {
+            let hint = "That is what --server-url or AUGUR_URL says; a port of a scheduler in a cluster is had by \
+                `kubectl -n augur port-forward service/augur 8080`";
+            return Server::direct(common, url, namespace, patience, hint.to_owned()).await;
         }
         let asked_for = common.kubeconfig.is_some() || common.context.is_some() || common.service.is_some();
         let why = match kubeconfig {
@@ -170,6 +172,12 @@ impl Server {
     /// The namespace of pods and workloads that are named without one.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The time by the scheduler's clock, by which ages are told; by that of this machine if it does not say.
+    pub async fn now(&self) -> Timestamp {
+        let told = self.get("/health").await.ok().and_then(|health| health["timestamp"].as_str()?.parse().ok());
+        told.unwrap_or_else(Timestamp::now)
     }
 
     /// Something that the user should know about how the scheduler was found.

@@ -23,8 +23,10 @@ use crate::engine::{Copied, Recorder};
 
 /// How long pods are placed; what is not decided by then is told apart.
 pub const PLACING_WITHIN: Duration = Duration::from_secs(10);
-/// Nodes for which it is tried out what would make them feasible: those that lack least.
-const TRIED: usize = 12;
+/// Nodes for which it is tried out what would make them feasible: those that lack least, and of those that are rejected for the same
+/// reasons a few.
+const TRIED: usize = 16;
+const TRIED_OF_KIND: usize = 4;
 /// Of these, how many are told.
 const TOLD: usize = 3;
 const MIB: f64 = 1_048_576.0;
@@ -243,7 +245,11 @@ fn node_of(
         contributions: Contributions(if feasible { parts.collect() } else { Vec::new() }),
         model_points: report.prediction.map(|_| round(report.model_part)),
         p_bad: report.prediction.map(|prediction| prediction.p_bad),
-        stability_score: rates.nodes.get(&report.node).and_then(|rates| rates.stability_score).map(round),
+        stability_score: rates
+            .nodes
+            .get(&report.node)
+            .and_then(|rates| rates.stability_score)
+            .map(|score| (score * 1000.0).round() / 1000.0),
     }
 }
 
@@ -291,19 +297,41 @@ fn feasible_by(rehearsal: &mut Rehearsal, pod: &Pod, nodes: &[OutlookNode]) -> V
     let mut rejected: Vec<(f64, &OutlookNode)> =
         nodes.iter().filter(|node| !node.feasible).map(|node| (share(node), node)).collect();
     rejected.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.node_name.cmp(&b.1.node_name)));
-    let mut found: Vec<(usize, OutlookFlip)> = rejected
+    // Some of each kind of rejection, so that many nodes of one kind do not hide another.
+    let mut of_kind: HashMap<&[String], usize> = HashMap::new();
+    let mut is_tried = |node: &OutlookNode| {
+        let tried = of_kind.entry(&node.reasons).or_default();
+        *tried += 1;
+        *tried <= TRIED_OF_KIND
+    };
+    let tried: Vec<&OutlookNode> = rejected
         .into_iter()
-        .filter(|(share, _)| share.is_finite())
+        .filter(|(share, node)| share.is_finite() && is_tried(node))
+        .map(|(_, node)| node)
         .take(TRIED)
-        .filter_map(|(_, node)| {
+        .collect();
+    let mut found: Vec<(usize, Vec<String>, OutlookFlip)> = tried
+        .into_iter()
+        .filter_map(|node| {
             let remedies = rehearsal.remedies(pod, &node.node_name)?;
             let changes = remedies.iter().map(|remedy| in_words(remedy, &node.node_name)).collect();
-            Some((remedies.len(), flip(changes, &node.node_name, "feasible", None)))
+            let kinds = remedies.iter().map(kind).collect();
+            Some((remedies.len(), kinds, flip(changes, &node.node_name, "feasible", None)))
         })
         .collect();
-    // The fewest changes first; among equals, what lacks least.
-    found.sort_by_key(|(changes, _)| *changes);
-    found.into_iter().take(TOLD).map(|(_, flip)| flip).collect()
+    // The fewest changes first; among equals, what lacks least; each kind of change once.
+    found.sort_by_key(|(changes, ..)| *changes);
+    let mut told = HashSet::new();
+    found.retain(|(_, kinds, _)| told.insert(kinds.clone()));
+    found.into_iter().take(TOLD).map(|(.., flip)| flip).collect()
+}
+
+fn kind(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Uncordon => "uncordon".to_owned(),
+        Remedy::Taint(taint) => format!("taint {}", taint.key),
+        Remedy::Free(name, _) => name.to_string(),
+    }
 }
 
 fn flip(changes: Vec<String>, node: &str, then: &'static str, points: Option<f64>) -> OutlookFlip {

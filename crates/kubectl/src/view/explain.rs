@@ -82,7 +82,8 @@ fn decision_facts(facts: &mut Facts, decided: &Explanation, show: Show) {
     let attempts = if decision.attempts > 1 { format!(", {} attempts", decision.attempts) } else { String::new() };
     facts.add("Decision", format!("{node}, {ago} ago{by}{confidence}{attempts} ({})", decision.decision_id));
     let mut name = "Why";
-    for why in &decided.why {
+    // What it says of the model has a line of its own.
+    for why in decided.why.iter().filter(|why| !why.starts_with("no model had a say")) {
         facts.add(name, why);
         name = "";
     }
@@ -230,10 +231,11 @@ fn reasons(node: &OutlookNode) -> String {
 }
 
 fn flips(decided: Option<&Explanation>, outlook: Option<&Outlook>) -> Vec<String> {
-    let then = decided.map_or(&[][..], |decided| &decided.flip).iter().map(|flip| format!("then: {}", flip.change));
+    let then =
+        decided.map_or(&[][..], |decided| &decided.flip).iter().map(|flip| format!("At the decision: {}", flip.change));
     let now = outlook.map_or(&[][..], |outlook| &outlook.flip).iter().map(|flip| {
         let changes = flip.changes.join("; and ");
-        format!("now: {} is {} with {changes}", flip.node_name, flip.then)
+        format!("Now: {} would be {} with {changes}", flip.node_name, flip.then)
     });
     then.chain(now).collect()
 }

@@ -1,6 +1,6 @@
 //! What a dry run of many pods found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ pub fn what_if(answer: &Value, show: Show) -> Result<String, NotUnderstood> {
             line.push_str(&format!(
                 ", {} are lost, because nothing makes them anew: {}",
                 drain.lost.len(),
-                drain.lost.join(", ")
+                few(&drain.lost)
             ));
         }
         text.push_str(&line);
@@ -52,24 +52,29 @@ pub fn what_if(answer: &Value, show: Show) -> Result<String, NotUnderstood> {
     }
     let evicted: Vec<&str> = found.pods.iter().flat_map(|pod| &pod.evicted).map(String::as_str).collect();
     if !evicted.is_empty() {
-        let more = evicted.len().saturating_sub(LISTED);
-        text.push_str(&format!(
-            "\nEvicted for pods of higher priority: {}\n",
-            evicted.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ")
-        ));
-        text.push_str(&and_more(more, "-o json"));
+        text.push_str(&format!("\nEvicted for pods of higher priority: {}\n", few(&evicted)));
     }
     if found.undecided > 0 {
         text.push_str(&format!("\n{} pods were not decided: the time of a dry run was over\n", found.undecided));
     }
     let model = found.fallback_reason.as_ref().map_or(String::new(), |why| format!("; no model had a say ({why})"));
+    let nodes: BTreeSet<&str> = found.pods.iter().filter_map(|pod| pod.node_name.as_deref()).collect();
+    let (placed, all, count) = (found.placed, found.total_pods, nodes.len());
+    let nodes = if count == 1 { "node" } else { "nodes" };
     text.push_str(&format!(
-        "\n{} of {} pods would be placed on {} nodes{model}. A dry run: nothing was changed.\n",
-        found.placed,
-        found.total_pods,
-        found.nodes.iter().filter(|node| node.pods.after > node.pods.before).count(),
+        "\n{placed} of {all} pods would be placed on {count} {nodes}{model}. A dry run: nothing was changed.\n"
     ));
     Ok(text)
+}
+
+/// The first of them.
+fn few<T: AsRef<str>>(names: &[T]) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 /// What a pod is counted with.
