@@ -59,7 +59,9 @@ pub async fn run(args: &HistoryArgs) -> anyhow::Result<()> {
         }
         HistoryWhat::Export(export) => match &memory {
             Memory::Read(history) => return export::run(&history.handle(), export),
-            Memory::Asked(_) => anyhow::bail!("export reads the data folder of a scheduler that does not run: --data-dir"),
+            Memory::Asked(_) => {
+                anyhow::bail!("export reads the data folder of a scheduler that does not run: --data-dir")
+            }
         },
     };
     Ok(output::line(text.trim_end_matches('\n'))?)

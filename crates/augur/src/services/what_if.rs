@@ -299,19 +299,13 @@ fn feasible_by(rehearsal: &mut Rehearsal, pod: &Pod, nodes: &[OutlookNode]) -> V
     rejected.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.node_name.cmp(&b.1.node_name)));
     // Some of each kind of rejection, so that many nodes of one kind do not hide another.
     let mut of_kind: HashMap<&[String], usize> = HashMap::new();
-    let mut is_tried = |node: &OutlookNode| {
+    rejected.retain(|(share, node)| {
         let tried = of_kind.entry(&node.reasons).or_default();
         *tried += 1;
-        *tried <= TRIED_OF_KIND
-    };
-    let tried: Vec<&OutlookNode> = rejected
-        .into_iter()
-        .filter(|(share, node)| share.is_finite() && is_tried(node))
-        .map(|(_, node)| node)
-        .take(TRIED)
-        .collect();
+        share.is_finite() && *tried <= TRIED_OF_KIND
+    });
+    let tried = rejected.into_iter().map(|(_, node)| node).take(TRIED);
     let mut found: Vec<(usize, Vec<String>, OutlookFlip)> = tried
-        .into_iter()
         .filter_map(|node| {
             let remedies = rehearsal.remedies(pod, &node.node_name)?;
             let changes = remedies.iter().map(|remedy| in_words(remedy, &node.node_name)).collect();

@@ -188,7 +188,8 @@ fn exactly(cluster: &Cluster, objects: &[Value]) {
 }
 
 fn backend(engine: &Engine) -> Backend {
-    Backend::new(engine.handle(), augur_api::dto::Thresholds::default(), Swaps::default(), LearnerPlace::Nowhere, true)
+    let thresholds = augur_api::dto::Thresholds::default();
+    Backend::new(engine.handle(), thresholds, Swaps::default(), LearnerPlace::Nowhere, true, super::cluster::no_model())
 }
 
 fn of_cluster(name: &str) -> PodQuery {
