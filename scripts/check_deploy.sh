@@ -110,6 +110,46 @@ if [ -x "$augur" ]; then
     echo "an unknown field was applied: the validation is not strict"
     exit 1
   fi
+
+  echo "-- rights, by kubectl against the embedded API server's roles"
+  printf '%s\n' 'admin-token,admin,1,system:masters' 'joe-token,joe,2' >"$out/tokens.csv"
+  "$augur" apiserver --port 18012 --data-dir "$out/roles" --tls --authorization-mode RBAC --token-auth-file "$out/tokens.csv" >/dev/null &
+  roles=$!
+  trap 'kill "$server" "$roles" 2>/dev/null || true; wait "$server" "$roles" 2>/dev/null || true; rm -rf "$out"' EXIT
+  export KUBECONFIG="$out/roles/kubeconfig"
+  for _ in $(seq 100); do
+    if "$kubectl" get --raw /readyz >/dev/null 2>&1; then break; fi
+    sleep 0.1
+  done
+  "$kubectl" create namespace augur >/dev/null
+  "$kubectl" apply --server-side --validate=strict -n augur -f "$out/helm-default.yaml" >/dev/null
+  may() {
+    local expected=$1
+    shift
+    local answer
+    answer=$("$kubectl" auth can-i "$@" --as system:serviceaccount:augur:augur 2>/dev/null || true)
+    [ "$answer" = "$expected" ] || {
+      echo "kubectl auth can-i $*: '$answer' where it should be '$expected'"
+      exit 1
+    }
+  }
+  may yes create pods --subresource=binding -n default
+  may yes watch nodes
+  may yes update leases/augur -n augur
+  may no update leases/other -n augur
+  may no update leases/augur -n kube-system
+  may no get secrets -n augur
+  may no create tokenreviews
+  token=$("$kubectl" create token augur -n augur)
+  "$kubectl" --token "$token" get nodes >/dev/null 2>&1
+  refused=$("$kubectl" --token joe-token get pods 2>&1 || true)
+  case "$refused" in
+    *'pods is forbidden: User "joe" cannot list resource "pods" in API group "" in the namespace "default"'*) ;;
+    *) echo "kubectl is refused with other words: $refused"; exit 1 ;;
+  esac
+  unknown=$("$kubectl" --token nobody get pods 2>&1 || true)
+  case "$unknown" in *Unauthorized* | *"must be logged in"*) ;; *) echo "a token of nobody: $unknown"; exit 1 ;; esac
+  echo "the chart's service account may what it should, and strangers nothing"
 else
   echo "SKIPPED: applying by the embedded API server ($augur is not there)"
 fi
