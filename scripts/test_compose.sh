@@ -69,7 +69,7 @@ DOCKER_BUILDKIT=1 docker build --quiet -f deploy/docker/Dockerfile -t augur:loca
 [ "$(docker image inspect -f '{{.Config.User}}' augur:local)" = 65532:65532 ]
 label=$(docker image inspect -f '{{index .Config.Labels "io.github.augur-scheduler.sbom"}}' augur:local)
 container=$(docker create augur:local)
-docker cp --quiet "$container:$label" "$run/sbom.json"
+docker cp "$container:$label" "$run/sbom.json" >/dev/null
 docker rm "$container" >/dev/null
 cmp "$run/sbom.json" target/image/sbom.cdx.json
 echo "image: $(docker image inspect -f '{{.Size}}' augur:local) bytes, $(docker run --rm --read-only --cap-drop ALL augur:local --version)"
