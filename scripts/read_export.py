@@ -16,16 +16,17 @@ def main() -> int:
     tables = sorted(path.name for path in folder.iterdir() if path.is_dir())
     for table in tables:
         frame = pandas.read_parquet(folder / table)
-        rows = duckdb.sql(
+        time = "sampled_at" if table == "series" else "decided_at"
+        exported = duckdb.sql(
             f"select * from read_parquet('{folder / table}/*/*.parquet', hive_partitioning=true)"
         )
-        count, first, last = duckdb.sql("select count(*), min(at), max(at) from rows").fetchone()
+        count, first, last = duckdb.sql(f"select count(*), min({time}), max({time}) from exported").fetchall()[0]
         assert count == len(frame), (table, count, len(frame))
-        assert set(rows.columns) == set(frame.columns), (table, rows.columns, list(frame.columns))
-        assert str(frame["at"].dt.tz) == "UTC", frame["at"].dtype
+        assert set(exported.columns) == set(frame.columns), (table, exported.columns, list(frame.columns))
+        assert str(frame[time].dt.tz) == "UTC", frame[time].dtype
         print(f"{table}: {count} rows of {len(frame.columns)} columns, {first} to {last}")
         if table == "series":
-            mean = duckdb.sql("select avg(cpu_cores) from rows").fetchone()[0]
+            mean = duckdb.sql("select avg(cpu_cores) from exported").fetchall()[0][0]
             assert abs(mean - frame["cpu_cores"].mean()) < 1e-9, mean
             nodes = frame[frame["pod"].isna()]["node"].nunique()
             print(f"  {frame['pod'].nunique()} pods, {nodes} nodes, {mean:.4f} cores on average")

@@ -88,7 +88,7 @@ fn a_past_is_exported_by_table_and_day_while_history_goes_on() {
     let decided = &read(out.path(), paths[1].0)[0];
     let text = |text: &str| Field::Str(text.to_owned());
     assert_eq!(decided["decision_id"], text(&first_id.to_string()));
-    assert_eq!((&decided["at"], &decided["node"]), (&Field::TimestampMillis(T0), &text("n1")));
+    assert_eq!((&decided["decided_at"], &decided["node"]), (&Field::TimestampMillis(T0), &text("n1")));
     assert_eq!((&decided["outcome_label"], &decided["outcome_cause"]), (&text("bad"), &text("oom_killed")));
     assert_eq!((&decided["trouble_at"], &decided["p_bad"]), (&Field::TimestampMillis(T0 + 5 * MINUTE), &Field::Null));
     assert_eq!((&decided["f_cpu_request"], &decided["f_node_age"]), (&Field::Double(0.5), &Field::Null));
@@ -97,7 +97,7 @@ fn a_past_is_exported_by_table_and_day_while_history_goes_on() {
     assert_eq!((&example["outcome_state"], &example["f_cpu_request"]), (&text("bad"), &Field::Double(0.25)));
     let points = read(out.path(), paths[0].0);
     let of_pod: Vec<_> = points.iter().filter(|row| row["pod"] == text("b")).collect();
-    assert_eq!((of_pod.len(), &of_pod[1]["at"]), (20, &Field::TimestampMillis(T0 + DAY + 30_000)));
+    assert_eq!((of_pod.len(), &of_pod[1]["sampled_at"]), (20, &Field::TimestampMillis(T0 + DAY + 30_000)));
     let Field::Double(cores) = of_pod[0]["cpu_cores"] else { panic!("{:?}", of_pod[0]) };
     assert!((cores - 0.5).abs() < 0.005);
     assert_eq!(points.iter().filter(|row| row["pod"] == Field::Null && row["node"] == text("n2")).count(), 20);

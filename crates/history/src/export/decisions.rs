@@ -104,7 +104,7 @@ fn of_decisions(names: &[String]) -> Vec<Column<Row<DecisionRecord>>> {
     type D = Row<DecisionRecord>;
     let mut columns = vec![
         Column::text("decision_id", |row: &D| Some(row.of.id.to_string().into())),
-        Column::time("at", |row: &D| Some(row.of.at.0)),
+        Column::time("decided_at", |row: &D| Some(row.of.at.0)),
         Column::text("kind", |row: &D| word(&row.of.kind)),
         Column::text("namespace", |row: &D| some(&row.of.pod.namespace)),
         Column::text("pod", |row: &D| some(&row.of.pod.name)),
@@ -140,7 +140,7 @@ fn of_examples(names: &[String]) -> Vec<Column<Row<Example>>> {
     type E = Row<Example>;
     let mut columns = vec![
         Column::text("decision_id", |row: &E| Some(row.of.decision_id.to_string().into())),
-        Column::time("at", |row: &E| Some(row.of.at.0)),
+        Column::time("decided_at", |row: &E| Some(row.of.at.0)),
         Column::text("node", |row: &E| some(&row.of.node)),
         Column::text("namespace", |row: &E| row.of.workload.as_ref().and_then(|key| some(&key.namespace))),
     ];

@@ -29,7 +29,7 @@ fn columns() -> Vec<Column<Row>> {
     let double =
         |name: &'static str, of: fn(&UsagePoint) -> Option<f64>| Column::double(name, move |row: &Row| of(&row.point));
     vec![
-        Column::time("at", |row: &Row| Some(row.point.at.0)),
+        Column::time("sampled_at", |row: &Row| Some(row.point.at.0)),
         Column::integer("span_ms", |row: &Row| Some(row.point.span_ms)),
         text("namespace", |name| &name.namespace),
         text("pod", |name| &name.pod),
