@@ -314,7 +314,7 @@ fn kubectl_augur_answers_as_kubectl_does() {
     must(&["nodes", &node, "--no-headers"], &["Ready  "]);
     must(&["shadow", "report"], &["Decisions of other schedulers:"]);
     must(&["model", "status"], &["Has a say:"]);
-    must(&["completion", "bash"], &["_kubectl-augur"]);
+    must(&["completion", "bash"], &["complete -F", "kubectl-augur"]);
     must(&["man"], &[".TH kubectl-augur"]);
 
     must_not(&system.scheduler, &["explain", "nobody"], &["\"nobody\"", "-n"]);

@@ -12,7 +12,7 @@ use super::signals::core_time;
 use super::{EngineHandle, QueryError};
 
 /// Nodes, pods and objects copied between two turns: some tenths of a millisecond.
-const PIECE: usize = 2_000;
+pub const PIECE: usize = 2_000;
 /// Pieces at most: twenty million nodes, pods and objects, or a cluster that changes faster than it can be copied.
 const PIECES: usize = 10_000;
 

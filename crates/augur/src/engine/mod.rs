@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use copy::{Copied, CopyError};
+pub use copy::{Copied, CopyError, PIECE};
 pub use record::Recorder;
 pub use status::{EngineStatus, Shared};
 pub use traces::Traces;

@@ -77,7 +77,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
                     // Nodes must be full, and there is so much room to be made.
                     (shape.existing, shape.pods) = (4 * shape.nodes, PODS.min(2 * shape.nodes));
                 }
-                let figures = measure(&shape);
+                let (figures, _) = measure(&shape);
                 let rate = 1e6 / figures.cpu_us_per_pod.max(1e-3);
                 let p50 = figures.percentiles_us[0];
                 output::line(&format!(

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use augur_core::object::Pod;
 use augur_core::predictor::NoModel;
 use augur_core::scheduler::{BindResult, Effect, Input, Scheduler, SchedulerConfig};
+use augur_core::state::StateCopy;
 use augur_core::time::Timestamp;
 
 use super::cluster;
 use crate::bench::process;
 use crate::bench::sample::Sample;
 use crate::cli::DecideWorkload;
+use crate::engine::PIECE;
 
 /// What a pod that made room waits at most before it is decided again, in the time of the scheduler.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(11);
@@ -43,8 +45,39 @@ pub struct Figures {
     pub victims: usize,
 }
 
-/// Runs one measurement.
-pub fn measure(shape: &Shape) -> Figures {
+/// What copying the cluster for a dry run takes.
+#[derive(Debug)]
+pub struct CopyFigures {
+    /// Pieces, between which decisions go on.
+    pub pieces: usize,
+    /// How long one takes: p50, p95 and the longest, which on a busy machine is that of a switch to another process.
+    pub piece_us: [f64; 3],
+    /// Making a state of the copy, on another thread.
+    pub build_ms: f64,
+}
+
+/// Copies the scheduler's cluster as the engine does for a dry run.
+pub fn copy(scheduler: &Scheduler) -> CopyFigures {
+    let micros = |duration: Duration| duration.as_nanos() as f64 / 1e3;
+    let mut copy = StateCopy::begin(scheduler.state());
+    let mut sample = Sample::default();
+    loop {
+        let began = Instant::now();
+        let done = copy.advance(scheduler.state(), PIECE);
+        sample.add(began.elapsed());
+        if done {
+            break;
+        }
+    }
+    let began = Instant::now();
+    let state = copy.build();
+    let build_ms = micros(began.elapsed()) / 1e3;
+    drop(state);
+    CopyFigures { pieces: sample.len(), piece_us: sample.percentiles([0.5, 0.95, 1.0]).map(micros), build_ms }
+}
+
+/// Runs one measurement; also gives the scheduler back, as it is then.
+pub fn measure(shape: &Shape) -> (Figures, Scheduler) {
     let mut run = Run {
         scheduler: Scheduler::new(SchedulerConfig::default()),
         effects: Vec::new(),
@@ -82,7 +115,7 @@ pub fn measure(shape: &Shape) -> Figures {
 
     let micros = |duration: Duration| duration.as_nanos() as f64 / 1e3;
     let each = |bytes: u64, count: usize| (count > 0).then(|| bytes / count as u64);
-    Figures {
+    let figures = Figures {
         decisions_per_s: shape.pods as f64 / took.as_secs_f64(),
         percentiles_us: sample.percentiles([0.5, 0.99, 0.999]).map(micros),
         cpu_us_per_pod: micros(cpu) / shape.pods as f64,
@@ -92,7 +125,8 @@ pub fn measure(shape: &Shape) -> Figures {
         decisions: sample.len(),
         placed: run.placed,
         victims: run.victims,
-    }
+    };
+    (figures, run.scheduler)
 }
 
 /// The scheduler, and what became of its decisions.

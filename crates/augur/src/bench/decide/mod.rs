@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::{BenchDecideArgs, DecideWorkload};
 use crate::output;
-use measure::{Shape, measure};
+use measure::{Shape, copy, measure};
 
 /// Runs the measurement and prints it.
 ///
@@ -27,13 +27,20 @@ pub fn run(args: &BenchDecideArgs) -> anyhow::Result<()> {
     if nodes == 0 || pods == 0 || templates == 0 || zones == 0 {
         bail!("a measurement needs nodes, pods, templates and zones: at least one of each");
     }
-    let figures = measure(&Shape { nodes, existing, pods, workload, templates, zones });
+    let (figures, scheduler) = measure(&Shape { nodes, existing, pods, workload, templates, zones });
     let (rate, [p50, p99, p999]) = (figures.decisions_per_s, figures.percentiles_us);
     output::line(&format!(
         "{}: {nodes} nodes, {existing} pods there, {pods} pods come in {templates} templates: {rate:.0} pods/s, a decision \
          takes {p50:.1} µs (p99 {p99:.1} µs), {} placed",
         name(workload),
         figures.placed
+    ))?;
+    let copied = copy(&scheduler);
+    let [half, most, longest] = copied.piece_us;
+    output::line(&format!(
+        "copied for a dry run in {} pieces between decisions: {half:.0} µs each (p95 {most:.0} µs, longest {longest:.0} µs); made a \
+         state of in {:.0} ms on another thread",
+        copied.pieces, copied.build_ms
     ))?;
     let figures = json!({
         "decisions_per_s": rate.round(),
@@ -45,6 +52,7 @@ pub fn run(args: &BenchDecideArgs) -> anyhow::Result<()> {
         "nodes": nodes, "existing": existing, "pods": pods, "templates": templates, "zones": zones,
         "workload": name(workload), "decisions": figures.decisions, "placed": figures.placed,
         "victims": figures.victims,
+        "copy_pieces": copied.pieces, "copy_piece_p50_us": half, "copy_piece_p95_us": most, "copy_longest_us": longest, "copy_build_ms": copied.build_ms,
     });
     output::line(&figures.to_string())?;
     Ok(())
