@@ -217,9 +217,9 @@ mod tests {
         let (requests, looked) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let seen = requests.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let code = match request.method() {
-                &Method::GET if looked.fetch_add(1, Ordering::SeqCst) == 0 => 503,
-                &Method::GET => 200,
+            let code = match *request.method() {
+                Method::GET if looked.fetch_add(1, Ordering::SeqCst) == 0 => 503,
+                Method::GET => 200,
                 _ => code(seen.fetch_add(1, Ordering::SeqCst)),
             };
             let status = serde_json::json!({

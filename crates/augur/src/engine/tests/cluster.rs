@@ -104,7 +104,7 @@ pub struct Cluster {
     pub denials: Denials,
     /// The bearer token that engines present.
     pub token: Mutex<Option<String>>,
-    clock: Clock,
+    pub clock: Clock,
     _dir: TempDir,
 }
 
@@ -182,7 +182,13 @@ impl Cluster {
         (self.start(self.client(link.clone()), Some(election), profiles, Mode::Scheduler), link)
     }
 
-    fn start(&self, client: kube::Client, election: Option<LeaseConfig>, profiles: Vec<Profile>, mode: Mode) -> Engine {
+    pub fn start(
+        &self,
+        client: kube::Client,
+        election: Option<LeaseConfig>,
+        profiles: Vec<Profile>,
+        mode: Mode,
+    ) -> Engine {
         Engine::start(EngineOptions {
             usage: augur_kube::UsageSource::MetricsApi(client.clone(), Duration::from_secs(5)),
             client,

@@ -1,6 +1,7 @@
 //! The engine against the embedded API server.
 
 mod cluster;
+mod conformance;
 mod devices;
 mod election;
 mod preemption;
@@ -9,6 +10,7 @@ mod restart;
 mod rights;
 mod rivals;
 mod sim;
+mod sockets;
 mod volumes;
 
 use std::sync::atomic::Ordering;
