@@ -14,7 +14,7 @@ async fn range(on: &Target) -> Value {
 
 fn pod(on: &Target, name: &str, resources: &Value) -> Value {
     let container = json!({ "name": "c", "image": "registry.k8s.io/pause:3.10", "resources": resources });
-    on.pod_of(name, json!({ "containers": [container] }))
+    on.pod_of(name, &json!({ "containers": [container] }))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

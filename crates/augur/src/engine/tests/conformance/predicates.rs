@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::everywhere;
 
-fn asks(amounts: Value) -> Value {
+fn asks(amounts: &Value) -> Value {
     json!({ "containers": [{ "name": "c", "image": "registry.k8s.io/pause:3.10", "resources": { "requests": amounts, "limits": amounts } }] })
 }
 
@@ -14,14 +14,14 @@ async fn pods_beyond_the_cpu_of_nodes_are_not_allowed_to_run() {
         let nodes = [on.node("a", json!({})).await, on.node("b", json!({})).await];
         // Three quarters of each node are filled, so that no node has room for more than the rest.
         for pod in ["first", "second"] {
-            on.pod(pod, asks(json!({ "cpu": "3" }))).await;
+            on.pod(pod, asks(&json!({ "cpu": "3" }))).await;
         }
         let mut taken = [on.bound("first").await, on.bound("second").await];
         taken.sort();
         assert_eq!(taken, nodes);
-        on.pod("small", asks(json!({ "cpu": "1" }))).await;
+        on.pod("small", asks(&json!({ "cpu": "1" }))).await;
         on.bound("small").await;
-        on.pod("large", asks(json!({ "cpu": "2" }))).await;
+        on.pod("large", asks(&json!({ "cpu": "2" }))).await;
         assert!(on.refused("large").await.contains("2 Insufficient cpu"));
     })
     .await;
@@ -31,9 +31,9 @@ async fn pods_beyond_the_cpu_of_nodes_are_not_allowed_to_run() {
 async fn pods_beyond_the_ephemeral_storage_of_nodes_are_not_allowed_to_run() {
     everywhere(|on| async move {
         on.node("a", json!({})).await;
-        on.pod("fills", asks(json!({ "ephemeral-storage": "8Gi" }))).await;
+        on.pod("fills", asks(&json!({ "ephemeral-storage": "8Gi" }))).await;
         on.bound("fills").await;
-        on.pod("more", asks(json!({ "ephemeral-storage": "4Gi" }))).await;
+        on.pod("more", asks(&json!({ "ephemeral-storage": "4Gi" }))).await;
         assert!(on.refused("more").await.contains("1 Insufficient ephemeral-storage"));
     })
     .await;
@@ -48,14 +48,14 @@ async fn the_overhead_of_a_runtime_class_counts_beside_limits_of_an_extended_res
             "overhead": { "podFixed": { "example.com/beardsecond": "250" } } });
         let class = on.create_global("/apis/node.k8s.io/v1/runtimeclasses", "heavy", class).await;
         let filler = |amount: &str| {
-            let mut spec = asks(json!({ "example.com/beardsecond": amount }));
+            let mut spec = asks(&json!({ "example.com/beardsecond": amount }));
             spec["runtimeClassName"] = json!(class);
             spec
         };
         on.pod("filler", filler("700")).await;
         on.bound("filler").await;
         // Without the overhead there would be room for 300.
-        on.pod("more", asks(json!({ "example.com/beardsecond": "200" }))).await;
+        on.pod("more", asks(&json!({ "example.com/beardsecond": "200" }))).await;
         assert!(on.refused("more").await.contains("1 Insufficient example.com/beardsecond"));
     })
     .await;

@@ -70,7 +70,7 @@ async fn the_condition_of_a_disruption_is_added_to_the_preempted_pod() {
         let classes = on.classes().await;
         on.node("a", json!({})).await;
         // A finalizer keeps it there to be looked at.
-        let mut victim = on.pod_of("victim", of(&classes.low, "3"));
+        let mut victim = on.pod_of("victim", &of(&classes.low, "3"));
         victim["metadata"]["finalizers"] = json!(["example.com/keep"]);
         on.create(&on.within("pods"), victim).await;
         on.bound("victim").await;

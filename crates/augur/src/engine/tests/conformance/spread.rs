@@ -20,7 +20,7 @@ fn constraint(when: &str) -> Value {
 }
 
 async fn pod(on: &Target, name: &str, spec: Value) {
-    let mut pod = on.pod_of(name, spec);
+    let mut pod = on.pod_of(name, &spec);
     pod["metadata"]["labels"]["group"] = json!("spread");
     on.create(&on.within("pods"), pod).await;
 }

@@ -150,11 +150,11 @@ impl Target {
 
     /// Makes a pod of half a core for the scheduler under test; `more` is merged into its spec.
     pub async fn pod(&self, name: &str, more: Value) {
-        let pod = self.pod_of(name, more);
+        let pod = self.pod_of(name, &more);
         self.create(&self.within("pods"), pod).await;
     }
 
-    pub fn pod_of(&self, name: &str, more: Value) -> Value {
+    pub fn pod_of(&self, name: &str, more: &Value) -> Value {
         let tolerated = [OURS, "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
         let mut tolerations: Vec<Value> =
             tolerated.iter().map(|key| json!({ "key": key, "operator": "Exists" })).collect();
@@ -163,7 +163,7 @@ impl Target {
             "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": false,
             "containers": [{ "name": "c", "image": "registry.k8s.io/pause:3.10",
                 "resources": { "requests": { "cpu": "500m" } } }] });
-        merge(&mut spec, &more);
+        merge(&mut spec, more);
         spec["tolerations"] = json!(tolerations);
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": { "app": name } }, "spec": spec })
     }

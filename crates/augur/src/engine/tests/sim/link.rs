@@ -180,13 +180,13 @@ impl Link {
         let (mut head, body) = request.into_parts();
         let body = body.collect().await.map_err(Error::other)?.to_bytes();
         let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
-        let kind = match &head.method {
-            &Method::POST if path.ends_with("/binding") => Kind::Bind,
+        let kind = match head.method {
+            Method::POST if path.ends_with("/binding") => Kind::Bind,
             _ if path.contains("/leases") => Kind::Lease,
-            &Method::DELETE => Kind::Delete,
-            &Method::PATCH => Kind::Patch,
-            &Method::GET if query.contains("watch=true") => Kind::Watch,
-            &Method::GET => Kind::Read,
+            Method::DELETE => Kind::Delete,
+            Method::PATCH => Kind::Patch,
+            Method::GET if query.contains("watch=true") => Kind::Watch,
+            Method::GET => Kind::Read,
             _ => Kind::Other,
         };
         let fate = Fate::draw(&self.random, kind, self.faults.load(Ordering::SeqCst));
@@ -233,7 +233,7 @@ impl Link {
         let body = body.collect().await.map_err(Error::other)?.to_bytes();
         let body = match fate.verdict {
             Verdict::Half => torn(&body),
-            _ if fate.after > Duration::from_secs(1) => slow(body),
+            _ if fate.after > Duration::from_secs(1) => slow(&body),
             _ => return Ok(Response::from_parts(head, Body::from(body))),
         };
         Ok(Response::from_parts(head, Body::from_stream(body)))
@@ -304,7 +304,7 @@ fn torn(body: &Bytes) -> BoxStream<'static, Result<Bytes, Error>> {
 }
 
 /// A body that comes in pieces.
-fn slow(body: Bytes) -> BoxStream<'static, Result<Bytes, Error>> {
+fn slow(body: &Bytes) -> BoxStream<'static, Result<Bytes, Error>> {
     let size = (body.len() / 4).max(1);
     let pieces: Vec<Bytes> = body.chunks(size).map(Bytes::copy_from_slice).collect();
     stream::iter(pieces)

@@ -1,7 +1,7 @@
 //! Random histories of a cluster under faults, played on one thread and by simulated time, so that each can be replayed from its
 //! seed. See `docs/design/0017-fault-model.md`.
 //!
-//! `AUGUR_SEED=n` replays one history and shows all of it, `AUGUR_SEEDS=n` plays so many.
+//! `AUGUR_SEED=n` replays one history and shows all of it, `AUGUR_SEEDS=n` plays so many from `AUGUR_FIRST` on.
 
 mod history;
 mod link;
@@ -44,15 +44,16 @@ fn random_histories_under_faults_break_no_rule() {
         assert!(played.violations.is_empty(), "seed {seed}: {:#?}", played.violations);
         return;
     }
+    let first = number("AUGUR_FIRST").unwrap_or(0);
     let seeds = number("AUGUR_SEEDS").unwrap_or(SEEDS);
-    let (next, failed, bound) = (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicU64::new(0));
+    let (next, failed, bound) = (AtomicU64::new(first), Mutex::new(Vec::new()), AtomicU64::new(0));
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= first + seeds {
                         return;
                     }
                     let played = run(seed, &memory, false);

@@ -29,6 +29,9 @@ struct Trace {
     lines: Vec<String>,
 }
 
+/// A shape of a node and from when it held; `None` from when the node was gone.
+type Held = (Instant, Option<Shape>);
+
 /// The cluster as it is.
 pub struct World {
     pub router: Router,
@@ -36,8 +39,8 @@ pub struct World {
     pub server: ApiServer,
     began: Instant,
     trace: Mutex<Trace>,
-    /// Shapes of each node with the time from which they held; `None` from when it was gone.
-    shapes: Mutex<BTreeMap<String, Vec<(Instant, Option<Shape>)>>>,
+    /// The shapes of each node, in turn.
+    shapes: Mutex<BTreeMap<String, Vec<Held>>>,
     /// Bindings carried out, by the pod's uid.
     bindings: Mutex<BTreeMap<String, u32>>,
     /// When foreign pods came, by uid.
