@@ -9,7 +9,9 @@ pub mod access;
 pub mod controllers;
 pub mod error;
 mod event_ttl;
+mod exposition;
 mod http;
+mod kube_state_metrics;
 mod local;
 pub mod managed;
 pub mod metrics;
@@ -26,6 +28,7 @@ mod verbs;
 
 pub use access::{AuthorizationMode, User};
 pub use error::ApiError;
+pub use exposition::Exposition;
 pub use http::{Identity, TlsError, serve, serve_tls};
 pub use local::{LocalClient, LocalEvent, LocalEventKind, LocalList, LocalWatch, PatchKind};
 pub use metrics::{MetricsSource, NodeMetrics, PodMetrics, Usage};

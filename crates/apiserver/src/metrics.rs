@@ -58,6 +58,8 @@ pub trait MetricsSource: Send + Sync {
     fn nodes(&self) -> Vec<NodeMetrics>;
     /// All pods that were measured, of a namespace or, if it is empty, of all.
     fn pods(&self, namespace: &str) -> Vec<PodMetrics>;
+    /// The page that the kubelet of this node serves at `/metrics/cadvisor`; `None` when there is none, or it does not answer.
+    fn cadvisor(&self, node: &str) -> Option<String>;
 }
 
 /// All objects of `nodes` or `pods` of `metrics.k8s.io`, by namespace and name; labels are those of what is measured.

@@ -29,6 +29,7 @@ use self::negotiate::{Accepted, Discovery, Shape};
 use self::path::{Path, ResourcePath};
 use crate::access::{Attributes, AuthorizationMode, User, bearer};
 use crate::error::ApiError;
+use crate::kube_state_metrics;
 use crate::openapi;
 use crate::resource::Verbs;
 use crate::server::ApiServer;
@@ -79,6 +80,9 @@ async fn handle(State(server): State<ApiServer>, request: Request<Body>) -> Resp
         Ok(user) => call.user = user,
         Err(error) => return respond::error(&call, &error),
     }
+    if let Some(response) = scraped(&call, &parts.method, &elements) {
+        return response;
+    }
     let accept = header(headers, &ACCEPT);
     match path::parse(&elements) {
         Path::Nowhere => openapi_document(&call, &elements).unwrap_or_else(respond::page_not_found),
@@ -118,6 +122,26 @@ fn outside_the_api(call: &Call<'_>, elements: &[&str]) -> Option<Response> {
         ["version"] => Some(respond::document(call, 200, &health::version())),
         _ => None,
     }
+}
+
+/// What Prometheus scrapes: cAdvisor's page of a node, which its kubelet serves behind the proxy, and that of kube-state-metrics
+/// at a path of this server's own.
+fn scraped(call: &Call<'_>, method: &Method, elements: &[&str]) -> Option<Response> {
+    let page = match elements {
+        ["api", "v1", "nodes", node, "proxy", "metrics", "cadvisor"] => {
+            let source = call.server.metrics_source();
+            let unavailable =
+                || ApiError::new(503, "ServiceUnavailable", format!("the kubelet of {node} does not answer"));
+            source.and_then(|source| source.cadvisor(node)).ok_or_else(unavailable)
+        }
+        ["kube-state-metrics", "metrics"] => kube_state_metrics::page(call.server),
+        _ => return None,
+    };
+    let page = if *method == Method::GET { page } else { Err(respond::method_not_allowed()) };
+    Some(match page {
+        Ok(page) => respond::with_type(200, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"), page),
+        Err(error) => respond::error(call, &error),
+    })
 }
 
 /// What has a token of its own.

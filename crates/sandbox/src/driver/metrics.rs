@@ -8,6 +8,7 @@ use std::time::Duration;
 use augur_apiserver::{MetricsSource, NodeMetrics, PodMetrics, Usage as ApiUsage};
 use augur_clock::Clock;
 
+use super::cadvisor::Counters;
 use super::render::stamp;
 use super::{lock, millis};
 use crate::scenario::{FaultKind, MetricsFault, Scenario};
@@ -40,6 +41,7 @@ pub(super) struct MetricsFeed {
     clock: Clock,
     distortions: Vec<Distortion>,
     snapshot: Mutex<Snapshot>,
+    counters: Mutex<HashMap<Arc<str>, Counters>>,
 }
 
 impl MetricsFeed {
@@ -52,7 +54,13 @@ impl MetricsFeed {
                 Some(Distortion { node: fault.node.clone(), from, until, kind })
             }
         });
-        MetricsFeed { sim, clock, distortions: distortions.collect(), snapshot: Mutex::default() }
+        MetricsFeed {
+            sim,
+            clock,
+            distortions: distortions.collect(),
+            snapshot: Mutex::default(),
+            counters: Mutex::default(),
+        }
     }
 
     fn distortion(&self, node: &str, at: Millis) -> Option<MetricsFault> {
@@ -118,6 +126,21 @@ impl MetricsSource for MetricsFeed {
         let mut snapshot = lock(&self.snapshot);
         self.refresh(&mut snapshot);
         snapshot.nodes.values().cloned().collect()
+    }
+
+    fn cadvisor(&self, node: &str) -> Option<String> {
+        let now = millis(self.clock.now());
+        let mut counters = lock(&self.counters);
+        let factor = match self.distortion(node, now) {
+            Some(MetricsFault::Absent) => return None,
+            Some(MetricsFault::Stale) => return counters.get(node).map(Counters::page),
+            Some(MetricsFault::Lying) => 10.0,
+            None => 1.0,
+        };
+        let (spec, used, cgroups) = lock(&self.sim).cgroups(node, now)?;
+        let counters = counters.entry(spec.name.clone()).or_default();
+        counters.count(&spec, used, cgroups, factor, now);
+        Some(counters.page())
     }
 
     fn pods(&self, namespace: &str) -> Vec<PodMetrics> {

@@ -4,6 +4,7 @@
 //! One thread of its own watches, steps [`Sim`] and writes; it reaches the API only through `LocalClient`. Writes of one
 //! round are coalesced, so a pod that starts at once costs one status write.
 
+mod cadvisor;
 mod events;
 mod metrics;
 mod render;

@@ -137,6 +137,27 @@ pub struct PodUsage {
     pub containers: Vec<(Arc<str>, Usage)>,
 }
 
+/// One run of a container, as its cgroup shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerCgroup {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// The pod.
+    pub pod: Arc<str>,
+    /// The pod's uid.
+    pub uid: Arc<str>,
+    /// The container.
+    pub container: Arc<str>,
+    /// Its image.
+    pub image: Arc<str>,
+    /// When it was started.
+    pub since: Millis,
+    /// What it uses.
+    pub usage: Usage,
+    /// CPU limit in thousandths of a core.
+    pub cpu_limit: Option<i64>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Heartbeat { node: usize },
@@ -298,6 +319,37 @@ impl Sim {
             }
         }
         all
+    }
+
+    /// What cgroups of this node tell at `now`: its own usage, then that of each running container. `None` when there is no such
+    /// node, or it does not answer.
+    #[must_use]
+    pub fn cgroups(&self, node: &str, now: Millis) -> Option<(NodeSpec, Usage, Vec<ContainerCgroup>)> {
+        let index = *self.node_index.get(node)?;
+        let node = Some(&self.nodes[index]).filter(|node| node.reachable())?;
+        let mut all = self.demand(index, now);
+        let squeeze = (node.effective_cpu() / all.cpu_milli.max(1.0)).min(1.0);
+        all.cpu_milli = all.cpu_milli.min(node.effective_cpu());
+        all.memory = all.memory.min(node.spec.capacity.memory);
+        let mut cgroups = Vec::new();
+        for pod in node.pods.iter().filter_map(|id| self.pods.get(id)) {
+            for (place, since) in pod.running() {
+                let mut usage = self.container_usage(pod, place, since, now);
+                usage.cpu_milli *= squeeze;
+                let spec = &pod.spec.containers[place];
+                cgroups.push(ContainerCgroup {
+                    namespace: pod.spec.namespace.clone(),
+                    pod: pod.spec.name.clone(),
+                    uid: pod.spec.uid.clone(),
+                    container: spec.name.clone(),
+                    image: spec.image.clone(),
+                    since,
+                    usage,
+                    cpu_limit: spec.cpu_limit,
+                });
+            }
+        }
+        Some((node.spec.clone(), all, cgroups))
     }
 
     /// The address of a node.
