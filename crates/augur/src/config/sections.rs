@@ -139,7 +139,7 @@ section!(Metrics {
 section!(PrometheusSection {
     /// Its address, with a path where there is one, as in `https://mimir.example.com/prometheus`.
     url: Option<String> = None,
-    /// The file with the bearer token; read again when it changes.
+    /// The file with the bearer token; read for each request, so that it can be changed at any time.
     bearer_token_file: Option<String> = None,
     /// The file with the certificates to trust; the system's without.
     ca_file: Option<String> = None,

@@ -184,8 +184,9 @@ impl Keeper {
         if let Some(until) = self.past.clear.take() {
             series::clear_past(tx, until, held)?;
         }
-        series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed, held)?;
-        self.compacting = series::compact(tx, now, self.memory.window_ms(), self.past.reached(), held)?;
+        let (reached, window) = (self.past.reached(), self.memory.window_ms());
+        series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed, reached, held)?;
+        self.compacting = series::compact(tx, now, window, reached, held)?;
         series::keep_within(tx, self.usage_budget, held)?;
         self.compacting |= *held > self.usage_budget;
         Ok(())

@@ -4,12 +4,12 @@
 //! attribution and decay are those of the present. All that is kept over days is a sum of decayed counts, so that the two can be
 //! added as of one moment.
 
-use super::pod::Tracked;
+use super::pod::{Tracked, may_be_app};
 use super::recent::Revision;
 use super::tally::{Tally, weight};
 use super::{MAX_WORKLOADS, Memory, REVISIONS, WorkloadMemory};
 use crate::counters::Bucket;
-use crate::types::{DAY_MS, NodeObservation, PodObservation, UnixMillis};
+use crate::types::{DAY_MS, NodeObservation, OutcomeState, PodObservation, UnixMillis};
 use crate::usage::UsageRound;
 
 /// What is known of one moment gone by.
@@ -73,8 +73,8 @@ impl Memory {
         self.rates_stale = true;
     }
 
-    /// A pod that both have seen has been counted as a pod by both: what is left of it in the past is taken back, and the hour
-    /// in which it was first seen here no longer counts as that of its start.
+    /// A pod that both have seen has been counted by both: what one of them counts is taken back, so that it counts as a pod
+    /// once, and as in trouble since it first was. The hour in which it was first seen here is no longer that of its start.
     fn release(&mut self, past: &mut Memory, now: i64) {
         let both: Vec<Tracked> = past
             .pods
@@ -83,23 +83,60 @@ impl Memory {
             .map(|(_, pod)| (**pod).clone())
             .collect();
         for pod in both {
-            // It counts in full at the end of each day of its life, and when trouble came.
-            let since = pod.trouble_at.map_or((now - pod.placed_at.0) % DAY_MS, |at| now - at.0);
-            let left = weight(since);
-            let less = |tally: &mut Tally| {
-                let tally = tally.touch(now);
-                tally.pods = (tally.pods - left).max(0.0);
-            };
-            let workload = past.workloads.entry(&pod.workload);
-            less(&mut workload.tally);
-            less(workload.revision(&pod.revision).0);
-            less(past.cell(&pod.node, &pod.workload));
-            if let Some(seen) = self.pods.get(&pod.pod.uid).map(|here| here.placed_at.hour()) {
-                let less = |bucket: &mut Bucket| bucket.started = bucket.started.saturating_sub(1);
-                less(self.nodes.entry(&pod.node).series.at(seen));
-                less(self.workloads.entry(&pod.workload).series.at(seen));
+            let Some(here) = self.pods.get_mut(&pod.pod.uid) else { continue };
+            let seen = here.placed_at.hour();
+            if pod.trouble_at.is_none() {
+                past.take_back(&pod, &counted(&pod, now), true);
+            } else {
+                let twice = twice(&pod, here, now);
+                let blamed = here.blamed_at.is_some();
+                (here.restarted, here.oom) = (here.restarted || pod.restarted, here.oom.max(pod.oom));
+                if matches!(here.state, OutcomeState::Starting | OutcomeState::Running | OutcomeState::Bad) {
+                    (here.cause, here.trouble_at, here.app_fault) = (pod.cause, pod.trouble_at, pod.app_fault);
+                    (here.state, here.blamed_at) = (OutcomeState::Bad, pod.blamed_at);
+                }
+                self.changes.pods.insert(pod.pod.uid.clone());
+                self.take_back(&pod, &twice, blamed);
             }
+            let less = |bucket: &mut Bucket| bucket.started = bucket.started.saturating_sub(1);
+            less(self.nodes.entry(&pod.node).series.at(seen));
+            less(self.workloads.entry(&pod.workload).series.at(seen));
         }
+    }
+
+    /// Takes back counts of a pod; those of its trouble from its node only if that was blamed.
+    fn take_back(&mut self, pod: &Tracked, counts: &Tally, blamed: bool) {
+        let now = counts.at;
+        let workload = self.workloads.entry(&pod.workload);
+        workload.tally.touch(now).take_back(counts);
+        workload.revision(&pod.revision).0.touch(now).take_back(counts);
+        let mut of_node = *counts;
+        if !blamed {
+            (of_node.failures, of_node.node_failures) = (0.0, 0.0);
+        }
+        self.cell(&pod.node, &pod.workload).touch(now).take_back(&of_node);
+    }
+}
+
+/// What is left of a pod as a pod: it counts in full at the end of each day of its life, and when trouble came.
+fn counted(pod: &Tracked, now: i64) -> Tally {
+    let since = pod.trouble_at.map_or((now - pod.placed_at.0) % DAY_MS, |at| now - at.0);
+    Tally { at: now, pods: weight(since), ..Tally::default() }
+}
+
+/// What is counted here of a pod whose trouble began in the past: the first of a kind is what counts, and came then.
+fn twice(past: &Tracked, here: &Tracked, now: i64) -> Tally {
+    let left = |both: bool| match here.trouble_at {
+        Some(at) if both => weight(now - at.0),
+        _ => 0.0,
+    };
+    let own = here.cause.is_some_and(may_be_app);
+    Tally {
+        failures: left(own),
+        node_failures: left(!own),
+        restarted: left(past.restarted && here.restarted),
+        oom: left(past.oom > 0 && here.oom > 0),
+        ..counted(here, now)
     }
 }
 

@@ -73,6 +73,13 @@ impl Tally {
         self.evicted += other.evicted;
     }
 
+    /// Takes counts of the same moment back.
+    pub fn take_back(&mut self, other: &Self) {
+        self.add(&other.scaled(-1.0));
+        let counts = [&mut self.pods, &mut self.failures, &mut self.node_failures, &mut self.restarted, &mut self.oom];
+        counts.into_iter().for_each(|count| *count = count.max(0.0));
+    }
+
     /// All trouble.
     pub fn trouble(&self) -> f64 {
         self.failures + self.node_failures

@@ -45,13 +45,15 @@ impl SeriesName {
     }
 }
 
-/// Names that came and went, and sealed blocks. `held` counts the bytes of all blocks.
+/// Names that came and went, and sealed blocks. `reached`: up to when readings of days gone by have come, if they are coming;
+/// `held` counts the bytes of all blocks.
 pub(crate) fn write(
     tx: &WriteTransaction,
     now: UnixMillis,
     created: &[(SeriesName, u32)],
     ended: &[(SeriesName, u32)],
     sealed: &[Sealed],
+    reached: Option<UnixMillis>,
     held: &mut u64,
 ) -> Result<(), redb::Error> {
     let mut series = tx.open_table(SERIES)?;
@@ -69,7 +71,8 @@ pub(crate) fn write(
         if *id < PAST_SERIES {
             open.remove(key.as_slice())?;
         }
-        over.insert((now.hour(), *id), key.as_slice())?;
+        let hour = reached.filter(|_| *id > PAST_SERIES).unwrap_or(now).hour();
+        over.insert((hour, *id), key.as_slice())?;
     }
     let mut raw = tx.open_table(RAW)?;
     for block in sealed {

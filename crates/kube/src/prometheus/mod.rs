@@ -12,12 +12,12 @@ mod usage;
 mod tests;
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use kube::client::Body;
@@ -38,7 +38,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub struct PrometheusOptions {
     /// Its address, with a path where there is one, as in `https://mimir.example.com/prometheus`.
     pub url: String,
-    /// The file with the bearer token; read again when it changes.
+    /// The file with the bearer token; read for each request, so that it can be changed at any time.
     pub bearer_token_file: Option<PathBuf>,
     /// The file with the certificates to trust; the system's without.
     pub ca_file: Option<PathBuf>,
@@ -118,6 +118,7 @@ impl PrometheusError {
 pub struct Prometheus {
     client: Client,
     name: Arc<str>,
+    token_file: Option<Arc<Path>>,
     tenant: Option<Arc<str>>,
     node_label: Option<Arc<str>>,
     rate_window: Duration,
@@ -148,7 +149,6 @@ impl Prometheus {
         let mut config = Config::new(uri);
         config.root_cert_file.clone_from(&options.ca_file);
         config.accept_invalid_certs = options.insecure_skip_verify;
-        config.auth_info.token_file = options.bearer_token_file.as_ref().map(|path| path.display().to_string());
         // Prometheus has no roles.
         let client = crate::client::build(config, options.timeout, &crate::Denials::default())
             .map_err(|error| refused(error.to_string()))?;
@@ -160,6 +160,7 @@ impl Prometheus {
         Prometheus {
             client,
             name: name.into(),
+            token_file: options.bearer_token_file.as_deref().map(Into::into),
             tenant: options.tenant.as_deref().map(Into::into),
             node_label: options.node_label.as_deref().map(Into::into),
             rate_window: options.rate_window,
@@ -225,6 +226,17 @@ impl Prometheus {
         }
     }
 
+    /// What its file holds now, as a header.
+    async fn token(&self) -> Result<Option<HeaderValue>, PrometheusError> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let refused = |why: String| PrometheusError::Settings { url: path.display().to_string(), why };
+        let token = tokio::fs::read_to_string(path).await.map_err(|error| refused(error.to_string()))?;
+        let header = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+        let mut header = header.map_err(|_| refused("a token has no such characters".to_owned()))?;
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
+
     async fn send(&self, method: Method, endpoint: &str, form: &str) -> Result<(StatusCode, Vec<u8>), PrometheusError> {
         let unreachable = |error: &dyn std::error::Error| PrometheusError::Unreachable(chain(error));
         let path = format!("/api/v1/{endpoint}");
@@ -236,6 +248,9 @@ impl Prometheus {
         .header(header::ACCEPT_ENCODING, "gzip");
         if let Some(tenant) = &self.tenant {
             request = request.header("X-Scope-OrgID", &**tenant);
+        }
+        if let Some(token) = self.token().await? {
+            request = request.header(header::AUTHORIZATION, token);
         }
         let body = if method == Method::GET { Vec::new() } else { form.as_bytes().to_vec() };
         let request = request.body(Body::from(body)).map_err(|error| unreachable(&error))?;
