@@ -58,6 +58,20 @@ app.kubernetes.io/part-of: augur
 {{- $url := printf "%s://%s-learner:%v" (include "augur.scheme" .) (include "augur.fullname" .) .Values.learner.port }}
 {{- $config = mergeOverwrite (dict "scheduler" (dict "ai_api_url" $url)) $config }}
 {{- end }}
+{{- if and .Values.prometheus.url (not (hasKey $config "kind")) }}
+{{- $prometheus := dict "url" .Values.prometheus.url }}
+{{- if .Values.prometheus.existingSecret }}
+{{- $_ := set $prometheus "bearer_token_file" "/run/augur/prometheus/token" }}
+{{- if .Values.prometheus.ca }}
+{{- $_ := set $prometheus "ca_file" "/run/augur/prometheus/ca.crt" }}
+{{- end }}
+{{- end }}
+{{- $metrics := dict "prometheus" $prometheus }}
+{{- if .Values.prometheus.source }}
+{{- $_ := set $metrics "source" "prometheus" }}
+{{- end }}
+{{- $config = mergeOverwrite (dict "metrics" $metrics) $config }}
+{{- end }}
 {{- toYaml $config }}
 {{- end }}
 
@@ -102,6 +116,9 @@ readinessProbe:
 {{- if .Values.tls.existingSecret }}
 - {name: tls, mountPath: /run/augur/tls, readOnly: true}
 {{- end }}
+{{- if .Values.prometheus.existingSecret }}
+- {name: prometheus, mountPath: /run/augur/prometheus, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "augur.volumes" -}}
@@ -116,6 +133,12 @@ readinessProbe:
 - name: tls
   secret:
     secretName: {{ .Values.tls.existingSecret }}
+    defaultMode: 0440
+{{- end }}
+{{- if .Values.prometheus.existingSecret }}
+- name: prometheus
+  secret:
+    secretName: {{ .Values.prometheus.existingSecret }}
     defaultMode: 0440
 {{- end }}
 {{- if not .Values.persistence.enabled }}
