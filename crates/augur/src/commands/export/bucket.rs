@@ -43,7 +43,7 @@ impl ExportTarget for Bucket {
     }
 
     fn put(&mut self, path: &str, file: &Path) -> std::io::Result<()> {
-        let key = path.split('/').fold(self.below.clone(), |key, part| key.join(part));
+        let key = path.split('/').fold(self.below.clone(), Key::join);
         let mut file = File::open(file)?;
         let sent = self.runtime.block_on(async {
             let mut upload = WriteMultipart::new(self.store.put_multipart(&key).await?);
