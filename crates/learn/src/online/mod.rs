@@ -521,10 +521,10 @@ impl Learner {
             return;
         }
         let contradiction = self.guard.contradiction();
-        if contradiction >= self.options.rollback_evidence {
+        if contradiction >= allowed {
             let why = format!(
-                "equal chances told {contradiction:.0} times better which pods got into trouble than the model did; {:.0} are allowed",
-                self.options.rollback_evidence
+                "equal chances told {contradiction:.0} times better which pods got into trouble than the model did; {allowed:.0} are \
+                 allowed"
             );
             self.take_back(By::Itself, why, events);
             return;
@@ -533,7 +533,7 @@ impl Learner {
         let long_enough = self.now_ms - since >= millis(self.options.probation_for);
         let proven = self.guard.benefit() >= self.options.rollback_evidence;
         // Evidence of harm that does not suffice yet prolongs the probation.
-        if proven || (long_enough && harm < 3.0) {
+        if proven || (long_enough && harm.max(contradiction) < 3.0) {
             self.probation = None;
             if let Some(champion) = &self.champion {
                 events.push(Event::Confirmed(champion.id.clone()));

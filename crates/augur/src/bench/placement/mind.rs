@@ -10,12 +10,14 @@ use augur_core::object::Pod;
 use augur_core::predictor::Fallback;
 use augur_core::state::ClusterState;
 use augur_core::time::Timestamp;
+use augur_forest::Calibrator;
 use augur_history::{
     Alternative, Changes, DecisionId, Example, OutcomeLabel, OutcomeState, Rates, UnixMillis, WorkloadKey,
 };
 use augur_learn::lifetime::Lifetimes;
 use augur_learn::{
-    Event, Learner, LearnerOptions, Lots, ModelPredictor, ModelSlot, Past, PastSlot, features_of, workload_key,
+    Event, LearnedModel, Learner, LearnerOptions, Lots, ModelPredictor, ModelSlot, Past, PastSlot, features_of,
+    workload_key,
 };
 use augur_sandbox::sim::Millis;
 
@@ -35,9 +37,8 @@ pub struct Mind {
     lifetimes: Lifetimes,
     /// Placements whose label is not given yet.
     open: HashMap<DecisionId, Open>,
-    /// Of `sabotage`: learns from outcomes turned around.
-    saboteur: Option<Learner>,
-    sabotage_at: Millis,
+    /// When a sabotaged model is promoted by force, if that is yet to come.
+    sabotage_at: Option<Millis>,
     next_tick: Millis,
     /// What happened to models.
     pub moments: Vec<Moment>,
@@ -58,7 +59,6 @@ impl Mind {
         let lots = Lots { seed: options.seed, holdback: options.holdback };
         let (models, past) = (ModelSlot::default(), PastSlot::default());
         let predictor = ModelPredictor::new(models.clone(), past.clone(), lots, options.window);
-        let saboteur = (world.scenario == Scenario::Sabotage).then(|| Learner::new(options.clone()));
         Mind {
             learner: Learner::new(options),
             models,
@@ -66,8 +66,7 @@ impl Mind {
             predictor,
             lifetimes: Lifetimes::default(),
             open: HashMap::new(),
-            saboteur,
-            sabotage_at: world.half_time(),
+            sabotage_at: (world.scenario == Scenario::Sabotage).then(|| world.half_time()),
             next_tick: 0,
             moments: Vec::new(),
             labels: Vec::new(),
@@ -147,14 +146,6 @@ impl Mind {
     fn tell(&mut self, example: &Example) {
         // What is not sound is counted by the learner.
         let _ = self.learner.observe(example);
-        if let Some(saboteur) = &mut self.saboteur {
-            let label = match example.label {
-                OutcomeLabel::Good => OutcomeLabel::Bad,
-                OutcomeLabel::Bad => OutcomeLabel::Good,
-                other => other,
-            };
-            let _ = saboteur.observe(&Example { label, ..example.clone() });
-        }
     }
 
     /// Lets time pass: once a minute the learner does what is due.
@@ -164,16 +155,10 @@ impl Mind {
         }
         self.next_tick = now + MINUTE;
         let mut events = self.learner.tick(UnixMillis(now));
-        if now >= self.sabotage_at
-            && let Some(mut saboteur) = self.saboteur.take()
+        if self.sabotage_at.take_if(|at| now >= *at).is_some()
+            && let Some(model) = sabotaged(self.learner.clone(), now)
         {
-            saboteur.advance(UnixMillis(now));
-            saboteur.ask_for_training();
-            if let Some(Ok(plan)) = saboteur.due()
-                && let Ok(trained) = plan.run(&mut ())
-            {
-                events.extend(self.learner.promote(&trained.model, UnixMillis(now)));
-            }
+            events.extend(self.learner.promote(&model, UnixMillis(now)));
         }
         if events.is_empty() {
             return;
@@ -181,6 +166,19 @@ impl Mind {
         self.models.set(self.learner.in_use());
         self.moments.extend(events.iter().filter_map(|event| moment(event, now)));
     }
+}
+
+/// The model that the learner would train now, turned around: its log-odds are mirrored about the rate of bad outcomes, so that it
+/// prefers the nodes which it has learned to be bad, and it is as sure of itself as a model can be.
+fn sabotaged(mut learner: Learner, now: Millis) -> Option<Arc<LearnedModel>> {
+    learner.advance(UnixMillis(now));
+    learner.ask_for_training();
+    let trained = learner.due()?.ok()?.run(&mut ()).ok()?;
+    let rate = trained.evaluation.bad_train as f64 / trained.evaluation.n_train.max(1) as f64;
+    let mut file = trained.model.file.clone();
+    file.calibrator = Calibrator::Platt { slope: -1.0, intercept: 2.0 * (rate / (1.0 - rate)).ln() };
+    file.metadata.insert("skill".to_owned(), "1".to_owned());
+    LearnedModel::of_file(file).ok().map(Arc::new)
 }
 
 fn moment(event: &Event, at: Millis) -> Option<Moment> {
