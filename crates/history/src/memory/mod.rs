@@ -34,7 +34,6 @@ use crate::types::{
     PodPhase, UnixMillis, WorkloadKey,
 };
 use crate::usage::{Peak, Sealed, SeriesName, UsageMemory, WorkloadUsage};
-use ailing::Ailing;
 use cells::Cells;
 use censoring::Censoring;
 pub use event::{EventObservation, EventSubject};
@@ -73,8 +72,7 @@ pub(crate) struct NodeMemory {
     pub memory: Usage,
     /// How it has done lately.
     pub lately: Lately,
-    /// Whether it ails now.
-    pub ailing: Ailing,
+    pub ailing: ailing::Ailing,
     pub last: Option<(UnixMillis, bool)>,
     /// Not Ready, or gone, since.
     down: Option<UnixMillis>,
