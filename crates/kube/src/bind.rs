@@ -145,8 +145,8 @@ impl Binder {
                 }
                 Ok(_) => return None,
                 Err(failure) if failure.is_gone() => return Some(Err(BindError::Refused(failure.message))),
-                // Not for this replica to know; the watch will tell.
-                Err(failure) if matches!(failure.code, Some(400..=428 | 430..=499)) => return None,
+                // Asking again will not help; the watch has to tell.
+                Err(failure) if matches!(failure.code, Some(401 | 403)) => return None,
                 Err(failure) => {
                     let asked = failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
                     tokio::time::sleep(backoff.pause().max(asked)).await;

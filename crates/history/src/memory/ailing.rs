@@ -3,7 +3,11 @@
 //! The sign is that pods of several workloads have trouble on it within minutes: restarts after an error, lost readiness,
 //! failures, evictions. Each workload counts at most once, and the one that counts most only by half, so that no single one can
 //! speak against a node; what only a node does (evicting, losing its pods, not answering) counts in full. A workload that
-//! has the same trouble elsewhere says little. Held in memory only: after a restart it starts anew.
+//! has the same trouble elsewhere says little.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::pod::{News, may_be_app};
 use super::recent::at_fault;
@@ -38,6 +42,18 @@ pub(crate) struct Ailing {
     last: Option<i64>,
 }
 
+/// The same with workloads by name, as it is kept on disk.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct KeptAiling {
+    workloads: Vec<(Arc<str>, f64)>,
+    own: f64,
+    at: i64,
+    in_spell: bool,
+    spells: (f64, f64, i64),
+    last: Option<i64>,
+}
+
 fn decay(age_ms: i64, half_life: f64) -> f64 {
     (-(age_ms.max(0) as f64) / half_life).exp2()
 }
@@ -47,6 +63,28 @@ impl Ailing {
         let (sum, most) =
             self.workloads.iter().fold((0.0, 0.0f64), |(sum, most), (_, level)| (sum + level, most.max(*level)));
         (sum - most / 2.0 + self.own) * decay(now - self.at, TROUBLE_HALF_LIFE_MS)
+    }
+
+    /// What is kept of it; `name` tells the name of a workload.
+    pub fn kept(&self, name: impl Fn(u32) -> Option<Arc<str>>) -> KeptAiling {
+        let workloads = self.workloads.iter().filter_map(|(workload, level)| Some((name(*workload)?, *level)));
+        let Ailing { own, at, in_spell, spells, last, .. } = *self;
+        KeptAiling { workloads: workloads.collect(), own, at, in_spell, spells, last }
+    }
+
+    /// What was kept; `id` tells the number of a workload.
+    pub fn load(kept: &KeptAiling, id: impl Fn(&str) -> Option<u32>) -> Ailing {
+        let workloads = kept.workloads.iter().filter_map(|(name, level)| Some((id(name)?, *level)));
+        let KeptAiling { own, at, in_spell, spells, last, .. } = *kept;
+        Ailing { workloads: workloads.collect(), own, at, in_spell, spells, last }
+    }
+
+    /// Adds the spells of a memory of the same node. Its workloads of the last minutes have other numbers, and are left out.
+    pub fn take_in(&mut self, past: &Ailing, now: i64) {
+        let Ails { spells, hours, .. } = past.as_of(now);
+        self.watched(now, 0);
+        (self.spells.0, self.spells.1) = (self.spells.0 + spells, self.spells.1 + hours);
+        self.last = self.last.max(past.last);
     }
 
     /// As of `now`.
@@ -98,7 +136,7 @@ impl Ailing {
 
 impl Memory {
     /// Holds what is new of a pod against its node, as far as it says anything of it.
-    pub(super) fn ails(&mut self, uid: &std::sync::Arc<str>, news: News, now: UnixMillis) {
+    pub(super) fn ails(&mut self, uid: &Arc<str>, news: News, now: UnixMillis) {
         let Some(pod) = self.pods.get(uid).filter(|_| news.hit) else { return };
         let node = pod.node.clone();
         if news.trouble.is_some_and(|cause| !may_be_app(cause)) || news.evicted {

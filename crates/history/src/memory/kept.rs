@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ailing::{Ailing, KeptAiling};
 use super::censoring::Censoring;
 use super::lately::Lately;
 use super::recent::{ClusterRecent, Minutes, Trouble};
@@ -29,6 +30,7 @@ pub(crate) struct KeptNode {
     pub last: Option<(UnixMillis, bool)>,
     pub down: Option<UnixMillis>,
     pub troubles: Vec<Named>,
+    pub ailing: KeptAiling,
 }
 
 /// A revision of a workload.
@@ -76,7 +78,8 @@ pub(crate) fn workload_of(name: &str) -> Option<WorkloadKey> {
 impl Memory {
     /// What is kept of a node.
     pub(crate) fn kept_node(&self, memory: &NodeMemory) -> KeptNode {
-        let named = |t: &Trouble| Some((t.at, workload_name(self.workloads.key(t.other)?).into(), t.cause));
+        let name = |id| Some(Arc::from(workload_name(self.workloads.key(id)?)));
+        let named = |t: &Trouble| Some((t.at, name(t.other)?, t.cause));
         KeptNode {
             cpu: memory.cpu,
             memory: memory.memory,
@@ -86,6 +89,7 @@ impl Memory {
             last: memory.last,
             down: memory.down,
             troubles: memory.troubles.iter().filter_map(named).collect(),
+            ailing: memory.ailing.kept(name),
         }
     }
 
@@ -118,7 +122,9 @@ impl Memory {
         let id = |name: &str| self.workloads.find(&workload_of(name)?);
         let troubles: Vec<Trouble> =
             kept.troubles.iter().filter_map(|(at, name, cause)| Some((*at, id(name)?, *cause))).map(trouble).collect();
+        let ailing = Ailing::load(&kept.ailing, id);
         let memory = self.nodes.entry(name);
+        memory.ailing = ailing;
         (memory.cpu, memory.memory, memory.class) = (kept.cpu, kept.memory, kept.class);
         (memory.allocatable, memory.lately) = (kept.allocatable, kept.lately);
         (memory.last, memory.down) = (kept.last, kept.down);

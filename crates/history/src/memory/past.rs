@@ -53,6 +53,7 @@ impl Memory {
             known.cpu.take_in(&node.cpu);
             known.memory.take_in(&node.memory);
             known.lately.take_in(&node.lately, now);
+            known.ailing.take_in(&node.ailing, now);
             self.changes.nodes.insert(name.clone());
         }
         for (_, key, workload) in past.workloads.iter() {
