@@ -296,8 +296,13 @@ fn kubectl_augur_answers_as_kubectl_does() {
         |name: &str| json.split(&format!("\"{name}\": \"")).nth(1).unwrap().split('"').next().unwrap().to_owned();
     let pod = format!("{}/{}", field("pod_namespace"), field("pod_name"));
     must(&["explain", &pod], &["Name:", "Decision:", "Nodes if it were decided now:", "FITS", "What would change it:"]);
-    must(&["history", "-A"], &["NAMESPACE", "PODS", "FAILURE"]);
     let workload = field("workload");
+    // Rates are shown every few seconds.
+    wait_until("the workload is known", || {
+        let name = workload.rsplit('/').next().unwrap();
+        output(&system.scheduler, &["history", "-A"]).1.contains(name)
+    });
+    must(&["history", "-A"], &["NAMESPACE", "PODS", "FAILURE"]);
     let (namespace, resource) = workload.split_once('/').unwrap();
     must(&["history", resource, "-n", namespace], &["Name:", "Failure:", "POD", "AFTER-1H"]);
     must(&["history", &format!("pod/{}", field("pod_name")), "-n", namespace], &["NODE", "OUTCOME"]);
