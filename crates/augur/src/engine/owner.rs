@@ -299,7 +299,10 @@ impl Owner {
             self.step(input);
             worked = true;
         }
-        if let Ok(collected) = inboxes.metrics.try_recv() {
+        // Before nodes are known readings would be nobody's, and the next come only after an interval.
+        if self.is_ready()
+            && let Ok(collected) = inboxes.metrics.try_recv()
+        {
             self.take_metrics(collected);
             worked = true;
         }
@@ -346,7 +349,7 @@ impl Owner {
             Some(change) = inboxes.pods.recv() => Woken::Pod(Box::new(change)),
             Some(input) = inboxes.related.recv() => Woken::Related(Box::new(input)),
             Some(query) = inboxes.queries.recv() => Woken::Query(query),
-            Some(collected) = inboxes.metrics.recv() => Woken::Metrics(Box::new(collected)),
+            Some(collected) = inboxes.metrics.recv(), if self.is_ready() => Woken::Metrics(Box::new(collected)),
             Ok(()) = inboxes.leadership.changed() => Woken::Time,
             () = self.clock.sleep(sleep) => Woken::Time,
         }
