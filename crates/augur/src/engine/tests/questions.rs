@@ -214,7 +214,12 @@ async fn an_outlook_tells_what_would_change_it() {
     let handle = engine.handle();
     until("the pod is bound", || handle.status().bound == 1).await;
     let backend = backend(&engine);
-    let outlook = backend.outlook("default".to_owned(), "web".to_owned()).await.unwrap();
+    let mut outlook = backend.outlook("default".to_owned(), "web".to_owned()).await.unwrap();
+    // The watch tells of the binding after its answer.
+    while outlook.current_node.is_none() {
+        tokio::task::yield_now().await;
+        outlook = backend.outlook("default".to_owned(), "web".to_owned()).await.unwrap();
+    }
     // It does not stand in its own way.
     assert_eq!((outlook.current_node.as_deref(), outlook.predicted_node.as_deref()), (Some("large"), Some("large")));
     let small = &outlook.nodes[1];
