@@ -26,6 +26,8 @@ async fn killed_at(point: Point) {
         let there = (0..8).filter(|pod| cluster.node_of(&format!("web-{pod}")).as_deref() == Some(node)).count();
         assert_eq!(there, 4, "{node}: four cores hold four pods");
     }
+    // A binding is counted once its answer is there, a moment after it shows.
+    until("all are counted", || (0..8).all(|pod| cluster.accepted_bindings_of(&format!("web-{pod}")) > 0)).await;
     for pod in 0..8 {
         assert_eq!(cluster.accepted_bindings_of(&format!("web-{pod}")), 1, "web-{pod}");
     }

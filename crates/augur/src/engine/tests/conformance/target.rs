@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use augur_clock::Clock;
@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::super::super::{Engine, Mode, profile};
+use super::super::super::{Engine, EngineHandle, Mode, NodeSnapshot, profile};
 use super::super::cluster::Cluster;
 
 /// Longer than anything here takes on a busy machine.
@@ -30,6 +30,8 @@ pub struct Target {
     pub run: String,
     /// What has to be removed that no namespace takes with it.
     made: Mutex<Vec<String>>,
+    /// The scheduler, once it runs.
+    engine: OnceLock<EngineHandle>,
 }
 
 /// Runs the test on each cluster there is.
@@ -56,8 +58,13 @@ async fn on<F: Future<Output = ()>>(
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let run = format!("augur-test-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": run } });
-    let target =
-        Arc::new(Target { client: client.clone(), namespace: run.clone(), run: run.clone(), made: Mutex::default() });
+    let target = Arc::new(Target {
+        client: client.clone(),
+        namespace: run.clone(),
+        run: run.clone(),
+        made: Mutex::default(),
+        engine: OnceLock::new(),
+    });
     target.create("/api/v1/namespaces", namespace).await;
     let account = target.within("serviceaccounts/default");
     // A controller makes it, and no pod is accepted before.
@@ -66,6 +73,7 @@ async fn on<F: Future<Output = ()>>(
     }
     let profiles = vec![profile(&run, &crate::config::Scheduler::default())];
     let engine: Engine = cluster.start(client, None, profiles, Mode::Scheduler);
+    let _ = target.engine.set(engine.handle());
     let kubelets = tokio::spawn({
         let target = target.clone();
         async move { target.kubelets().await }
@@ -145,7 +153,23 @@ impl Target {
         self.note(format!("{NODES}/{name}"));
         // Admission taints a new node until it is found ready.
         self.patch(&format!("{NODES}/{name}"), json!({ "spec": { "taints": taints } })).await;
+        // A pod that comes next is to be decided with all nodes in view.
+        let began = Instant::now();
+        while !self.knows(&name).await {
+            assert!(began.elapsed() < PATIENCE, "waited in vain until the scheduler knows {name}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         name
+    }
+
+    /// Whether the scheduler has seen the node as it was made in the end.
+    async fn knows(&self, node: &str) -> bool {
+        let (Some(engine), name) = (self.engine.get(), node.to_owned()) else { return false };
+        let seen = engine.query(move |view| {
+            let nodes = view.nodes(false).into_iter().map(NodeSnapshot::view);
+            nodes.filter(|node| *node.name == *name).any(|node| node.taints.iter().any(|taint| taint.starts_with(OURS)))
+        });
+        seen.await.unwrap()
     }
 
     /// Makes a pod of half a core for the scheduler under test; `more` is merged into its spec.
