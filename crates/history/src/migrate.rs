@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::ReadableTable as _;
+use redb::{ReadableTable as _, TableDefinition};
 
 use crate::counters::Bucket;
 use crate::memory::kept::{KeptNode, KeptRevision, KeptWorkload, workload_name};
@@ -14,14 +14,25 @@ use crate::rates::Usage;
 use crate::store::{self, HistoryError, Store, encode};
 use crate::types::HOUR_MS;
 
+/// Brings a file from one version to the next.
+pub(crate) type Step = fn(&Store) -> Result<(), HistoryError>;
+
+/// The steps, the first of which begins at version 1.
+pub(crate) const STEPS: [Step; 3] = [from_1, from_2, from_3];
+
+/// Hourly counts of nodes before version 4.
+const NODE_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("node_hours");
+/// Hourly counts of workloads before version 4.
+const WORKLOAD_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("workload_hours");
+
 /// From version 1: the decayed counts of workloads are made from the hourly ones. Those of nodes start anew, because version 1
 /// does not tell which workloads its counts came from.
-pub(crate) fn from_1(store: &Store) -> Result<(), HistoryError> {
+fn from_1(store: &Store) -> Result<(), HistoryError> {
     store.write("bringing the file up to version 2", |tx| {
         tx.open_table(store::NODE_CELLS)?;
         store::open_usage_tables(tx)?;
         let mut tallies: BTreeMap<String, Vec<(u32, Bucket)>> = BTreeMap::new();
-        for row in tx.open_table(store::WORKLOAD_HOURS)?.iter()? {
+        for row in tx.open_table(WORKLOAD_HOURS)?.iter()? {
             let (key, value) = row?;
             let (workload, hour) = key.value();
             if let Some(bucket) = Bucket::from_bytes(value.value()) {
@@ -64,7 +75,7 @@ pub(crate) fn from_1(store: &Store) -> Result<(), HistoryError> {
 }
 
 /// From version 2: the lists of recent trouble are made from the pods that are followed, as version 2 did whenever it started.
-pub(crate) fn from_2(store: &Store) -> Result<(), HistoryError> {
+fn from_2(store: &Store) -> Result<(), HistoryError> {
     store.write("bringing the file up to version 3", |tx| {
         tx.open_table(store::POD_PEAKS)?;
         tx.open_table(store::CLUSTER)?;
@@ -101,6 +112,23 @@ pub(crate) fn from_2(store: &Store) -> Result<(), HistoryError> {
         let mut meta = tx.open_table(store::META)?;
         meta.insert("example_bytes", bytes)?;
         meta.insert("schema_version", 3)?;
+        Ok(())
+    })
+}
+
+/// From version 3: hourly counts change places in their keys. Decisions and examples stay as they are until they leave the window.
+fn from_3(store: &Store) -> Result<(), HistoryError> {
+    store.write("bringing the file up to version 4", |tx| {
+        for (before, after) in [(NODE_HOURS, store::NODE_HOURS), (WORKLOAD_HOURS, store::WORKLOAD_HOURS)] {
+            let mut table = tx.open_table(after)?;
+            for row in tx.open_table(before)?.iter()? {
+                let (key, value) = row?;
+                let (name, hour) = key.value();
+                table.insert((hour, name), value.value())?;
+            }
+            tx.delete_table(before)?;
+        }
+        tx.open_table(store::META)?.insert("schema_version", 4)?;
         Ok(())
     })
 }

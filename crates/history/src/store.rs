@@ -1,8 +1,9 @@
 //! The file: one `redb` database, its tables, and how they are opened, read and written.
 //!
-//! Values are JSON but for counters, which are written often and have a fixed shape. [`Store::open`] refuses what it did not
-//! write; [`Store::write`] is one durable transaction.
+//! Values are JSON (deflated where they are long and many), but for counters, which are written often and have a fixed shape.
+//! [`Store::open`] refuses what it did not write; [`Store::write`] is one durable transaction.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
@@ -20,8 +21,9 @@ pub const STORE_FILE: &str = "history.redb";
 /// Version of the tables. A file of an earlier version is brought up to it when it is opened, a later one is refused.
 ///
 /// 1: decisions, outcomes with one horizon, feedback, hourly counts. 2: decayed counts by node and workload, a second horizon,
-/// series of usage. 3: how nodes, workloads and the cluster did lately, and daily peaks of pods.
-pub const SCHEMA_VERSION: u64 = 3;
+/// series of usage. 3: how nodes, workloads and the cluster did lately, and daily peaks of pods. 4: hourly counts by hour first,
+/// decisions and examples deflated.
+pub const SCHEMA_VERSION: u64 = 4;
 
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(crate) const DECISIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("decisions");
@@ -33,9 +35,10 @@ pub(crate) const BY_NODE: TableDefinition<&[u8], ()> = TableDefinition::new("dec
 pub(crate) const FEEDBACK: TableDefinition<u64, &[u8]> = TableDefinition::new("feedback");
 /// Decision id to feedback id.
 pub(crate) const FEEDBACK_OF: TableDefinition<u64, u64> = TableDefinition::new("feedback_of_decision");
-pub(crate) const NODE_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("node_hours");
-/// `namespace/kind/name` and the hour.
-pub(crate) const WORKLOAD_HOURS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("workload_hours");
+/// The hour and the node. What changes in one round stands together, as do hours that leave the window.
+pub(crate) const NODE_HOURS: TableDefinition<(u32, &str), &[u8]> = TableDefinition::new("hours_of_nodes");
+/// The hour and `namespace/kind/name`.
+pub(crate) const WORKLOAD_HOURS: TableDefinition<(u32, &str), &[u8]> = TableDefinition::new("hours_of_workloads");
 /// Usage of a node and how it did lately.
 pub(crate) const USAGE: TableDefinition<&str, &[u8]> = TableDefinition::new("node_usage");
 /// Decayed counts of a workload on a node: node and `namespace/kind/name`.
@@ -167,11 +170,11 @@ impl Store {
         match version {
             Some(SCHEMA_VERSION) => {}
             None if !existing => store.create()?,
-            Some(1) => {
-                crate::migrate::from_1(&store)?;
-                crate::migrate::from_2(&store)?;
+            Some(before @ 1..SCHEMA_VERSION) => {
+                for step in &crate::migrate::STEPS[before as usize - 1..] {
+                    step(&store)?;
+                }
             }
-            Some(2) => crate::migrate::from_2(&store)?,
             Some(other) => return Err(foreign(format!("schema version {other}, this program knows {SCHEMA_VERSION}"))),
             // A crash while the file was being made.
             None if store.is_empty()? => store.create()?,
@@ -395,9 +398,30 @@ pub(crate) fn get<T: DeserializeOwned>(
     }
 }
 
+/// Values that are deflated begin so, which no JSON does.
+const DEFLATED: u8 = 1;
+/// More than any record is long; what claims more is damaged.
+const MAX_RECORD: u64 = 16 << 20;
+
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, HistoryError> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| HistoryError::Storage { step: "reading a record", why: format!("a {what} is damaged: {e}") })
+    let decoded = match bytes.split_first() {
+        Some((&DEFLATED, rest)) => {
+            let mut json = Vec::with_capacity(4 * rest.len());
+            match flate2::read::DeflateDecoder::new(rest).take(MAX_RECORD).read_to_end(&mut json) {
+                Ok(_) => serde_json::from_slice(&json).map_err(|e| e.to_string()),
+                Err(e) => Err(e.to_string()),
+            }
+        }
+        _ => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
+    };
+    decoded.map_err(|e| HistoryError::Storage { step: "reading a record", why: format!("a {what} is damaged: {e}") })
+}
+
+/// A long record: JSON, deflated to a half or a third, so that several share a page of the file.
+pub(crate) fn deflate<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, redb::Error> {
+    let mut encoder = flate2::write::DeflateEncoder::new(vec![DEFLATED], flate2::Compression::fast());
+    serde_json::to_writer(&mut encoder, value).map_err(|e| redb::Error::Io(std::io::Error::other(e)))?;
+    encoder.finish().map_err(redb::Error::Io)
 }
 
 pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, redb::Error> {

@@ -148,3 +148,30 @@ fn a_file_of_version_2_goes_on_with_what_it_knew() {
     };
     assert_eq!((label("p9"), label("p2")), (OutcomeLabel::AppFault, OutcomeLabel::Bad));
 }
+
+#[test]
+fn a_file_of_version_3_goes_on_with_what_it_knew() {
+    let dir = unpacked(include_bytes!("fixtures/history-v3.redb.gz"));
+    // What `history-v3` was written with is told in docs/design/0005-history.md.
+    for _ in 0..2 {
+        let history = open(dir.path());
+        let h = history.handle();
+        assert_eq!(h.status().set_aside, None);
+        let found = h.decisions(&DecisionFilter { limit: 100, ..DecisionFilter::default() }).unwrap();
+        assert_eq!((found.len(), h.recent_feedback(10).unwrap().len()), (13, 1));
+        let label = |name: &str| {
+            let (_, outcome) = found.iter().find(|(record, _)| *record.pod.name == *name).unwrap();
+            outcome.as_ref().map(|outcome| outcome.label)
+        };
+        assert_eq!((label("p0"), label("p2")), (Some(OutcomeLabel::Good), Some(OutcomeLabel::Bad)));
+        assert_eq!((label("p11"), label("big")), (Some(OutcomeLabel::Immature), None));
+        let rates = h.rates();
+        let web = &rates.workloads[&workload("web")];
+        assert_eq!((web.n, web.restarts, web.oom_kills, web.usage.map(|usage| usage.samples)), (12, 1, 1, Some(150)));
+        let n3 = &rates.nodes["n3"];
+        assert_eq!((&*n3.class, n3.pods, n3.oom_kills, n3.mean_cpu), ("m5", 4, 1, Some(0.5)));
+        assert_eq!((n3.ready_share, n3.average_restarts), (Some(1.0), Some(0.25)));
+        let series = h.usage_series(SeriesOf::Pod("p0"), UnixMillis(0)).unwrap();
+        assert_eq!(series.iter().map(|one| one.points.len()).collect::<Vec<_>>(), [50]);
+    }
+}

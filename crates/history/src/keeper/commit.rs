@@ -4,7 +4,7 @@ use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{Gone, Keeper, PastState, Pending};
 use crate::memory::kept::workload_name;
-use crate::store::{self, HistoryError, encode};
+use crate::store::{self, HistoryError, decode, deflate, encode};
 use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
 use crate::usage::series;
 
@@ -60,7 +60,7 @@ impl Keeper {
         let mut by_pod = tx.open_table(store::BY_POD)?;
         let mut by_node = tx.open_table(store::BY_NODE)?;
         for (id, record) in &pending.decisions {
-            let bytes = encode(record)?;
+            let bytes = deflate(record)?;
             self.totals.decision_bytes += bytes.len() as u64;
             match decisions.insert(id, bytes.as_slice())? {
                 Some(old) => {
@@ -87,7 +87,7 @@ impl Keeper {
         }
         let mut examples = tx.open_table(store::EXAMPLES)?;
         for (id, example) in &pending.examples {
-            let bytes = encode(example)?;
+            let bytes = deflate(example)?;
             self.totals.example_bytes += bytes.len() as u64;
             if let Some(old) = examples.insert(id, bytes.as_slice())? {
                 let held = &mut self.totals.example_bytes;
@@ -116,8 +116,8 @@ impl Keeper {
         let mut workload_hours = tx.open_table(store::WORKLOAD_HOURS)?;
         for (gone, hour) in &pending.hours_gone {
             match gone {
-                Gone::Node(name) => node_hours.remove((&**name, *hour))?,
-                Gone::Workload(key) => workload_hours.remove((workload_name(key).as_str(), *hour))?,
+                Gone::Node(name) => node_hours.remove((*hour, &**name))?,
+                Gone::Workload(key) => workload_hours.remove((*hour, workload_name(key).as_str()))?,
             };
         }
         let mut usage = tx.open_table(store::USAGE)?;
@@ -127,7 +127,7 @@ impl Keeper {
                 continue;
             };
             for (hour, bucket) in memory.series.take_dirty() {
-                node_hours.insert((&**name, hour), bucket.to_bytes().as_slice())?;
+                node_hours.insert((hour, &**name), bucket.to_bytes().as_slice())?;
             }
             if let Some(memory) = self.memory.nodes.get(name) {
                 usage.insert(&**name, encode(&self.memory.kept_node(memory))?.as_slice())?;
@@ -142,7 +142,7 @@ impl Keeper {
             };
             let Some(memory) = self.memory.workloads.get_mut(key) else { continue };
             for (hour, bucket) in memory.series.take_dirty() {
-                workload_hours.insert((name.as_str(), hour), bucket.to_bytes().as_slice())?;
+                workload_hours.insert((hour, name.as_str()), bucket.to_bytes().as_slice())?;
             }
         }
         let mut cells = tx.open_table(store::NODE_CELLS)?;
@@ -209,7 +209,7 @@ impl Keeper {
         for _ in 0..REMOVE_AT_ONCE {
             let Some((id, record, bytes)) = decisions
                 .first()?
-                .map(|(k, v)| (k.value(), serde_json::from_slice::<DecisionRecord>(v.value()), v.value().len() as u64))
+                .map(|(k, v)| (k.value(), decode::<DecisionRecord>(v.value(), "decision"), v.value().len() as u64))
             else {
                 break;
             };

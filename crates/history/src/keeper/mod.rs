@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 use redb::ReadableTable as _;
 
@@ -89,6 +90,20 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Reads what is needed in memory from the store.
     pub fn load(store: &Arc<Store>, options: &HistoryOptions) -> Result<Self, HistoryError> {
+        std::thread::scope(|scope| {
+            // What takes longest to read; nobody writes meanwhile.
+            let pods = scope.spawn(|| read_pods(store));
+            let open = scope.spawn(|| series::open_series(&store.read()?));
+            Self::load_rest(store, options, pods, open)
+        })
+    }
+
+    fn load_rest<'scope>(
+        store: &Arc<Store>,
+        options: &HistoryOptions,
+        pods: ScopedJoinHandle<'scope, Result<Vec<Tracked>, HistoryError>>,
+        open: ScopedJoinHandle<'scope, Result<HashMap<SeriesName, u32>, HistoryError>>,
+    ) -> Result<Self, HistoryError> {
         let mut keeper = Self {
             byte_budget: options.byte_budget,
             usage_budget: options.usage_budget,
@@ -119,16 +134,30 @@ impl Keeper {
         };
         keeper.saved = keeper.totals;
         let memory = &mut keeper.memory;
+        let mut ids: HashMap<Box<str>, u32> = HashMap::new();
         for row in tx.open_table(store::NODE_HOURS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
-            let (node, hour) = key.value();
-            memory.nodes.entry(&node.into()).series.load(hour, bucket(value.value())?);
+            let (hour, node) = key.value();
+            let id = ids.get(node).copied().unwrap_or_else(|| {
+                let id = memory.nodes.id(&node.into());
+                ids.insert(node.into(), id);
+                id
+            });
+            if let Some(node) = memory.nodes.at_mut(id) {
+                node.series.load(hour, bucket(value.value())?);
+            }
         }
+        ids.clear();
         for row in tx.open_table(store::WORKLOAD_HOURS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
-            let (workload, hour) = key.value();
-            if let Some(workload) = workload_of(workload) {
-                memory.workloads.entry(&workload).series.load(hour, bucket(value.value())?);
+            let (hour, name) = key.value();
+            let id = ids.get(name).copied().or_else(|| {
+                let id = memory.workloads.id(&workload_of(name)?);
+                ids.insert(name.into(), id);
+                Some(id)
+            });
+            if let Some(workload) = id.and_then(|id| memory.workloads.at_mut(id)) {
+                workload.series.load(hour, bucket(value.value())?);
             }
         }
         for row in tx.open_table(store::WORKLOAD_TALLIES).map_err(storage(step))?.iter().map_err(storage(step))? {
@@ -158,15 +187,12 @@ impl Keeper {
                 memory.workloads.entry(&workload).usage = Some(Box::new(WorkloadUsage::load(&stored)));
             }
         }
-        memory.usage.resume(u32::try_from(meta("last_series")?).unwrap_or(0), series::open_series(&tx)?);
+        memory.usage.resume(u32::try_from(meta("last_series")?).unwrap_or(0), joined(open)?);
         for row in tx.open_table(store::DAYS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
             keeper.days.insert(key.value(), decode(value.value(), "day")?);
         }
-        for row in tx.open_table(store::PODS).map_err(storage(step))?.iter().map_err(storage(step))? {
-            let (_, value) = row.map_err(storage(step))?;
-            memory.load_pod(decode(value.value(), "pod")?);
-        }
+        joined(pods)?.into_iter().for_each(|pod| memory.load_pod(pod));
         for row in tx.open_table(store::POD_PEAKS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
             memory.usage.load_peak(key.value(), value.value());
@@ -408,6 +434,22 @@ impl Keeper {
     pub fn rates(&mut self) -> Rates {
         self.memory.rates()
     }
+}
+
+/// The pods that were followed.
+fn read_pods(store: &Store) -> Result<Vec<Tracked>, HistoryError> {
+    let step = "reading the pods";
+    let mut pods = Vec::new();
+    for row in store.read()?.open_table(store::PODS).map_err(storage(step))?.iter().map_err(storage(step))? {
+        let (_, value) = row.map_err(storage(step))?;
+        pods.push(decode(value.value(), "pod")?);
+    }
+    Ok(pods)
+}
+
+/// What a thread has read. It panics where redb did, which whoever opens the file takes for damage.
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, HistoryError>>) -> Result<T, HistoryError> {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn bucket(bytes: &[u8]) -> Result<Bucket, HistoryError> {

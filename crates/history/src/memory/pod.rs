@@ -40,57 +40,67 @@ pub(crate) struct Tracked {
     #[serde(default)]
     pub revision: Arc<str>,
     pub node: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_bad: Option<f64>,
     pub placed_at: UnixMillis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<UnixMillis>,
     pub changed_at: UnixMillis,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub restarts: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub restarted: bool,
     pub state: OutcomeState,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub label: OutcomeLabel,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub day_label: OutcomeLabel,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// When trouble came first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble_at: Option<UnixMillis>,
     /// Why it does not start, as far as something tells; the cause should it not be Ready in time.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindered: Option<Cause>,
     /// The verdict that feedback has given, while the cluster has given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<bool>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub gone: bool,
     /// Counted as a pod of its node and workload.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub counted: bool,
     /// Runs no more, and was taken out of the count of those that do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ended: bool,
     /// When it was first seen to be over.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<UnixMillis>,
     /// When its trouble was counted against its node; taken back when the workload turns out to be at fault.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blamed_at: Option<UnixMillis>,
     /// Its workload was found to be at fault.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub app_fault: bool,
     /// The weight of its outcome, once it has a label.
-    #[serde(default = "one")]
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f64,
     /// Times that readiness was lost.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub unready: u32,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ready: bool,
     /// OOM kills.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub oom: u32,
     /// The latest ends of containers, oldest first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exits: Vec<Exit>,
     /// When it is to be Ready or judged next, as far as that was fixed; 0 before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub next_look: UnixMillis,
     /// Seen since the store was opened.
     #[serde(skip)]
@@ -99,6 +109,15 @@ pub(crate) struct Tracked {
 
 fn one() -> f64 {
     1.0
+}
+
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
+}
+
+/// There are as many rows as pods, and most of them have little to tell: what is usual is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What an observation adds.
