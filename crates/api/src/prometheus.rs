@@ -100,6 +100,13 @@ struct DecisionLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    extender: String,
+    verb: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FallbackLabels {
     verb: &'static str,
     reason: &'static str,
@@ -147,6 +154,7 @@ pub struct SchedulerMetrics {
     skipped: Family<SkippedLabels, Counter>,
     denied: Family<DeniedLabels, Counter>,
     extender_fallbacks: Family<FallbackLabels, Counter>,
+    extender_calls: Histograms<CallLabels>,
     kubelet_rejections: Family<ReasonLabels, Counter>,
     recalled_bindings: Counter,
 }
@@ -234,6 +242,9 @@ impl SchedulerMetrics {
         let extender_fallbacks = Family::default();
         let help = "Calls of the extender that were answered without an opinion, by verb and reason";
         ours.register("extender_fallbacks", help, Family::clone(&extender_fallbacks));
+        let extender_calls = Histograms::new_with_constructor(attempt_buckets as fn() -> Histogram);
+        let help = "Seconds that calls of extenders took, by extender, verb and result";
+        ours.register("extender_call_duration_seconds", help, extender_calls.clone());
         let kubelet_rejections = Family::default();
         let help = "Pods that were bound and that the kubelet refused, by reason";
         ours.register("kubelet_rejections", help, Family::clone(&kubelet_rejections));
@@ -261,6 +272,7 @@ impl SchedulerMetrics {
             skipped,
             denied,
             extender_fallbacks,
+            extender_calls,
             kubelet_rejections,
             recalled_bindings,
         }
@@ -269,6 +281,13 @@ impl SchedulerMetrics {
     /// A call of the extender was answered without an opinion.
     pub fn extender_fallback(&self, verb: &'static str, reason: &'static str) {
         self.extender_fallbacks.get_or_create(&FallbackLabels { verb, reason }).inc();
+    }
+
+    /// An extender was called: a `verb` of the protocol, and whether it answered as it should.
+    pub fn extender_call(&self, extender: &str, verb: &'static str, answered: bool, took: Duration) {
+        let result = if answered { "success" } else { "error" };
+        let labels = CallLabels { extender: extender.to_owned(), verb, result };
+        self.extender_calls.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// The kubelet refused a pod that was bound to its node.

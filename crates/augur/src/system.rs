@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::backfill;
 use crate::config::Config;
-use crate::engine::{Engine, EngineHandle, EngineOptions, Mode, Traces};
+use crate::engine::{CalledExtender, Engine, EngineHandle, EngineOptions, Mode, Traces};
 use crate::learner::{self, HttpClient, LearnerCheck, LearnerPlace, LearnerService, Registry, Swaps, feed, pull};
 use crate::services::{Backend, NewPredictor};
 use crate::serving::ServingArgs;
@@ -46,6 +46,8 @@ pub struct SystemOptions<'a> {
     pub config: &'a Config,
     /// How pods are placed, by scheduler name.
     pub profiles: Vec<Profile>,
+    /// Who is asked about pods besides, in this order.
+    pub extenders: Vec<CalledExtender>,
     /// Times of the queue.
     pub queue: QueueConfig,
     /// Decides among equally good nodes.
@@ -113,6 +115,7 @@ impl System {
             denials: options.denials,
             clock: options.clock.clone(),
             profiles: options.profiles,
+            extenders: options.extenders,
             queue: options.queue,
             seed: options.seed,
             history: history.handle(),

@@ -28,5 +28,6 @@ pub use plugins::{ExtensionPoint, PluginEntry, PluginSet, Plugins};
 pub use reference::reference;
 pub use registry::AUGUR;
 pub use types::{
-    API_VERSION, ClientConnection, KIND, KubeSchedulerConfiguration, LeaderElection, PluginConfig, SchedulerProfile,
+    API_VERSION, ClientConnection, Extender, ExtenderTls, KIND, KubeSchedulerConfiguration, LeaderElection,
+    ManagedResource, PluginConfig, SchedulerProfile,
 };

@@ -1,5 +1,6 @@
 //! From a profile of the configuration to one of the decision core: [`SchedulerProfile::core`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use augur_core::queue::QueueConfig;
 use crate::expansion::Running;
 use crate::plugins::ExtensionPoint;
 use crate::registry::AUGUR;
-use crate::types::{KubeSchedulerConfiguration, SchedulerProfile};
+use crate::types::{Extender, KubeSchedulerConfiguration, SchedulerProfile};
 
 impl SchedulerProfile {
     /// The profile as the decision core takes it: plugins, order, weights and arguments; the rest as in `base`. Without the
@@ -40,6 +41,30 @@ impl SchedulerProfile {
 }
 
 impl KubeSchedulerConfiguration {
+    /// The extenders in the order in which they are asked, with their places in the file: those that can be done without
+    /// come last.
+    #[must_use]
+    pub fn extenders_in_order(&self) -> Vec<(usize, &Extender)> {
+        let mut extenders: Vec<_> = self.extenders.iter().enumerate().collect();
+        extenders.sort_by_key(|(_, extender)| extender.ignorable);
+        extenders
+    }
+
+    /// Has no profile look at the resources that extenders want to look after alone; as with kube-scheduler, in place of what
+    /// NodeResourcesFit's arguments say.
+    pub fn leave_resources_to_extenders(&mut self) {
+        let managed = self.extenders.iter().flat_map(|extender| &extender.managed_resources);
+        let ignored: BTreeSet<Arc<str>> = managed
+            .filter(|resource| resource.ignored_by_scheduler)
+            .map(|resource| resource.name.as_str().into())
+            .collect();
+        if !ignored.is_empty() {
+            for profile in &mut self.profiles {
+                profile.arguments.fit.ignored_resources.clone_from(&ignored);
+            }
+        }
+    }
+
     /// The profile that a scheduler name gets: the one of that name, else the first one under that name.
     #[must_use]
     pub fn profile_for(&self, scheduler_name: &str) -> Option<SchedulerProfile> {

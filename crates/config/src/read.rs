@@ -9,7 +9,8 @@ use crate::expansion::{self, Running};
 use crate::plugins::{ExtensionPoint, PluginEntry, PluginSet, Plugins};
 use crate::registry;
 use crate::types::{
-    API_VERSION, ClientConnection, KIND, KubeSchedulerConfiguration, LeaderElection, PluginConfig, SchedulerProfile,
+    API_VERSION, ClientConnection, Extender, ExtenderTls, KIND, KubeSchedulerConfiguration, LeaderElection,
+    ManagedResource, PluginConfig, SchedulerProfile,
 };
 use crate::validation;
 use crate::{ConfigError, Document, GoDuration};
@@ -29,10 +30,10 @@ impl KubeSchedulerConfiguration {
         let read =
             Object::of(String::new(), Some(document.value()), &problems).map(|root| configuration(root, &mut errors));
         problems.into_result()?;
-        let Some((configuration, extenders)) = read else {
+        let Some(configuration) = read else {
             return Err(ConfigError::Kind("the configuration is no mapping".to_owned()));
         };
-        validation::check(&configuration, &extenders, &mut errors);
+        validation::check(&configuration, &mut errors);
         if !errors.0.is_empty() {
             return Err(ConfigError::Invalid(errors.0));
         }
@@ -45,14 +46,9 @@ impl KubeSchedulerConfiguration {
                 Err(errors) => refused.extend(errors),
             }
         }
+        refused.extend(validation::unusable_extenders(&configuration.extenders));
         if !refused.is_empty() {
             return Err(ConfigError::Invalid(refused));
-        }
-        for (index, extender) in extenders.iter().enumerate() {
-            unsupported.push(format!(
-                "extenders[{index}]: the extender at {:?}; Augur calls no extenders",
-                extender.url_prefix
-            ));
         }
         if document.value().get("delayCacheUntilActive") == Some(&Value::Bool(true)) {
             unsupported.push("delayCacheUntilActive: a standby always follows the cluster".to_owned());
@@ -67,7 +63,7 @@ impl KubeSchedulerConfiguration {
 impl Default for KubeSchedulerConfiguration {
     /// The configuration of an empty file: one profile for `default-scheduler`.
     fn default() -> Self {
-        configuration(Object::over(String::new(), &Map::new(), &Problems::default()), &mut FieldErrors::default()).0
+        configuration(Object::over(String::new(), &Map::new(), &Problems::default()), &mut FieldErrors::default())
     }
 }
 
@@ -90,16 +86,7 @@ fn check_kind(document: &Value) -> Result<(), ConfigError> {
     Err(ConfigError::Kind(format!("no kind {kind:?} is registered for version {version:?} in scheme{hint}")))
 }
 
-/// What is read of an extender: enough to check it and to name it.
-pub(crate) struct Extender {
-    pub(crate) url_prefix: String,
-    pub(crate) prioritize_verb: String,
-    pub(crate) bind_verb: String,
-    pub(crate) weight: i64,
-    pub(crate) managed_resources: Vec<String>,
-}
-
-fn configuration(mut root: Object<'_>, errors: &mut FieldErrors) -> (KubeSchedulerConfiguration, Vec<Extender>) {
+fn configuration(mut root: Object<'_>, errors: &mut FieldErrors) -> KubeSchedulerConfiguration {
     let mut warnings = Vec::new();
     root.raw("apiVersion");
     root.raw("kind");
@@ -135,7 +122,7 @@ fn configuration(mut root: Object<'_>, errors: &mut FieldErrors) -> (KubeSchedul
     }
     let extenders = root.objects("extenders").into_iter().map(extender).collect();
     root.finish();
-    let configuration = KubeSchedulerConfiguration {
+    KubeSchedulerConfiguration {
         kind: KIND,
         api_version: API_VERSION,
         parallelism,
@@ -147,9 +134,9 @@ fn configuration(mut root: Object<'_>, errors: &mut FieldErrors) -> (KubeSchedul
         pod_initial_backoff_seconds,
         pod_max_backoff_seconds,
         profiles,
+        extenders,
         warnings,
-    };
-    (configuration, extenders)
+    }
 }
 
 fn leader_election(given: Option<Object<'_>>) -> LeaderElection {
@@ -308,32 +295,41 @@ fn plugins(mut given: Object<'_>) -> Plugins {
 }
 
 fn extender(mut given: Object<'_>) -> Extender {
-    for key in ["filterVerb", "preemptVerb"] {
-        given.get::<String>(key);
-    }
-    for key in ["enableHTTPS", "nodeCacheCapable", "ignorable"] {
-        given.get::<bool>(key);
-    }
-    given.get::<GoDuration>("httpTimeout");
-    if let Some(mut tls) = given.object("tlsConfig") {
-        tls.get::<bool>("insecure");
-        for key in ["serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"] {
-            tls.get::<String>(key);
-        }
+    let tls_config = given.object("tlsConfig").map(|mut tls| {
+        let read = ExtenderTls {
+            insecure: tls.get("insecure").unwrap_or_default(),
+            server_name: tls.get("serverName").unwrap_or_default(),
+            cert_file: tls.get("certFile").unwrap_or_default(),
+            key_file: tls.get("keyFile").unwrap_or_default(),
+            ca_file: tls.get("caFile").unwrap_or_default(),
+            cert_data: tls.get("certData").unwrap_or_default(),
+            key_data: tls.get("keyData").unwrap_or_default(),
+            ca_data: tls.get("caData").unwrap_or_default(),
+        };
         tls.finish();
-    }
+        read
+    });
     let mut managed_resources = Vec::new();
     for mut resource in given.objects("managedResources") {
-        managed_resources.push(resource.get("name").unwrap_or_default());
-        resource.get::<bool>("ignoredByScheduler");
+        managed_resources.push(ManagedResource {
+            name: resource.get("name").unwrap_or_default(),
+            ignored_by_scheduler: resource.get("ignoredByScheduler").unwrap_or_default(),
+        });
         resource.finish();
     }
     let extender = Extender {
         url_prefix: given.get("urlPrefix").unwrap_or_default(),
+        filter_verb: given.get("filterVerb").unwrap_or_default(),
+        preempt_verb: given.get("preemptVerb").unwrap_or_default(),
         prioritize_verb: given.get("prioritizeVerb").unwrap_or_default(),
+        weight: given.get("weight").unwrap_or_default(),
         bind_verb: given.get("bindVerb").unwrap_or_default(),
-        weight: given.get("weight").unwrap_or(0),
+        enable_https: given.get("enableHTTPS").unwrap_or_default(),
+        tls_config,
+        http_timeout: given.get("httpTimeout").unwrap_or_default(),
+        node_cache_capable: given.get("nodeCacheCapable").unwrap_or_default(),
         managed_resources,
+        ignorable: given.get("ignorable").unwrap_or_default(),
     };
     given.finish();
     extender

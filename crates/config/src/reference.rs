@@ -3,7 +3,7 @@
 use crate::registry::{AUGUR, REGISTRY};
 
 /// Fields, their defaults, and what they do.
-const FIELDS: [(&str, &str, &str); 23] = [
+const FIELDS: [(&str, &str, &str); 34] = [
     ("parallelism", "16", "Checked; without effect: one thread decides."),
     ("leaderElection.leaderElect", "true", "Whether replicas compete for a Lease."),
     ("leaderElection.leaseDuration", "15s", "How long standbys wait after the leader's last renewal."),
@@ -37,7 +37,42 @@ const FIELDS: [(&str, &str, &str); 23] = [
         "kube-scheduler's",
         "Arguments by plugin; kube-scheduler's names, defaults and checks.",
     ),
-    ("extenders", "", "Refused: Augur calls no extenders."),
+    (
+        "extenders[].urlPrefix",
+        "",
+        "Address of an extender; verbs are appended. Extenders are asked in order, `ignorable` ones last.",
+    ),
+    ("extenders[].filterVerb", "", "Narrows the nodes that all filters let pass."),
+    (
+        "extenders[].prioritizeVerb",
+        "",
+        "Scores them, 0 to 10; each point counts ten times `weight`. Its failures are passed over.",
+    ),
+    ("extenders[].preemptVerb", "", "Narrows the nodes on which pods would be evicted, and says which."),
+    ("extenders[].bindVerb", "", "Binds in Augur's place, behind the lease's fence. One extender can."),
+    ("extenders[].weight", "0", "Has to be positive with `prioritizeVerb`."),
+    (
+        "extenders[].enableHTTPS",
+        "false",
+        "`true` without a CA in `tlsConfig`: the server is believed whatever certificate it shows, as by kube-scheduler.",
+    ),
+    (
+        "extenders[].tlsConfig",
+        "",
+        "`insecure`, `serverName`, `caFile` or `caData`, `certFile` and `keyFile` or `certData` and `keyData`.",
+    ),
+    ("extenders[].httpTimeout", "5s", "Of one call. Pods that are not its business do not wait."),
+    (
+        "extenders[].nodeCacheCapable",
+        "false",
+        "Names and uids instead of whole objects. Without it Augur keeps all nodes in memory as the API server writes them.",
+    ),
+    (
+        "extenders[].managedResources",
+        "",
+        "Only pods that ask for one of these are its business. `ignoredByScheduler`: NodeResourcesFit does not look at it.",
+    ),
+    ("extenders[].ignorable", "false", "Pods are placed without it when it fails."),
     ("delayCacheUntilActive", "false", "`true` is refused: a standby always follows the cluster."),
 ];
 

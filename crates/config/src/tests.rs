@@ -231,6 +231,16 @@ fn what_kube_scheduler_refuses_is_refused_in_its_words() {
             "extenders: [{urlPrefix: 'http://x', managedResources: [{name: cpu}]}]",
             "extenders[0].managedResources[0].name: Invalid value: \"cpu\": is an invalid extended resource name",
         ),
+        (
+            "extenders: [{urlPrefix: 'example.com/x', filterVerb: f, httpTimeout: -1s}]",
+            "[extenders[0].urlPrefix: Invalid value: \"example.com/x\": must begin with http:// or https:// and name a \
+             host, extenders[0].httpTimeout: Invalid value: \"-1s\": must not be negative]",
+        ),
+        (
+            "extenders: [{urlPrefix: 'https://x', tlsConfig: {insecure: true, caFile: c, keyFile: k}}]",
+            "[extenders[0].tlsConfig.insecure: Forbidden: there is a caFile or caData to check the server against, \
+             extenders[0].tlsConfig.certFile: Required value: there is a key without its certificate]",
+        ),
     ] {
         assert_eq!(error(body), expected, "{body}");
     }
@@ -450,10 +460,6 @@ fn arguments_reach_the_core() {
 #[test]
 fn what_augur_does_not_do_is_named() {
     for (body, expected) in [
-        (
-            "extenders: [{urlPrefix: 'http://127.0.0.1:8888/', filterVerb: filter}]",
-            "extenders[0]: the extender at \"http://127.0.0.1:8888/\"; Augur calls no extenders",
-        ),
         ("delayCacheUntilActive: true", "delayCacheUntilActive: a standby always follows the cluster"),
         (
             "profiles: [{plugins: {preFilter: {disabled: [{name: NodePorts}]}}}]",
@@ -505,4 +511,51 @@ fn several_profiles_and_the_queue() {
     assert_eq!(strategy("default-scheduler"), ScoringStrategy::LeastAllocated);
     assert_eq!(strategy("other"), ScoringStrategy::LeastAllocated, "another name gets the first profile");
     assert_eq!(configuration.profiles[1].augur, json!({ "scheduler": {} }));
+}
+
+#[test]
+fn extenders_are_read_with_defaults_and_asked_in_order() {
+    let mut configuration = read(
+        "extenders:\n- {urlPrefix: 'http://a', filterVerb: f, ignorable: true}\n- urlPrefix: 'https://b/x'\n  filterVerb: \
+         filter\n  prioritizeVerb: prioritize\n  preemptVerb: preempt\n  bindVerb: bind\n  weight: 3\n  enableHTTPS: true\n  \
+         httpTimeout: 300ms\n  nodeCacheCapable: true\n  tlsConfig: {serverName: s, caData: Y2E=, certFile: c, keyData: \
+         a2V5}\n  managedResources: [{name: example.com/gpu, ignoredByScheduler: true}, {name: example.com/nic}]\n\
+         profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {ignoredResources: [example.com/old]}}]}]\n",
+    )
+    .expect("legal");
+    let order: Vec<_> = configuration.extenders_in_order().iter().map(|(at, e)| (*at, e.url_prefix.as_str())).collect();
+    assert_eq!(order, [(1, "https://b/x"), (0, "http://a")]);
+    let [a, b] = configuration.extenders.as_slice() else { panic!("there are two") };
+    assert_eq!((a.timeout(), b.timeout()), (Duration::from_secs(5), Duration::from_millis(300)));
+    assert!(b.enable_https && b.node_cache_capable && !b.ignorable && !a.node_cache_capable);
+    let tls = b.tls_config.as_ref().expect("it is given");
+    assert_eq!((tls.server_name.as_str(), tls.ca_data.as_str(), tls.key_data.as_str()), ("s", "Y2E=", "a2V5"));
+    let shown = configuration.configz().to_string();
+    assert!(shown.contains(r#""urlPrefix":"https://b/x""#) && !shown.contains("a2V5"), "{shown}");
+    let fit =
+        |configuration: &KubeSchedulerConfiguration| configuration.profiles[0].arguments.fit.ignored_resources.clone();
+    assert_eq!(fit(&configuration), ["example.com/old".into()].into());
+    configuration.leave_resources_to_extenders();
+    assert_eq!(
+        fit(&configuration),
+        ["example.com/gpu".into()].into(),
+        "as with kube-scheduler, in place of the others"
+    );
+}
+
+#[test]
+fn wrong_fields_of_extenders_are_named() {
+    for (body, expected) in [
+        (
+            "extenders: [{urlPrefix: 'http://x', filterverb: f}]",
+            "strict decoding error: unknown field \"extenders[0].filterverb\" (the nearest known field is \
+             \"extenders[0].filterVerb\")",
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', weight: high}]",
+            "extenders[0].weight: invalid type: string \"high\", expected i64",
+        ),
+    ] {
+        assert_eq!(error(body), expected, "{body}");
+    }
 }

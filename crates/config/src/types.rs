@@ -37,6 +37,9 @@ pub struct KubeSchedulerConfiguration {
     pub pod_max_backoff_seconds: i64,
     /// One for each scheduler name.
     pub profiles: Vec<SchedulerProfile>,
+    /// Who is asked about pods besides, as written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extenders: Vec<Extender>,
     /// What was accepted and has no effect, in words.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -119,4 +122,83 @@ pub struct PluginConfig {
     pub name: String,
     /// Its arguments with defaults.
     pub args: Value,
+}
+
+/// A service that is asked about pods over HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Extender {
+    /// Its address, to which verbs are appended.
+    pub url_prefix: String,
+    /// The verb of the filter call; empty for none, as with the others.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub filter_verb: String,
+    /// The verb of the call about pods to be evicted.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub preempt_verb: String,
+    /// The verb of the prioritize call.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub prioritize_verb: String,
+    /// What its scores are multiplied with.
+    pub weight: i64,
+    /// The verb of the bind call.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub bind_verb: String,
+    /// Whether a server without a CA in `tlsConfig` is believed whatever certificate it shows.
+    #[serde(rename = "enableHTTPS")]
+    pub enable_https: bool,
+    /// How its certificate is checked, and what is shown to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_config: Option<ExtenderTls>,
+    /// How long a call may take; five seconds for zero.
+    pub http_timeout: GoDuration,
+    /// Whether it is sent the names of nodes and the uids of pods instead of the objects.
+    pub node_cache_capable: bool,
+    /// The extended resources that make a pod its business; all pods are, without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub managed_resources: Vec<ManagedResource>,
+    /// Whether pods are placed without it when it fails.
+    pub ignorable: bool,
+}
+
+impl Extender {
+    /// How long a call may take.
+    #[must_use]
+    pub fn timeout(&self) -> std::time::Duration {
+        const DEFAULT: GoDuration = GoDuration::seconds(5);
+        if self.http_timeout == GoDuration(0) { DEFAULT.to_std() } else { self.http_timeout.to_std() }
+    }
+}
+
+/// An extended resource that an extender manages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedResource {
+    /// The resource.
+    pub name: String,
+    /// Whether NodeResourcesFit does not look at it.
+    pub ignored_by_scheduler: bool,
+}
+
+/// TLS with an extender. Data are PEM in base64 and count before files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtenderTls {
+    /// Whether any certificate is believed.
+    pub insecure: bool,
+    /// The name that its certificate has to have, if it is not that of the address.
+    pub server_name: String,
+    /// The certificate that is shown to it.
+    pub cert_file: String,
+    /// The key of that.
+    pub key_file: String,
+    /// The certificates that its own is checked against.
+    pub ca_file: String,
+    /// As `certFile`.
+    pub cert_data: String,
+    /// As `keyFile`. It is shown nowhere.
+    #[serde(skip)]
+    pub key_data: String,
+    /// As `caFile`.
+    pub ca_data: String,
 }

@@ -5,14 +5,14 @@ use augur_notation::qualified_name_problems;
 use crate::GoDuration;
 use crate::error::FieldErrors;
 use crate::plugins::{ExtensionPoint, Plugins};
-use crate::read::{Extender, is_known};
+use crate::read::is_known;
 use crate::registry;
-use crate::types::{API_VERSION, KubeSchedulerConfiguration, LeaderElection};
+use crate::types::{API_VERSION, Extender, KubeSchedulerConfiguration, LeaderElection};
 
 /// Plugins that v1 no longer has.
 const GONE: [&str; 4] = ["AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"];
 
-pub(crate) fn check(configuration: &KubeSchedulerConfiguration, extenders: &[Extender], errors: &mut FieldErrors) {
+pub(crate) fn check(configuration: &KubeSchedulerConfiguration, errors: &mut FieldErrors) {
     let connection = &configuration.client_connection;
     if connection.burst < 0 {
         errors.invalid("clientConnection.burst", connection.burst, "must be non-negative");
@@ -56,7 +56,7 @@ pub(crate) fn check(configuration: &KubeSchedulerConfiguration, extenders: &[Ext
         let why = "must be greater than or equal to PodInitialBackoffSeconds";
         errors.invalid("podMaxBackoffSeconds", max, why);
     }
-    check_extenders(extenders, errors);
+    check_extenders(&configuration.extenders, errors);
 }
 
 fn check_percentage(path: &str, percentage: i32, errors: &mut FieldErrors) {
@@ -122,7 +122,8 @@ fn check_extenders(extenders: &[Extender], errors: &mut FieldErrors) {
         if !extender.prioritize_verb.is_empty() && extender.weight <= 0 {
             errors.invalid(&format!("{path}.weight"), extender.weight, "must have a positive weight applied to it");
         }
-        for (index, name) in extender.managed_resources.iter().enumerate() {
+        for (index, resource) in extender.managed_resources.iter().enumerate() {
+            let name = resource.name.as_str();
             let path = format!("{path}.managedResources[{index}].name");
             let problems = qualified_name_problems(name);
             problems.iter().for_each(|problem| errors.invalid_text(&path, name, problem));
@@ -130,7 +131,7 @@ fn check_extenders(extenders: &[Extender], errors: &mut FieldErrors) {
             if problems.is_empty() && native {
                 errors.invalid_text(&path, name, "is an invalid extended resource name");
             }
-            if managed.contains(&name.as_str()) {
+            if managed.contains(&name) {
                 errors.invalid_text(&path, name, "duplicate extender managed resource name");
             }
             managed.push(name);
@@ -141,4 +142,33 @@ fn check_extenders(extenders: &[Extender], errors: &mut FieldErrors) {
         let found = format!("found {binders} extenders implementing bind");
         errors.invalid_text("extenders", &found, "only one extender can implement bind");
     }
+}
+
+/// Settings of extenders with which kube-scheduler would not start, or fail each pod.
+pub(crate) fn unusable_extenders(extenders: &[Extender]) -> Vec<String> {
+    let mut errors = FieldErrors::default();
+    for (index, extender) in extenders.iter().enumerate() {
+        let path = format!("extenders[{index}]");
+        let host = ["http://", "https://"].iter().find_map(|scheme| extender.url_prefix.strip_prefix(scheme));
+        if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+            let why = "must begin with http:// or https:// and name a host";
+            errors.invalid_text(&format!("{path}.urlPrefix"), &extender.url_prefix, why);
+        }
+        if extender.http_timeout < GoDuration(0) {
+            let shown = extender.http_timeout.to_string();
+            errors.invalid_text(&format!("{path}.httpTimeout"), &shown, "must not be negative");
+        }
+        let Some(tls) = &extender.tls_config else { continue };
+        let path = format!("{path}.tlsConfig");
+        if tls.insecure && (!tls.ca_file.is_empty() || !tls.ca_data.is_empty()) {
+            errors.forbidden(&format!("{path}.insecure"), "there is a caFile or caData to check the server against");
+        }
+        let (cert, key) = (tls.cert_file.len() + tls.cert_data.len(), tls.key_file.len() + tls.key_data.len());
+        match (cert, key) {
+            (1.., 0) => errors.required(&format!("{path}.keyFile"), "there is a certificate without its key"),
+            (0, 1..) => errors.required(&format!("{path}.certFile"), "there is a key without its certificate"),
+            _ => {}
+        }
+    }
+    errors.0
 }

@@ -5,6 +5,7 @@ pub mod cel;
 pub mod cluster_event;
 pub mod cycle;
 pub mod enhanced;
+pub mod extender;
 pub mod object;
 pub mod plugins;
 pub mod predictor;

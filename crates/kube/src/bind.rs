@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::Method;
 use tokio::sync::Semaphore;
 
-use crate::Backoff;
 use crate::send::{Writer, get, push_string, send};
+use crate::{Backoff, ExtenderClient};
 
 /// Attempts for one binding. Further ones would hold an assumed pod's room longer than a new decision costs.
 const ATTEMPTS: u32 = 4;
@@ -66,6 +66,9 @@ pub enum BindError {
     /// The request itself was rejected (permissions, validation), or this replica does not lead any more.
     #[error("binding rejected: {0}")]
     Rejected(String),
+    /// The extender that binds did not, for this reason; the pod is to be tried again.
+    #[error("{0}")]
+    Extender(String),
 }
 
 /// Sends bindings, a bounded number at a time.
@@ -127,6 +130,42 @@ impl Binder {
             tokio::time::sleep(backoff.pause().max(asked)).await;
         }
         Ok(())
+    }
+
+    /// Has an extender bind the pod, as [`Binder::bind`] does it; without an answer it is asked what became of the pod. An extender
+    /// that can be done without has the pod bound by the API server when it fails.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub async fn bind_through(
+        &self,
+        extender: &ExtenderClient,
+        ignorable: bool,
+        binding: &Binding,
+        ticket: &Ticket,
+    ) -> Result<(), BindError> {
+        // See `bind`.
+        let permit = self.in_flight.acquire().await;
+        if !ticket.send() {
+            return Err(BindError::Recalled);
+        }
+        let lost = || BindError::Rejected("this replica does not lead any more".to_owned());
+        let error = match self.writer.while_leading(extender.bind(binding)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(false) => return Err(lost()),
+            Err(true) => return self.look_up(binding).await.unwrap_or_else(|| Err(lost())),
+        };
+        // It may have bound the pod although it says that it failed, or says nothing.
+        if let Some(outcome) = self.look_up(binding).await {
+            return outcome;
+        }
+        if !ignorable {
+            return Err(BindError::Extender(error));
+        }
+        tracing::info!(extender = extender.name(), %error, "skipped at binding, as it may be");
+        drop(permit);
+        self.bind(binding, &Ticket::default()).await
     }
 
     /// What became of a binding that may or may not have been carried out, as soon as the API server says it; `None` when it was

@@ -74,16 +74,22 @@ impl ConditionReporter {
     }
 }
 
-/// Takes back the pod's `status.nominatedNodeName`. What fails is told in the log only: the field is advice to others.
-pub async fn clear_nomination(writer: &Writer, pod: &PodRef) {
+/// Names a node in the pod's `status.nominatedNodeName`, or takes back what is there. What fails is told in the log only: the
+/// field is advice to others.
+pub async fn nominate(writer: &Writer, pod: &PodRef, node: Option<&str>) {
     let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
     let mut json = Vec::with_capacity(128);
     // The uid makes the server refuse the patch for a namesake created meanwhile.
     json.extend_from_slice(br#"{"metadata":{"uid":"#);
     push_string(&mut json, &pod.uid);
-    json.extend_from_slice(br#"},"status":{"nominatedNodeName":null}}"#);
+    json.extend_from_slice(br#"},"status":{"nominatedNodeName":"#);
+    match node {
+        Some(node) => push_string(&mut json, node),
+        None => json.extend_from_slice(b"null"),
+    }
+    json.extend_from_slice(b"}}");
     if let Err(failure) = send(writer, Method::PATCH, &path, "application/merge-patch+json", json, TIMEOUT).await {
-        tracing::debug!(code = failure.code, message = failure.message, "a nomination was not taken back");
+        tracing::debug!(code = failure.code, message = failure.message, "a nomination was not written");
     }
 }
 

@@ -70,6 +70,18 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// The outcome of something that changes the cluster by another way than the API server, if this replica leads all along;
+    /// `None` with whether it may have begun otherwise.
+    pub(crate) async fn while_leading<T>(&self, work: impl Future<Output = T>) -> Result<T, bool> {
+        let Some(left) = self.fence.permit() else { return Err(false) };
+        match self.fence.while_open(tokio::time::timeout(left, work)).await {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(_)) | None => Err(true),
+        }
+    }
+}
+
 impl From<Client> for Writer {
     /// A writer without election.
     fn from(client: Client) -> Self {

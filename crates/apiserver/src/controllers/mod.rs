@@ -45,7 +45,7 @@ use tokio::task::JoinHandle;
 use crate::ApiServer;
 
 pub(crate) use view::selector_of;
-pub use volume::PROVISIONER;
+pub use volume::{PROVISIONER, default_storage_class};
 
 /// What the controllers are to do and to leave.
 #[derive(Debug, Clone)]

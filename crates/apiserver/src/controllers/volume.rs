@@ -33,6 +33,23 @@ pub(super) const CLASS: &str = "storageclasses.storage.k8s.io";
 /// The provisioner of this server: it makes volumes of nothing, at once, on the node that was selected.
 pub const PROVISIONER: &str = "volumes.augur.sandbox";
 
+/// The storage class of claims that name none, for a cluster that is to have one: [`PROVISIONER`] makes their volumes once a
+/// pod that uses them has its node.
+#[must_use]
+pub fn default_storage_class() -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "standard",
+            "annotations": { "storageclass.kubernetes.io/is-default-class": "true" },
+        },
+        "provisioner": PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    })
+}
+
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";

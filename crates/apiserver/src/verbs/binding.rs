@@ -110,6 +110,8 @@ fn assign(pod: &mut Value, node: &str, binding: &Value, now: &str) -> Result<(),
     else {
         return Ok(());
     };
+    // It is said by `spec.nodeName` now.
+    status.remove("nominatedNodeName");
     if let Some(conditions) = status.entry("conditions").or_insert_with(|| json!([])).as_array_mut() {
         match conditions.iter_mut().find(|c| c["type"] == "PodScheduled") {
             Some(old) => *old = condition,

@@ -86,6 +86,7 @@ async fn measure(nodes: usize, requests: usize, folder: &Path) -> anyhow::Result
         clock,
         config: &config,
         profiles: settings.profiles(),
+        extenders: Vec::new(),
         queue: settings.scheduler.queue(),
         seed: 1,
         election: None,

@@ -50,6 +50,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     let mode = args.mode.unwrap_or(config.mode);
     // After the memory, whose lock keeps a second process from taking this identity.
     let election = election::lease(&settings.scheduler.leader_election, &args.data_dir)?;
+    let extenders = settings.extenders(mode).await?;
     let profiles = settings.profiles();
     let names: Vec<&str> = profiles.iter().map(|profile| &*profile.scheduler_name).collect();
     let names = names.join(", ");
@@ -66,6 +67,7 @@ pub async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         clock: Clock::real(),
         config,
         profiles,
+        extenders,
         queue: settings.scheduler.queue(),
         seed: args.seed,
         election,

@@ -7,11 +7,12 @@ mod sections;
 use anyhow::Context;
 use augur_config::{AUGUR, Document, KubeSchedulerConfiguration, SchedulerProfile};
 use augur_core::profile::Profile;
+use augur_kube::{ExtenderClient, ExtenderError, ExtenderOptions, FileOrData};
 pub use reference::reference;
 pub use sections::{Config, ConfigError, Kubernetes, Metrics, MetricsSource, Scheduler};
 use serde_json::Value;
 
-use crate::engine;
+use crate::engine::{self, CalledExtender, Mode};
 
 /// The settings of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,7 +46,8 @@ impl Settings {
             let config = Config::read(document.value(), "")?;
             return Ok(Settings { config, ..Settings::default() });
         }
-        let scheduler = KubeSchedulerConfiguration::read(&document)?;
+        let mut scheduler = KubeSchedulerConfiguration::read(&document)?;
+        scheduler.leave_resources_to_extenders();
         let mut config: Option<Config> = None;
         for (index, profile) in scheduler.profiles.iter().enumerate() {
             let Some(own) = own(profile, index)? else { continue };
@@ -93,6 +95,22 @@ impl Settings {
             .collect()
     }
 
+    /// The extenders that pods are decided with, in the order in which they are asked.
+    ///
+    /// # Errors
+    /// When the settings of one cannot be used, or the mode asks nobody.
+    pub async fn extenders(&self, mode: Mode) -> anyhow::Result<Vec<CalledExtender>> {
+        let extenders = self.scheduler.extenders_in_order();
+        if mode != Mode::Scheduler && !extenders.is_empty() {
+            anyhow::bail!("extenders: in this mode Augur asks nobody; leave them out, or use the mode `scheduler`");
+        }
+        let mut called = Vec::with_capacity(extenders.len());
+        for (index, extender) in extenders {
+            called.push(call(extender).await.with_context(|| format!("extenders[{index}]"))?);
+        }
+        Ok(called)
+    }
+
     /// What is in effect, as kube-scheduler's `/configz` shows it; Augur's own settings are the arguments of its plugin.
     pub fn configz(&self) -> Value {
         let mut shown = self.clone();
@@ -112,6 +130,42 @@ impl Settings {
             tracing::warn!(%warning, "configuration");
         }
     }
+}
+
+/// An extender of the configuration, ready to be called.
+async fn call(extender: &augur_config::Extender) -> Result<CalledExtender, ExtenderError> {
+    let tls = extender.tls_config.clone().unwrap_or_default();
+    let pair = |file: &str, data: &str| FileOrData { file: file.to_owned(), data: data.to_owned() };
+    let ca = pair(&tls.ca_file, &tls.ca_data);
+    // As kube-scheduler does: without anything to check the server against, it is believed.
+    let unchecked = extender.enable_https && ca.file.is_empty() && ca.data.is_empty();
+    let client = ExtenderClient::new(ExtenderOptions {
+        url_prefix: extender.url_prefix.clone(),
+        filter_verb: extender.filter_verb.clone(),
+        prioritize_verb: extender.prioritize_verb.clone(),
+        preempt_verb: extender.preempt_verb.clone(),
+        bind_verb: extender.bind_verb.clone(),
+        timeout: extender.timeout(),
+        node_cache_capable: extender.node_cache_capable,
+        insecure: tls.insecure || unchecked,
+        server_name: tls.server_name.clone(),
+        ca,
+        cert: pair(&tls.cert_file, &tls.cert_data),
+        key: pair(&tls.key_file, &tls.key_data),
+    });
+    Ok(CalledExtender {
+        client: client.await?,
+        binds: !extender.bind_verb.is_empty(),
+        extender: augur_core::extender::Extender {
+            name: extender.url_prefix.as_str().into(),
+            filters: !extender.filter_verb.is_empty(),
+            prioritizes: !extender.prioritize_verb.is_empty(),
+            preempts: !extender.preempt_verb.is_empty(),
+            weight: extender.weight,
+            managed_resources: extender.managed_resources.iter().map(|one| one.name.as_str().into()).collect(),
+            ignorable: extender.ignorable,
+        },
+    })
 }
 
 /// The arguments of the plugin Augur in a profile, if it has some.

@@ -6,6 +6,7 @@
 mod copy;
 mod counts;
 mod events;
+mod extenders;
 mod latency;
 mod observe;
 mod outbound;
@@ -46,6 +47,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use copy::{Copied, CopyError, PIECE};
+pub use extenders::{CalledExtender, Extenders};
 pub use record::Recorder;
 pub use status::{EngineStatus, Shared};
 pub use traces::Traces;
@@ -83,6 +85,8 @@ pub struct EngineOptions {
     pub clock: Clock,
     /// How pods are placed, by scheduler name; at least one.
     pub profiles: Vec<Profile>,
+    /// Who is asked about pods besides, in this order.
+    pub extenders: Vec<CalledExtender>,
     /// Times of the queue.
     pub queue: QueueConfig,
     /// Decides among equally good nodes.
@@ -227,7 +231,8 @@ impl Engine {
         });
         let (fence, leadership, election) = campaign(&runtime, &options, &shared);
         let writer = Writer::new(options.client.clone(), fence.clone());
-        let (outbound, back) = Outbound::start(&options.client, &writer, runtime.clone());
+        let extenders = Extenders::start(options.extenders, options.client.clone(), &runtime, options.counters.clone());
+        let (outbound, back) = Outbound::start(&options.client, &writer, extenders.clone(), runtime.clone());
         watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
         watch_pods(&runtime, &options.client, pods, shared.pods.clone(), leadership.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
@@ -254,6 +259,7 @@ impl Engine {
         let owner = Owner::new(Parts {
             scheduler: Scheduler::new(SchedulerConfig {
                 profiles: options.profiles,
+                extenders: extenders.known(),
                 queue: options.queue,
                 seed: options.seed,
                 // The watch is as fast as the machine, however fast the clock runs.

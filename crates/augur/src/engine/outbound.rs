@@ -4,11 +4,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use augur_core::cycle::Decision;
 use augur_core::object::{NodeName, Pod, PodUid, RelatedKey};
-use augur_core::scheduler::{BindResult, Nomination};
+use augur_core::scheduler::{Answer, BindResult, CONSULTATIONS, Nomination, Party, Question};
 use augur_kube::{
     BindError, Binder, Binding, ClaimPreparer, ConditionReporter, EventRecorder, Eviction, Evictor, News, NotScheduled,
     Object as _, PodRef, Receipt, Ticket, VolumePreparer, Writer,
@@ -18,6 +18,7 @@ use kube::Client;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::extenders::Extenders;
 use super::seen::{SeenNode, SeenPod};
 
 /// Bindings under way at once. Enough to keep an API server busy that answers within tens of milliseconds, few enough that a
@@ -34,9 +35,9 @@ const PREPARATIONS_IN_FLIGHT: usize = 32;
 /// How long the API server may take for one attempt at a binding or an eviction.
 pub const BINDING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Results that wait for the scheduler thread: all bindings and preparations in flight, and as many lost conditions as a burst may have. A lost
+/// Results that wait for the scheduler thread: all bindings, preparations and questions in flight, and as many lost conditions as a burst may have. A lost
 /// condition beyond is told again when its text changes.
-const BACK: usize = BINDINGS_IN_FLIGHT + EVICTIONS_IN_FLIGHT + 8192;
+const BACK: usize = BINDINGS_IN_FLIGHT + EVICTIONS_IN_FLIGHT + 2 * CONSULTATIONS + 8192;
 
 /// An event is repeated for an unchanged diagnosis after this time, so that it does not vanish with the events' time to live.
 const REPEAT_EVENT: SignedDuration = SignedDuration::from_mins(5);
@@ -52,6 +53,8 @@ pub enum Back {
     Evicted(PodUid, Result<(), Arc<str>>),
     /// A node was read again.
     Reread(Box<Reread>),
+    /// Extenders answered the question of this number, or why not.
+    Consulted(u64, Result<Answer, Arc<str>>),
     /// The condition of this pod was not accepted.
     ConditionLost(PodUid),
 }
@@ -98,6 +101,7 @@ pub struct Outbound {
     volumes: VolumePreparer,
     claims: ClaimPreparer,
     evictor: Evictor,
+    extenders: Extenders,
     events: EventRecorder,
     conditions: ConditionReporter,
     back: mpsc::Sender<Back>,
@@ -105,7 +109,12 @@ pub struct Outbound {
 
 impl Outbound {
     /// Starts the tasks that send; they end when this is dropped and the last request is answered.
-    pub fn start(client: &Client, writer: &Writer, runtime: Handle) -> (Self, mpsc::Receiver<Back>) {
+    pub fn start(
+        client: &Client,
+        writer: &Writer,
+        extenders: Extenders,
+        runtime: Handle,
+    ) -> (Self, mpsc::Receiver<Back>) {
         let (back, results) = mpsc::channel(BACK);
         let binder = Binder::new(writer.clone(), BINDINGS_IN_FLIGHT, BINDING_TIMEOUT);
         let bindings = binder.clone();
@@ -121,7 +130,9 @@ impl Outbound {
         let claims = ClaimPreparer::new(writer.clone(), PREPARATIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let evictor = Evictor::new(writer.clone(), EVICTIONS_IN_FLIGHT, BINDING_TIMEOUT);
         let (client, writer) = (client.clone(), writer.clone());
-        (Outbound { writer, runtime, client, binder, volumes, claims, evictor, events, conditions, back }, results)
+        let outbound =
+            Outbound { writer, runtime, client, binder, volumes, claims, evictor, extenders, events, conditions, back };
+        (outbound, results)
     }
 
     /// Events that were lost.
@@ -129,12 +140,17 @@ impl Outbound {
         self.events.dropped()
     }
 
-    /// Has done what the decision asks for before the pod can be bound. The result comes back as [`Back::Prepared`], in every
+    /// Has done what the decision asks for before the pod can be bound, and tells others first where that will be. The result comes back as [`Back::Prepared`], in every
     /// case.
     pub fn prepare(&self, pod: &Pod, node: &Arc<str>, decision: Arc<Decision>, now: Timestamp) {
+        let named = pod.nominated_node.as_ref() == Some(node);
         let (pod, node) = (pod_ref(pod), node.clone());
         let (volumes, claims, back) = (self.volumes.clone(), self.claims.clone(), self.back.clone());
+        let writer = self.writer.clone();
         self.runtime.spawn(async move {
+            if !named {
+                augur_kube::nominate(&writer, &pod, Some(&node)).await;
+            }
             let result = match volumes.prepare(&decision.volumes, &node).await {
                 Ok(()) if decision.devices.is_empty() => Ok(()),
                 Ok(()) => claims.prepare(&pod, &decision.devices, now).await.map_err(|error| error.to_string().into()),
@@ -149,6 +165,19 @@ impl Outbound {
     pub fn free_claim(&self, pod: &Pod, claim: RelatedKey, delete: bool) {
         let (pod, claims) = (pod_ref(pod), self.claims.clone());
         self.runtime.spawn(async move { claims.free(&pod, &claim, delete).await });
+    }
+
+    /// Has extenders asked. What they say comes back as [`Back::Consulted`], in every case.
+    pub fn consult(&self, pod: Arc<Pod>, number: u64, party: Party, question: Question) {
+        let (extenders, back) = (self.extenders.clone(), self.back.clone());
+        self.runtime.spawn(async move {
+            let answer = extenders.ask(&pod, &party, question).await;
+            if let Err(error) = &answer {
+                tracing::warn!(pod = %pod.full_name(), %error, "extenders did not answer");
+            }
+            // The receiver is gone only after a shutdown.
+            let _ = back.send(Back::Consulted(number, answer)).await;
+        });
     }
 
     /// Reads a node and its pods again. They come back as [`Back::Reread`], in every case.
@@ -174,13 +203,26 @@ impl Outbound {
             node: node.clone(),
         };
         let (binder, back) = (self.binder.clone(), self.back.clone());
+        let extenders = self.extenders.clone();
+        let delegated = extenders.binder(&pod.spec).cloned();
         let ticket = Ticket::default();
         let leave = ticket.clone();
         self.runtime.spawn(async move {
             if let Some(told) = told {
                 told.reports.withdraw().await;
             }
-            let result = match binder.bind(&binding, &leave).await {
+            let bound = match &delegated {
+                None => binder.bind(&binding, &leave).await,
+                Some(one) => {
+                    let began = Instant::now();
+                    let bound = binder.bind_through(&one.client, one.extender.ignorable, &binding, &leave).await;
+                    if bound != Err(BindError::Recalled) {
+                        extenders.count(one, "bind", bound.is_ok(), began);
+                    }
+                    bound
+                }
+            };
+            let result = match bound {
                 Ok(()) => BindResult::Bound,
                 Err(error @ BindError::Refused(_)) => BindResult::Refused(error.to_string().into()),
                 Err(error) => BindResult::Unavailable(error.to_string().into()),
@@ -211,7 +253,7 @@ impl Outbound {
     /// Takes back the pod's nomination.
     pub fn clear_nomination(&self, pod: &Pod) {
         let (writer, pod) = (self.writer.clone(), pod_ref(pod));
-        self.runtime.spawn(async move { augur_kube::clear_nomination(&writer, &pod).await });
+        self.runtime.spawn(async move { augur_kube::nominate(&writer, &pod, None).await });
     }
 
     /// Records the event of a pod that is bound.

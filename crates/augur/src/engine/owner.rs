@@ -423,10 +423,7 @@ impl Owner {
         let at = self.millis();
         match change {
             Change::Applied(SeenPod { pod, observation }) => {
-                if self.mode == Mode::Scheduler {
-                    self.placed_by_others(&pod, at);
-                }
-                self.watch_others(&pod);
+                self.watch_others(&pod, false);
                 self.watch_rejections(&pod, &observation);
                 self.note_change(pod.node.as_ref());
                 self.history.observe_pod(PodObservation { at, ..observation });
@@ -459,7 +456,7 @@ impl Owner {
                         // A list may be longer than history's queue; nothing of it may be lost.
                         self.history.flush();
                     }
-                    self.watch_others(&pod);
+                    self.watch_others(&pod, true);
                     self.history.observe_pod(PodObservation { at, ..observation });
                     self.wait_for(&pod);
                     pods.push(pod);
@@ -469,20 +466,6 @@ impl Owner {
                 self.listed.0 = true;
             }
         }
-    }
-
-    /// A pod that another scheduler has just bound: how that looked from here is recorded, so that its outcome teaches too.
-    fn placed_by_others(&self, pod: &Pod, at: UnixMillis) {
-        let Some(node) = pod.node.as_deref() else { return };
-        let known = self.in_flight.contains_key(&pod.uid) || self.scheduler.state().pod(&pod.uid).is_some();
-        if known || pod.phase.is_over() || !self.is_ready() {
-            return;
-        }
-        let past = self.past.get();
-        let now = core_time(self.time.now());
-        let state = self.scheduler.state();
-        let around = Surroundings { state, summary: self.summary, past: &past, now };
-        self.history.record_decision(self.recorder.observed((self.history.next_id(at), at), pod, node, &around));
     }
 
     /// Follows whether the pod is one of ours that waits.

@@ -135,11 +135,13 @@ impl Recorder {
             .plugins
             .iter()
             .filter_map(|(plugin, points)| Some(part(self.plugins.get(plugin.index())?, *points as f64)));
+        let extenders = report.extenders.iter().map(|(name, points)| part(name, *points as f64));
         let sum: i64 = report.plugins.iter().map(|(_, points)| points).sum();
+        let sum = report.extenders.iter().fold(sum, |sum, (_, points)| sum.saturating_add(*points));
         // What the plugins and the model did not give, weight included.
         let enhanced = report.enhanced.map(|_| part(&self.enhanced, report.total - sum as f64 - report.model_part));
         let model = report.prediction.map(|_| part(&self.model, report.model_part));
-        plugins.chain(enhanced).chain(model).collect()
+        plugins.chain(extenders).chain(enhanced).chain(model).collect()
     }
 }
 

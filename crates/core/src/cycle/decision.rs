@@ -137,6 +137,8 @@ pub struct NodeReport {
     pub rejection: Option<NodeRejection>,
     /// Weighted scores of the plugins, in filter order. Empty unless at least two nodes are feasible.
     pub plugins: Vec<(PluginId, i64)>,
+    /// Points from extenders, weight included, in the order in which they answered.
+    pub extenders: Vec<(Arc<str>, i64)>,
     /// The enhanced score with its parts; of feasible nodes.
     pub enhanced: Option<EnhancedScore>,
     /// What the risk that was seen of the node takes from its score: at most as much as a model may move it by; 0 or less.

@@ -13,6 +13,8 @@ pub enum PreemptionOutlook {
     Possible(Vec<PreemptionCandidate>),
     /// It would not help; why, in kube-scheduler's words.
     Impossible(String),
+    /// An extender does not have it, or could not be asked; what it says.
+    Denied(String),
     /// The profile does without preemption.
     Disabled,
 }
@@ -72,7 +74,9 @@ impl Diagnosis {
         let parts: Vec<String> = match &self.preemption {
             PreemptionOutlook::Possible(_) => Vec::new(),
             PreemptionOutlook::Disabled => claims.into_iter().collect(),
-            PreemptionOutlook::Impossible(why) => claims.into_iter().chain([format!("preemption: {why}")]).collect(),
+            PreemptionOutlook::Impossible(why) | PreemptionOutlook::Denied(why) => {
+                claims.into_iter().chain([format!("preemption: {why}")]).collect()
+            }
         };
         if !parts.is_empty() {
             message.push(' ');
@@ -94,7 +98,7 @@ pub(super) fn narrowed_reason(by: PluginId) -> String {
     format!("node(s) didn't satisfy plugin(s) [{}]", by.name())
 }
 
-/// The texts of a rejection, sorted.
+/// The texts of a rejection by a plugin, sorted.
 pub(super) fn texts(spec: &PodSpec, rejection: Rejection) -> Vec<String> {
     let Some(plugin) = plugins::find(rejection.plugin) else { return Vec::new() };
     let bits = (0..u64::BITS).filter(|bit| rejection.reasons & (1 << bit) != 0);

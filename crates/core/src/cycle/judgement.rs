@@ -3,8 +3,9 @@
 
 use super::standing::Standing;
 use super::trial::{Start, Trial};
+use crate::extender::Advice;
 use crate::object::{Node, Pod};
-use crate::plugins::{self, Plugin, Rejection, Survey};
+use crate::plugins::{self, Code, Plugin, PluginId, Rejection, Survey};
 use crate::profile::ProfilePlugins;
 use crate::state::{ClusterState, NodeId, NodeView};
 
@@ -87,5 +88,23 @@ pub(super) fn judge_crowded<'a>(standing: &mut Standing, start: &Start<'a>, stat
         .collect();
     for (id, rejection) in rejected {
         standing.reject(id, rejection);
+    }
+}
+
+/// Rejects, for this decision, nodes that extenders did not let pass, and those that they were not asked about.
+pub(super) fn judge_advised(standing: &mut Standing, advice: &Advice, state: &ClusterState) {
+    for id in state.ids() {
+        if !standing.fits(id) {
+            continue;
+        }
+        let (code, reason) = match advice.of(state.view(id).name()) {
+            Some(opinion) => match &opinion.rejection {
+                Some((code, reason)) => (*code, reason.clone()),
+                None => continue,
+            },
+            None => (Code::UnschedulableAndUnresolvable, None),
+        };
+        let reasons = standing.note_reason(reason);
+        standing.reject(id, Rejection { plugin: PluginId::Extender, code, reasons });
     }
 }

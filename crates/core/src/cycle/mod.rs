@@ -28,13 +28,14 @@ pub use decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport
 pub use diagnosis::{Diagnosis, PreemptionCandidate, PreemptionOutlook};
 pub use what_if::{WithoutPods, fits_without};
 
-use crate::object::{Node, Pod};
+use crate::extender::Advice;
+use crate::object::{Node, NodeName, Pod};
 use crate::plugins::{self, ClaimsAfter, PluginId, PluginSet, Rejection, Stop, dynamic_resources};
 use crate::predictor::Predictor;
 use crate::profile::Profile;
 use crate::state::ClusterState;
 use company::{Domains, Identities, Identity};
-use judgement::{Judged, Surveys, judge_crowded};
+use judgement::{Judged, Surveys, judge_advised, judge_crowded};
 use report::{bare, unschedulable};
 use score::Scoring;
 use standing::Standing;
@@ -63,6 +64,15 @@ pub fn confidence(margin: Option<f64>, range: f64, coverage: f64) -> f64 {
         None => 1.0,
     };
     (0.5 + 0.5 * margin) * (0.5 + 0.5 * coverage.clamp(0.0, 1.0))
+}
+
+/// What a decision takes from outside, besides the cluster.
+#[derive(Clone, Copy)]
+struct Outside<'o> {
+    predictor: &'o dyn Predictor,
+    /// What extenders said, if some were asked.
+    advice: Option<&'o Advice>,
+    cycle: Cycle,
 }
 
 /// What is kept is known by: the address of the spec, which is kept alive, and the identity among other pods.
@@ -95,38 +105,75 @@ impl Decider {
         predictor: &dyn Predictor,
         cycle: Cycle,
     ) -> Decision {
-        if !pod.spec.scheduling_gates.is_empty() {
-            let gates = pod.spec.scheduling_gates.clone();
-            return bare(state, pod, cycle, Outcome::Gated(gates), "its scheduling gates hold it back".to_owned());
-        }
-        let (refused, _) = unsupported::required(state, pod, &profile.plugins);
-        if !refused.is_empty() {
-            let reason = format!("it needs what is not implemented: {}", refused.join(", "));
-            return bare(state, pod, cycle, Outcome::Refused(refused), reason);
-        }
-        if profile.plugins.pre_filter().contains(&PluginId::DynamicResources)
-            && let Some(why) = dynamic_resources::held_back(pod, state)
-        {
-            return bare(state, pod, cycle, Outcome::Held { by: PluginId::DynamicResources, why: why.clone() }, why);
-        }
-        if let Some(decision) = turned_away(state, pod, profile, cycle) {
+        self.decide_advised(state, pod, profile, (predictor, None), cycle)
+    }
+
+    /// The same with what extenders said of nodes: only nodes that they were asked about and let pass can be chosen.
+    #[must_use]
+    pub fn decide_advised(
+        &mut self,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        (predictor, advice): (&dyn Predictor, Option<&Advice>),
+        cycle: Cycle,
+    ) -> Decision {
+        if let Some(decision) = before_nodes(state, pod, profile, cycle) {
             return decision;
         }
+        let outside = Outside { predictor, advice, cycle };
+        self.with_standing(state, pod, profile, |decider, standing| {
+            decider.decide_by(standing, state, pod, profile, outside)
+        })
+    }
+
+    /// The nodes that the pod fits by all filters, by name: what extenders are to be asked about. `None` if the decision does
+    /// not get as far as to nodes.
+    #[must_use]
+    pub fn fitting(
+        &mut self,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        cycle: Cycle,
+    ) -> Option<Vec<NodeName>> {
+        if before_nodes(state, pod, profile, cycle).is_some() {
+            return None;
+        }
+        self.with_standing(state, pod, profile, |decider, standing| {
+            drop(decider.judge(standing, state, pod, profile));
+            let fitting = failure(standing, state, pod).is_none().then(|| {
+                let fits = decider.domains.by_name(state);
+                let fits = fits.iter().filter(|id| standing.fits(**id));
+                fits.map(|id| state.view(*id).name().clone()).collect()
+            });
+            standing.restore();
+            fitting
+        })
+    }
+
+    fn with_standing<T>(
+        &mut self,
+        state: &ClusterState,
+        pod: &Pod,
+        profile: &Profile,
+        work: impl FnOnce(&mut Decider, &mut Standing) -> T,
+    ) -> T {
         let identity = self.identities.of(pod, state, profile);
         let new = |identity| Standing::new(&pod.spec, pod.node.as_ref(), identity, profile, state);
         // What a pod on a node asks for depends on the pod, not on its spec alone.
         if pod.node.is_some() {
-            return self.decide_by(&mut new(identity), state, pod, profile, predictor, cycle);
+            return work(self, &mut new(identity));
         }
         let key = (Arc::as_ptr(&pod.spec).addr(), identity);
         let kept = self.kept.remove(&key).filter(|kept| kept.is_of(profile));
         let mut standing = kept.unwrap_or_else(|| new(key.1.clone()));
-        let decision = self.decide_by(&mut standing, state, pod, profile, predictor, cycle);
+        let done = work(self, &mut standing);
         // A pod that is for one node by name will hardly be followed by another one of its spec.
         if standing.narrowed().is_none() {
             self.keep(key, standing, state.row_count());
         }
-        decision
+        done
     }
 
     fn keep(&mut self, key: Key, mut standing: Standing, rows: usize) {
@@ -143,20 +190,35 @@ impl Decider {
         self.kept.insert(key, standing);
     }
 
+    /// Judges all nodes by all filters. What this decision adds has to be undone by [`Standing::restore`].
+    fn judge<'a>(
+        &mut self,
+        standing: &mut Standing,
+        state: &'a ClusterState,
+        pod: &'a Pod,
+        profile: &Profile,
+    ) -> Start<'a> {
+        standing.refresh(state, &mut self.domains);
+        standing.judge_groups();
+        let start = Start::new(standing, Surveys::new(pod, state, &profile.plugins));
+        start.surveys.judge(standing, state);
+        judge_crowded(standing, &start, state, pod);
+        start
+    }
+
     fn decide_by(
         &mut self,
         standing: &mut Standing,
         state: &ClusterState,
         pod: &Pod,
         profile: &Profile,
-        predictor: &dyn Predictor,
-        cycle: Cycle,
+        outside: Outside<'_>,
     ) -> Decision {
-        standing.refresh(state, &mut self.domains);
-        standing.judge_groups();
-        let start = Start::new(standing, Surveys::new(pod, state, &profile.plugins));
-        start.surveys.judge(standing, state);
-        judge_crowded(standing, &start, state, pod);
+        let cycle = outside.cycle;
+        let start = self.judge(standing, state, pod, profile);
+        if let Some(advice) = outside.advice {
+            judge_advised(standing, advice, state);
+        }
         let feasible = standing.feasible();
         let decision = if let Some(error) = failure(standing, state, pod) {
             bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
@@ -166,11 +228,36 @@ impl Decider {
             let error = format!("running PreScore plugin \"{}\": {error}", plugin.name());
             bare(state, pod, cycle, Outcome::Failed(error.clone()), error)
         } else {
-            self.scoring.place(standing, &mut self.domains, state, pod, profile, predictor, cycle)
+            self.scoring.place(standing, &mut self.domains, state, pod, profile, outside)
         };
         standing.restore();
         decision
     }
+}
+
+/// The decision on a pod for which nodes do not matter.
+fn before_nodes(state: &ClusterState, pod: &Pod, profile: &Profile, cycle: Cycle) -> Option<Decision> {
+    let bare = |outcome, reason| Some(bare(state, pod, cycle, outcome, reason));
+    if !pod.spec.scheduling_gates.is_empty() {
+        let gates = pod.spec.scheduling_gates.clone();
+        return bare(Outcome::Gated(gates), "its scheduling gates hold it back".to_owned());
+    }
+    let (refused, _) = unsupported::required(state, pod, &profile.plugins);
+    if !refused.is_empty() {
+        let reason = format!("it needs what is not implemented: {}", refused.join(", "));
+        return bare(Outcome::Refused(refused), reason);
+    }
+    if profile.plugins.pre_filter().contains(&PluginId::DynamicResources)
+        && let Some(why) = dynamic_resources::held_back(pod, state)
+    {
+        return bare(Outcome::Held { by: PluginId::DynamicResources, why: why.clone() }, why);
+    }
+    turned_away(state, pod, profile, cycle)
+}
+
+/// The decision on a pod that could not be judged; why.
+pub(crate) fn failed(state: &ClusterState, pod: &Pod, cycle: Cycle, error: &str) -> Decision {
+    bare(state, pod, cycle, Outcome::Failed(error.to_owned()), error.to_owned())
 }
 
 /// The decision on a pod that a plugin turns away before any node is looked at.

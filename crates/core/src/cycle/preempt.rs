@@ -8,7 +8,7 @@ use super::diagnosis::{PreemptionCandidate, PreemptionOutlook, nodes_message, te
 use super::judgement::Judged;
 use super::standing::Standing;
 use super::trial::{Start, Trial};
-use crate::object::{DisruptionBudget, Pod, PodUid, PreemptionPolicy};
+use crate::object::{DisruptionBudget, NodeName, Pod, PodUid, PreemptionPolicy};
 use crate::plugins::{Code, PluginId, Rejection};
 use crate::preemption::{
     self, Cost, DryRun, NO_VICTIMS_FOUND, NOT_HELPFUL, NoCandidate, POLICY_NEVER, PotentialVictim, VICTIM_TERMINATING,
@@ -188,6 +188,7 @@ fn search<'a>(
     // What depends on other nodes, or on more than versions tell, is not kept.
     let keeps = start.surveys.is_empty() && standing.company.as_ref().is_none_or(|company| !company.filters());
     let (mut candidates, mut costs, mut violating) = (Vec::new(), Vec::new(), 0);
+    let mut nothing_to_evict = Vec::new();
     // Trials follow the names, so that the choice does not depend on the order in which nodes came.
     for &id in by_name {
         match standing.status(id) {
@@ -225,13 +226,17 @@ fn search<'a>(
                 }
             }
             Found::Nothing(NoCandidate::NoVictims) => *reasons.entry(NO_VICTIMS_FOUND.to_owned()).or_default() += 1,
-            Found::Nothing(NoCandidate::NothingToEvict) => {}
+            // The filters let it pass: an extender does not, which evicting pods cannot change.
+            Found::Nothing(NoCandidate::NothingToEvict) => nothing_to_evict.push(name),
             Found::Nothing(NoCandidate::DoesNotFit(rejection)) => {
                 for text in texts(&pod.spec, rejection) {
                     *reasons.entry(text).or_default() += 1;
                 }
             }
         }
+    }
+    if candidates.is_empty() && !nothing_to_evict.is_empty() {
+        return PreemptionOutlook::Impossible(no_victim(&nothing_to_evict));
     }
     if candidates.is_empty() {
         return PreemptionOutlook::Impossible(nodes_message(state.node_count(), &reasons));
@@ -240,6 +245,22 @@ fn search<'a>(
         candidates[best].best = true;
     }
     PreemptionOutlook::Possible(candidates)
+}
+
+/// What kube-scheduler says when the pod fits these nodes with everything that is there. A text of thousands of names would
+/// be cut off by whoever shows it.
+fn no_victim(nodes: &[&NodeName]) -> String {
+    const NAMED: usize = 16;
+    let named = nodes.iter().take(NAMED);
+    let mut errors: Vec<String> =
+        named.map(|node| format!("expected at least one victim pod on node {:?}", &***node)).collect();
+    if let Some(more @ 1..) = nodes.len().checked_sub(NAMED) {
+        errors.push(format!("and on {more} more"));
+    }
+    match errors.as_slice() {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    }
 }
 
 /// What is said of evicting pods for one that was turned away before any node was looked at.

@@ -2,12 +2,12 @@
 
 use super::company::Domains;
 use super::decision::{Algorithm, Cycle, Decision, Detail, NodeRejection, NodeReport, Outcome};
-use super::diagnosis::{Diagnosis, narrowed_reason, texts};
+use super::diagnosis::{Diagnosis, narrowed_reason};
 use super::judgement::Judged;
 use super::standing::Standing;
 use super::trial::Start;
 use super::{preempt, rejected_for_devices, unsupported};
-use crate::object::{Pod, PodDevices, PodSpec, PodVolumes};
+use crate::object::{Pod, PodDevices, PodVolumes};
 use crate::plugins::{Code, PluginId, PluginSet, dynamic_resources};
 use crate::predictor::Fallback;
 use crate::state::ClusterState;
@@ -48,7 +48,7 @@ pub(super) fn unschedulable<'a>(
     let mut plugins = PluginSet::EMPTY;
     for (rejection, nodes) in standing.rejections() {
         plugins.insert(rejection.plugin);
-        for text in texts(&pod.spec, rejection) {
+        for text in standing.texts(rejection) {
             *reasons.entry(text).or_default() += nodes;
         }
     }
@@ -71,18 +71,14 @@ pub(super) fn unschedulable<'a>(
     let reason = diagnosis.message();
     let mut decision = bare(state, pod, cycle, Outcome::Unschedulable(diagnosis), reason);
     if cycle.detail == Detail::Full {
-        decision.nodes.extend(rejections(standing, state, &pod.spec));
+        decision.nodes.extend(rejections(standing, state));
         decision.nodes.sort_by(|a, b| a.node.cmp(&b.node));
     }
     decision
 }
 
 /// Reports on all nodes that are not feasible.
-pub(super) fn rejections<'a>(
-    standing: &'a Standing,
-    state: &'a ClusterState,
-    spec: &'a PodSpec,
-) -> impl Iterator<Item = NodeReport> + 'a {
+pub(super) fn rejections<'a>(standing: &'a Standing, state: &'a ClusterState) -> impl Iterator<Item = NodeReport> + 'a {
     state.ids().filter_map(move |id| {
         let node = state.view(id).name().clone();
         let rejection = match (standing.status(id), standing.narrowed()) {
@@ -92,7 +88,8 @@ pub(super) fn rejections<'a>(
                 reasons: vec![narrowed_reason(narrowed.by)],
             },
             (Judged::Rejected(rejection), _) => {
-                NodeRejection { plugin: Some(rejection.plugin), code: rejection.code, reasons: texts(spec, rejection) }
+                let reasons = standing.texts(rejection);
+                NodeRejection { plugin: Some(rejection.plugin), code: rejection.code, reasons }
             }
             (Judged::Feasible, _) | (Judged::LeftOut, None) => return None,
         };
@@ -100,6 +97,7 @@ pub(super) fn rejections<'a>(
             node,
             rejection: Some(rejection),
             plugins: Vec::new(),
+            extenders: Vec::new(),
             enhanced: None,
             prediction: None,
             risk_part: 0.0,
@@ -138,13 +136,19 @@ pub(super) fn chosen_sentence(
 }
 
 /// What speaks most for the first against the second, and by how much.
-fn main_difference(first: &NodeReport, second: &NodeReport) -> (&'static str, f64) {
+fn main_difference<'r>(first: &'r NodeReport, second: &NodeReport) -> (&'r str, f64) {
     let plugins = first.plugins.iter().map(|(plugin, score)| {
         let other = second.plugins.iter().find(|(known, _)| known == plugin).map_or(0, |(_, score)| *score);
         (plugin.name(), (score - other) as f64)
     });
+    let of = |report: &NodeReport, name: &str| {
+        report.extenders.iter().find(|(known, _)| **known == *name).map_or(0, |(_, score)| *score)
+    };
+    let extenders =
+        first.extenders.iter().map(|(name, score)| (&**name, score.saturating_sub(of(second, name)) as f64));
     let total = |report: &NodeReport| report.enhanced.map_or(0.0, |enhanced| enhanced.total);
     plugins
+        .chain(extenders)
         .chain([
             ("its live signals", total(first) - total(second)),
             ("less trouble seen there lately", first.risk_part - second.risk_part),

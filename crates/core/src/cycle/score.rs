@@ -9,8 +9,9 @@ use super::company::Domains;
 use super::decision::{Algorithm, Cycle, Decision, Detail, NodeReport, Outcome};
 use super::report::{chosen_sentence, rejections};
 use super::standing::{Choice, Standing};
-use super::{confidence, unsupported};
+use super::{Outside, confidence, unsupported};
 use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
+use crate::extender::{Advice, Opinion};
 use crate::object::{Pod, PodDevices};
 use crate::plugins::{PluginId, dynamic_resources, volume_binding};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
@@ -52,6 +53,8 @@ struct Totals<'t> {
     moved: &'t [Moved],
     /// What devices are worth, by node in the order of name hashes; empty where that is the same everywhere.
     devices: &'t [(u64, i64)],
+    /// What extenders said, if they gave points and there is something to compare.
+    advice: Option<&'t Advice>,
 }
 
 impl Totals<'_> {
@@ -63,7 +66,12 @@ impl Totals<'_> {
     fn without_model(&self, id: NodeId) -> f64 {
         let row = self.rows.map_or(EnhancedRow::default(), |rows| rows[id.index()]);
         let enhanced = if self.weight > 0.0 { self.weight * self.scorer.total(&row) } else { 0.0 };
-        (self.standing.total(id) + self.devices(id).unwrap_or(0)) as f64 + enhanced + self.risk_part(id)
+        let scores = self.standing.total(id) + self.devices(id).unwrap_or(0);
+        scores.saturating_add(self.extenders(id).map_or(0, Opinion::total)) as f64 + enhanced + self.risk_part(id)
+    }
+
+    fn extenders(&self, id: NodeId) -> Option<&Opinion> {
+        self.advice.and_then(|advice| advice.of(self.state.view(id).name()))
     }
 
     /// What the node's risk takes from its score.
@@ -102,7 +110,6 @@ impl Scoring {
     }
 
     /// Chooses one of the nodes that the pod fits, of which there is at least one.
-    #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, passed through")]
     pub(super) fn place(
         &mut self,
         standing: &mut Standing,
@@ -110,8 +117,7 @@ impl Scoring {
         state: &ClusterState,
         pod: &Pod,
         profile: &Profile,
-        predictor: &dyn Predictor,
-        cycle: Cycle,
+        Outside { predictor, advice, cycle }: Outside<'_>,
     ) -> Decision {
         let feasible_nodes = standing.feasible();
         // As kube-scheduler: with one feasible node there is nothing to compare and no score.
@@ -128,7 +134,9 @@ impl Scoring {
         feasible.clear();
         let asks = predictor.available(cycle.now);
         let by_devices = compares && dynamic_resources::tells_apart(pod, state, profile);
-        if column.is_some() || by_devices || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
+        let advice = advice.filter(|advice| compares && advice.has_scores());
+        let by_others = by_devices || advice.is_some();
+        if column.is_some() || by_others || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
             // The order of rows would show in the last bits of sums.
             feasible.extend(domains.by_hash(state).iter().copied().filter(|id| standing.fits(*id)));
         }
@@ -147,12 +155,13 @@ impl Scoring {
             devices.extend(feasible.iter().zip(scores).map(|(id, score)| (state.name_hash(*id), weight * score)));
             range += 100.0 * weight as f64;
         }
+        range += advice.map_or(0.0, |advice| advice.range() as f64);
         let mut moved = Vec::new();
         let mut all = std::mem::take(&mut self.totals);
         all.clear();
-        if rows.is_some() || by_devices || (compares && asks.is_ok()) {
-            let totals =
-                Totals { state, standing, scorer: &scorer, weight, risk_weight, rows, moved: &[], devices: &devices };
+        if rows.is_some() || by_others || (compares && asks.is_ok()) {
+            let (scorer, devices, moved) = (&scorer, devices.as_slice(), [].as_slice());
+            let totals = Totals { state, standing, scorer, weight, risk_weight, rows, moved, devices, advice };
             all.extend(feasible.iter().map(|id| totals.without_model(*id)));
         }
         let limits = (profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range, profile.model_candidates);
@@ -167,7 +176,7 @@ impl Scoring {
                 all[at] += part;
             }
         }
-        let choice = if rows.is_some() || by_devices || !moved.is_empty() {
+        let choice = if rows.is_some() || by_others || !moved.is_empty() {
             choose_among(cycle.seed, &feasible, &all)
         } else {
             standing.choose(|equals| draw(cycle.seed, equals))
@@ -185,8 +194,17 @@ impl Scoring {
             }
             choice.equals = 1;
         }
-        let totals =
-            Totals { state, standing, scorer: &scorer, weight, risk_weight, rows, moved: &moved, devices: &devices };
+        let totals = Totals {
+            state,
+            standing,
+            scorer: &scorer,
+            weight,
+            risk_weight,
+            rows,
+            moved: &moved,
+            devices: &devices,
+            advice,
+        };
         let enhanced = self.enhanced.as_ref().map(|column| column.rows.as_slice()).unwrap_or_default();
         let report = |id: NodeId| NodeReport {
             node: state.view(id).name().clone(),
@@ -199,6 +217,7 @@ impl Scoring {
             } else {
                 Vec::new()
             },
+            extenders: totals.extenders(id).map(|opinion| opinion.scores.clone()).unwrap_or_default(),
             enhanced: Some(scorer.score(&enhanced.get(id.index()).copied().unwrap_or_default())),
             risk_part: totals.risk_part(id),
             prediction: totals.moved(id).map(|(_, _, prediction)| *prediction),
@@ -215,7 +234,7 @@ impl Scoring {
         let mut nodes = Vec::new();
         if cycle.detail == Detail::Full {
             nodes.extend(feasible.iter().map(|id| report(*id)));
-            nodes.extend(rejections(standing, state, &pod.spec));
+            nodes.extend(rejections(standing, state));
             nodes.sort_by(|a, b| a.node.cmp(&b.node));
         }
         let (algorithm, fallback, model_id) = match model {

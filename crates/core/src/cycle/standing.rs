@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::company::{Company, Domains, Identity};
+use super::diagnosis::texts;
 use super::judgement::Judged;
 use super::order::{OUT, Order, Rows, nth};
 use super::preempt::DryRuns;
@@ -146,6 +147,10 @@ pub(super) struct Standing {
     rules: Vec<(PluginId, Vec<i64>)>,
     /// Rows that this decision rejects besides, by row, with their sums.
     overrides: Vec<(NodeId, Rejection, i64)>,
+    /// Reasons of this decision that are no plugin's own; see [`Standing::note_reason`].
+    said: Vec<Arc<str>>,
+    /// The place of each among them.
+    said_at: HashMap<Arc<str>, u64>,
     /// Whether all rows are judged anew, so that they are put in order at once.
     anew: bool,
     /// The key of the row that is judged.
@@ -215,6 +220,8 @@ impl Standing {
             more: Vec::new(),
             rules: Vec::new(),
             overrides: Vec::new(),
+            said: Vec::new(),
+            said_at: HashMap::new(),
             anew: false,
             scratch: GroupKey::default(),
             dry_runs: DryRuns::default(),
@@ -469,8 +476,28 @@ impl Standing {
         }
     }
 
-    /// Undoes what [`Standing::reject`] did.
+    /// Notes a reason that extenders gave, for this decision: what has to be put for the reasons of a rejection by them.
+    pub(super) fn note_reason(&mut self, reason: Option<Arc<str>>) -> u64 {
+        let Some(reason) = reason else { return 0 };
+        *self.said_at.entry(reason).or_insert_with_key(|reason| {
+            self.said.push(reason.clone());
+            self.said.len() as u64
+        })
+    }
+
+    /// The texts of a rejection, sorted.
+    pub(super) fn texts(&self, rejection: Rejection) -> Vec<String> {
+        if rejection.plugin != PluginId::Extender {
+            return texts(&self.context.spec, rejection);
+        }
+        let said = usize::try_from(rejection.reasons).ok().and_then(|at| self.said.get(at.checked_sub(1)?));
+        said.map(ToString::to_string).into_iter().collect()
+    }
+
+    /// Undoes what [`Standing::reject`] and [`Standing::note_reason`] did.
     pub(super) fn restore(&mut self) {
+        self.said.clear();
+        self.said_at.clear();
         for (id, _, sum) in self.overrides.drain(..) {
             self.sums[id.index()] = sum;
             if sum != OUT {

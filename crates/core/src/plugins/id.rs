@@ -25,11 +25,13 @@ pub enum PluginId {
     NodeResourcesBalancedAllocation,
     ImageLocality,
     DefaultBinder,
+    /// Stands for all extenders: kube-scheduler gives it no name of its own in configuration.
+    Extender,
 }
 
 impl PluginId {
     /// All plugins, in order.
-    pub const ALL: [PluginId; 20] = [
+    pub const ALL: [PluginId; 21] = [
         PluginId::SchedulingGates,
         PluginId::PrioritySort,
         PluginId::NodeUnschedulable,
@@ -50,6 +52,7 @@ impl PluginId {
         PluginId::NodeResourcesBalancedAllocation,
         PluginId::ImageLocality,
         PluginId::DefaultBinder,
+        PluginId::Extender,
     ];
 
     /// The name that configuration, events and metrics use.
@@ -76,6 +79,7 @@ impl PluginId {
             PluginId::NodeResourcesBalancedAllocation => "NodeResourcesBalancedAllocation",
             PluginId::ImageLocality => "ImageLocality",
             PluginId::DefaultBinder => "DefaultBinder",
+            PluginId::Extender => "Extender",
         }
     }
 

@@ -53,6 +53,8 @@ const OF_REMOVED: PluginSet = OF_PLACED.union(PluginSet::of(&[
     PluginId::NodeVolumeLimits,
     PluginId::DynamicResources,
 ]));
+/// What an extender waits for nobody knows but itself: everything can matter.
+const OF_EXTENDERS: PluginSet = PluginSet::of(&[PluginId::Extender]);
 
 impl Advisor<ClusterEvent> for Hints<'_> {
     fn gate(&self, pod: &PodUid) -> Option<PluginId> {
@@ -61,7 +63,7 @@ impl Advisor<ClusterEvent> for Hints<'_> {
     }
 
     fn interested(&self, event: &ClusterEvent) -> PluginSet {
-        match event {
+        let plugins = match event {
             ClusterEvent::NodeAdded(_) | ClusterEvent::NodeChanged { .. } => OF_NODES,
             ClusterEvent::PodPlaced(_) => OF_PLACED,
             ClusterEvent::PodRemoved(_) => OF_REMOVED,
@@ -70,7 +72,8 @@ impl Advisor<ClusterEvent> for Hints<'_> {
             | ClusterEvent::RelatedRemoved(_)
             | ClusterEvent::RelatedListed(_) => OF_RELATED,
             ClusterEvent::PodChanged => PluginSet::of(&PluginId::ALL),
-        }
+        };
+        plugins.union(OF_EXTENDERS)
     }
 
     fn may_help(&self, pod: &PodUid, plugin: PluginId, event: &ClusterEvent) -> bool {
@@ -78,6 +81,7 @@ impl Advisor<ClusterEvent> for Hints<'_> {
         match event {
             // What the pod wants is judged anew.
             ClusterEvent::PodChanged => true,
+            _ if plugin == PluginId::Extender => true,
             _ => match self.profiles.get(&pod.spec.scheduler_name) {
                 Some(profile) => {
                     plugins::find(plugin).is_some_and(|plugin| plugin.may_help(pod, event, profile.plugins.arguments()))

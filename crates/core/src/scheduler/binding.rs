@@ -289,6 +289,11 @@ impl Scheduler {
         }
         // If the pod is bound or gone, the watch has said so or will; until then it is tried again behind its backoff.
         let Some(pod) = self.pending.get(uid).cloned() else { return };
+        // A preparation told others where the pod was going to be, whether the watch has shown that yet or not.
+        let nomination = match (self.clear_nomination(&pod, now), &binding.preparation) {
+            (_, Some(_)) => Nomination::Cleared,
+            (nomination, None) => nomination,
+        };
         let hints = Hints::of(&self.pending, &self.profiles);
         match binding.preparation.and_then(|preparation| preparation.queued) {
             Some(queued) if self.queue.get(uid).is_none() => self.queue.restore(queued, now, &hints),
@@ -300,7 +305,7 @@ impl Scheduler {
             _ => self.queue.reject(uid, PluginSet::EMPTY, PluginSet::EMPTY, now, &hints),
         }
         if !refused {
-            let (reason, nomination) = ("SchedulerError", Nomination::Unchanged);
+            let reason = "SchedulerError";
             effects.push(Effect::Unschedulable { pod, reason, message, decision: None, nomination });
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::consult::{Answer, Party, Question};
 use crate::cycle::Decision;
 use crate::object::{DisruptionBudget, Labels, Node, NodeName, Pod, PodUid, Related, RelatedKey, RelatedKind};
 use crate::plugins::ClaimsAfter;
@@ -63,6 +64,13 @@ pub enum Input {
         uid: PodUid,
         /// The reason why it was not, if it was not.
         result: Result<(), Arc<str>>,
+    },
+    /// What came of an [`Effect::Consult`].
+    Consulted {
+        /// Its number.
+        number: u64,
+        /// The answer, or why extenders that cannot be done without gave none.
+        answer: Result<Answer, Arc<str>>,
     },
     /// A disruption budget is new or changed.
     BudgetApplied(DisruptionBudget),
@@ -133,6 +141,17 @@ pub enum Effect {
         uid: PodUid,
         /// Why it no longer fits.
         why: Arc<str>,
+    },
+    /// Ask extenders about the pod. Exactly one [`Input::Consulted`] with the same number has to come back.
+    Consult {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// Tells this question from others.
+        number: u64,
+        /// Who is asked, by place among [`SchedulerConfig::extenders`](super::SchedulerConfig::extenders).
+        extenders: Party,
+        /// What they are asked.
+        question: Question,
     },
     /// Bind the pod to the node. Exactly one [`Input::BindResult`] has to come back.
     Bind {

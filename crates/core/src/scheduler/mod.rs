@@ -3,6 +3,7 @@
 
 mod advisor;
 mod binding;
+mod consult;
 mod io;
 mod preemption;
 mod rehearsal;
@@ -15,12 +16,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use consult::{Answer, CONSULTATIONS, Party, Question};
 pub use io::{BindResult, Effect, Input, Nomination};
 pub use rehearsal::{Drained, Rehearsal, Rehearsed, Remedy, lacking};
 
 use crate::cache::{AssumedPods, Belief, CONFIRM_WITHIN, Change, Healed};
 use crate::cluster_event::ClusterEvent;
 use crate::cycle::{self, Cycle, Decider, Decision, Detail, Outcome};
+use crate::extender::{Advice, Extender};
 use crate::object::{Node, NodeName, Pod, PodSpec, PodUid, Related, RelatedKey, RelatedKind};
 use crate::plugins::{PluginId, PluginSet};
 use crate::predictor::Predictor;
@@ -30,6 +33,7 @@ use crate::state::{ClusterState, mix, name_hash};
 use crate::time::Timestamp;
 use advisor::Hints;
 use binding::Binding;
+use consult::Consultations;
 use volumes::AssumedVolumes;
 
 /// Settings of the scheduler.
@@ -37,6 +41,8 @@ use volumes::AssumedVolumes;
 pub struct SchedulerConfig {
     /// One profile for each scheduler name that is served; pods of other names are left alone.
     pub profiles: Vec<Profile>,
+    /// Who is asked about pods besides, in this order.
+    pub extenders: Vec<Extender>,
     /// Times of the queue.
     pub queue: QueueConfig,
     /// Decides, with pod and attempt, among equally good nodes.
@@ -49,6 +55,7 @@ impl Default for SchedulerConfig {
     fn default() -> Self {
         SchedulerConfig {
             profiles: vec![Profile::default()],
+            extenders: Vec::new(),
             queue: QueueConfig::default(),
             seed: 0,
             confirm_within: CONFIRM_WITHIN,
@@ -105,6 +112,7 @@ pub struct Scheduler {
     /// Pods applied since unused specs were dropped.
     since_sweep: usize,
     decider: Decider,
+    consultations: Consultations,
     counters: Counters,
 }
 
@@ -129,6 +137,7 @@ impl Scheduler {
             specs: HashSet::new(),
             since_sweep: 0,
             decider: Decider::new(),
+            consultations: Consultations::new(config.extenders),
             counters: Counters::default(),
         }
     }
@@ -177,6 +186,7 @@ impl Scheduler {
             Input::Prepared { uid, result } => self.prepared(&uid, result, now, effects),
             Input::BindResult { uid, result } => self.bind_result(&uid, result, now, effects),
             Input::EvictionResult { uid, result } => self.eviction_result(&uid, &result, now),
+            Input::Consulted { number, answer } => self.consultations.answer(number, answer, now),
             Input::BudgetApplied(budget) => self.state.apply_budget(budget),
             Input::BudgetDeleted { namespace, name } => self.state.remove_budget(&namespace, &name),
             Input::BudgetsReset(budgets) => self.state.reset_budgets(budgets),
@@ -188,24 +198,26 @@ impl Scheduler {
         }
     }
 
-    /// Takes the next decision, if a pod is ready: true if one was taken. The caller decides how many to take before it
+    /// Takes the next decision, or a step of one, if a pod is ready: true if so. The caller decides how many to take before it
     /// looks at inputs again.
     pub fn run_once(&mut self, predictor: &dyn Predictor, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        let Some(queued) = self.queue.pop() else { return false };
-        let Some(pod) = self.pending.get(&queued.uid).cloned() else {
-            self.queue.done(&queued.uid);
+        let Some(turn) = self.next_turn() else { return false };
+        let Some(pod) = self.pending.get(&turn.uid).cloned() else {
+            self.queue.done(&turn.uid);
             return true;
         };
-        let Some(profile) = self.profiles.get(&pod.spec.scheduler_name) else {
-            self.queue.done(&queued.uid);
+        if !self.profiles.contains_key(&pod.spec.scheduler_name) {
+            self.queue.done(&turn.uid);
             return true;
-        };
-        let seed = mix(self.seed ^ name_hash(&pod.uid) ^ u64::from(queued.attempts));
+        }
+        let attempts = turn.attempts;
+        let seed = mix(self.seed ^ name_hash(&pod.uid) ^ u64::from(attempts));
         let cycle = Cycle { now, seed, detail: Detail::Brief };
-        let decision = Arc::new(self.decider.decide(&self.state, &pod, profile, predictor, cycle));
+        let Some(decision) = self.decide(turn, &pod, predictor, cycle, effects) else { return true };
+        let decision = Arc::new(decision);
         self.counters.attempts += 1;
         match &decision.outcome {
-            Outcome::Placed(node) => self.assume(&pod, node, &decision, queued.attempts, now, effects),
+            Outcome::Placed(node) => self.assume(&pod, node, &decision, attempts, now, effects),
             Outcome::Unschedulable(diagnosis) => {
                 self.counters.unschedulable += 1;
                 let (plugins, mut message) = (diagnosis.plugins, diagnosis.message());
@@ -223,7 +235,8 @@ impl Scheduler {
             }
             Outcome::Refused(features) => {
                 self.counters.refused += 1;
-                let mut plugins = cycle::refused_by(&self.state, &pod, profile);
+                let refused_by = |profile| cycle::refused_by(&self.state, &pod, profile);
+                let mut plugins = self.profiles.get(&pod.spec.scheduler_name).map_or(PluginSet::EMPTY, refused_by);
                 // What the border did not understand belongs to no plugin; the pod waits for its own change.
                 plugins.insert(PluginId::SchedulingGates);
                 let message = format!(
@@ -245,7 +258,11 @@ impl Scheduler {
             Outcome::Failed(error) => {
                 self.counters.errors += 1;
                 let message = error.clone();
-                self.set_aside(&pod, PluginSet::EMPTY, "SchedulerError", message, Some(decision), now, effects);
+                let nomination = self.clear_nomination(&pod, now);
+                let none = PluginSet::EMPTY;
+                self.queue.reject(&pod.uid, none, none, now, &Hints::of(&self.pending, &self.profiles));
+                let decision = Some(decision);
+                effects.push(Effect::Unschedulable { pod, reason: "SchedulerError", message, decision, nomination });
             }
         }
         true
@@ -266,7 +283,7 @@ impl Scheduler {
     /// Whether [`Scheduler::run_once`] would take a decision.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.queue.has_next()
+        self.queue.has_next() || self.consultations.has_work()
     }
 
     /// The cluster as decisions see it, assumed pods included.
@@ -335,7 +352,31 @@ impl Scheduler {
     /// one that was never seen; one that names a node goes nowhere else.
     #[must_use]
     pub fn dry_run(&self, pod: &Pod, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
-        self.with_profile(pod, |profile| cycle::decide(&self.state, pod, profile, predictor, cycle))
+        self.advised_dry_run(pod, predictor, None, cycle)
+    }
+
+    /// The same with what extenders said of the nodes that [`Scheduler::consults`] told.
+    #[must_use]
+    pub fn advised_dry_run(
+        &self,
+        pod: &Pod,
+        predictor: &dyn Predictor,
+        advice: Option<&Advice>,
+        cycle: Cycle,
+    ) -> Decision {
+        let with = (predictor, advice);
+        self.with_profile(pod, |profile| Decider::new().decide_advised(&self.state, pod, profile, with, cycle))
+    }
+
+    /// Who would be asked on which nodes the pod may run, and about which; `None` if nobody.
+    #[must_use]
+    pub fn consults(&self, pod: &Pod, cycle: Cycle) -> Option<(Party, Vec<NodeName>)> {
+        let party = self.consultations.party(&pod.spec, Extender::judges_nodes);
+        if party.is_empty() {
+            return None;
+        }
+        let nodes = self.with_profile(pod, |profile| Decider::new().fitting(&self.state, pod, profile, cycle))?;
+        (!nodes.is_empty()).then_some((party, nodes))
     }
 
     /// Whether the pod would fit each of the nodes if the named pods left it; see [`cycle::fits_without`].
@@ -546,6 +587,7 @@ impl Scheduler {
             self.vacate(&pod, now);
         }
         self.recheck_preparations |= self.preparing.contains(uid);
+        self.consultations.forget(uid);
         self.queue.delete(uid);
     }
 

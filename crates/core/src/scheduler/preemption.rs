@@ -30,9 +30,9 @@ impl Scheduler {
             PreemptionOutlook::Impossible(why) if why == VICTIM_TERMINATING || why == POLICY_NEVER => {
                 return Nomination::Unchanged;
             }
+            PreemptionOutlook::Denied(_) => return Nomination::Unchanged,
             PreemptionOutlook::Impossible(_) | PreemptionOutlook::Disabled => {
-                let had_one = self.vacate(pod, now) || pod.nominated_node.is_some();
-                return if had_one { Nomination::Cleared } else { Nomination::Unchanged };
+                return self.clear_nomination(pod, now);
             }
         };
         let best = candidates.iter().filter(|candidate| candidate.best);
@@ -68,6 +68,12 @@ impl Scheduler {
         Nomination::Node(chosen.node.clone())
     }
 
+    /// The pod gives up the place that it was nominated for, and its status is not to name one any more.
+    pub(super) fn clear_nomination(&mut self, pod: &Arc<Pod>, now: Timestamp) -> Nomination {
+        let had_one = self.vacate(pod, now) || pod.nominated_node.is_some();
+        if had_one { Nomination::Cleared } else { Nomination::Unchanged }
+    }
+
     /// The pod gives up the place that it was nominated for, if there is one: pods of no higher priority may have it now.
     pub(super) fn vacate(&mut self, pod: &Arc<Pod>, now: Timestamp) -> bool {
         let Some(node) = self.state.withdraw(&pod.uid) else { return false };
@@ -98,6 +104,10 @@ impl Scheduler {
     pub(super) fn follow_nomination(&mut self, pod: &Arc<Pod>, before: Option<&Arc<Pod>>, now: Timestamp) {
         let told = |pod: &Arc<Pod>| pod.nominated_node.clone();
         let previous: Option<NodeName> = before.and_then(told);
+        if self.binding.contains_key(&pod.uid) {
+            // It has its place already; others are told of it while that is prepared.
+            return;
+        }
         match told(pod) {
             Some(node) if Some(&node) != previous.as_ref() => self.state.nominate(pod.clone(), &node),
             None if previous.is_some() => {

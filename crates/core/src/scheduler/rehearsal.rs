@@ -223,6 +223,8 @@ impl Rehearsal {
                     }
                     Effect::Abandoned { .. }
                     | Effect::Recall { .. }
+                    // A rehearsal has no extenders.
+                    | Effect::Consult { .. }
                     | Effect::FreeClaim { .. }
                     | Effect::ClearNomination { .. } => {}
                 }

@@ -1,3 +1,4 @@
+mod consult;
 mod devices;
 mod preparation;
 

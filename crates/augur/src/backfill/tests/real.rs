@@ -215,6 +215,7 @@ async fn a_sandbox_that_a_real_prometheus_scraped_is_known_as_if_it_had_been_see
         clock: clock.clone(),
         config: &settings.config,
         profiles: settings.clone().with_scheduler_names(&["augur".to_owned()]).profiles(),
+        extenders: Vec::new(),
         queue: settings.scheduler.queue(),
         seed: 1,
         election: None,

@@ -167,6 +167,8 @@ impl Run {
                 Effect::Unschedulable { .. }
                 | Effect::ClearNomination { .. }
                 | Effect::Prepare { .. }
+                // There are no extenders here.
+                | Effect::Consult { .. }
                 | Effect::Abandoned { .. }
                 | Effect::FreeClaim { .. }
                 | Effect::Recall { .. } => {}

@@ -41,8 +41,8 @@ pub fn decide(case: &Value) -> Result<(ClusterState, Decision), String> {
             state.place(Arc::new(pod), &node);
         }
     }
-    // `nominatedPods` stay outside: in the recorded answers they keep no room (in eleven places of the development cases a node
-    // is feasible that would be full with them), as if they belonged to another scheduler.
+    // `nominatedPods` stay outside. A decision counts those of the queue, as kube-scheduler does; but the recording nominated pods
+    // that were not in its queue, which 1.36 then takes for pods that ask for nothing.
     for value in list(&case["pdbs"]) {
         let json = value.to_string();
         let wire: wire::PodDisruptionBudget<'_> =

@@ -82,6 +82,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let kubeconfig = kubeconfig::write(&args.data_dir, &access)?;
     let description = scenario.description.clone();
     let nodes = scenario.nodes.len();
+    server
+        .local("augur")
+        .create("storageclasses.storage.k8s.io", "", controllers::default_storage_class())
+        .map_err(|error| anyhow::anyhow!("cannot make the default storage class: {}", error.message))?;
     let sandbox = start_sandbox(&server, scenario, &args, &clock, replays)?;
     let mut options = ControllerOptions::default();
     if replays {
@@ -91,12 +95,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let controllers = controllers::spawn(&server, clock.clone(), options);
     let denials = Denials::default();
     let client = augur_kube::from_kubeconfig(&kubeconfig, config.kubernetes.api_timeout.0, &denials).await?;
+    let extenders = settings.extenders(Mode::Scheduler).await?;
     let mut system = System::start(SystemOptions {
         client,
         denials,
         clock: clock.clone(),
         config: &config,
         profiles: settings.profiles(),
+        extenders,
         queue: settings.scheduler.queue(),
         seed: args.seed,
         election: None,

@@ -45,6 +45,9 @@ impl Owner {
                 Effect::FreeClaim { pod, claim, after } => {
                     self.outbound.free_claim(&pod, claim, after == ClaimsAfter::Deleted);
                 }
+                Effect::Consult { pod, number, extenders, question } => {
+                    self.outbound.consult(pod, number, extenders, question);
+                }
                 Effect::ClearNomination { pod } => self.outbound.clear_nomination(&pod),
                 Effect::Evict { victim, preemptor, node } => {
                     self.evicting += 1;
@@ -157,6 +160,7 @@ impl Owner {
                 }
                 self.step(Input::EvictionResult { uid, result });
             }
+            Back::Consulted(number, answer) => self.step(Input::Consulted { number, answer }),
             Back::Reread(reread) => self.take_reread(*reread),
             Back::Prepared(uid, result) => {
                 if let Some(binding) = self.in_flight.get_mut(&uid) {

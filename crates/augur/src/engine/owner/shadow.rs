@@ -9,17 +9,38 @@ use augur_core::cycle::{Cycle, Detail, NodeReport, Outcome};
 use super::*;
 
 impl Owner {
-    /// Takes note of a pod that the watch shows. Only pods that were seen without a node count: others were put on theirs by
-    /// whoever created them.
-    pub(super) fn watch_others(&mut self, pod: &Pod) {
-        if self.mode == Mode::Scheduler || pod.phase.is_over() {
+    /// Takes note of a pod that the watch shows, in a list or as a change, and records it if another scheduler has just bound it, so
+    /// that its outcome teaches too.
+    ///
+    /// Beside others only pods count that were seen without a node: those were put on theirs by a scheduler, and are decided here too.
+    /// A scheduler sees others' pods with their node first as often as not, and does not spend a decision on each.
+    pub(super) fn watch_others(&mut self, pod: &Pod, listed: bool) {
+        if pod.phase.is_over() {
             return;
         }
-        if pod.node.is_none() {
-            self.unplaced.insert(pod.uid.clone());
-        } else if self.unplaced.remove(&pod.uid) && self.is_ready() {
-            self.observe_placement(pod);
+        match (&pod.node, self.mode) {
+            (None, Mode::Scheduler) => {}
+            (None, _) => drop(self.unplaced.insert(pod.uid.clone())),
+            (Some(node), Mode::Scheduler) => {
+                let known = self.in_flight.contains_key(&pod.uid) || self.scheduler.state().pod(&pod.uid).is_some();
+                if !listed && !known && self.is_ready() {
+                    self.record_placement(pod, node);
+                }
+            }
+            (Some(_), _) => {
+                if self.unplaced.remove(&pod.uid) && self.is_ready() {
+                    self.observe_placement(pod);
+                }
+            }
         }
+    }
+
+    /// Records how a placement by another scheduler looks from here.
+    fn record_placement(&self, pod: &Pod, node: &NodeName) {
+        let (at, past) = (self.millis(), self.past.get());
+        let now = core_time(self.time.now());
+        let around = Surroundings { state: self.scheduler.state(), summary: self.summary, past: &past, now };
+        self.history.record_decision(self.recorder.observed((self.history.next_id(at), at), pod, node, &around));
     }
 
     fn observe_placement(&mut self, pod: &Pod) {

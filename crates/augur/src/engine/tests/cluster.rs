@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::{Layer, ServiceExt};
 
-use super::super::{Engine, EngineOptions, Mode, Traces, profile};
+use super::super::{CalledExtender, Engine, EngineOptions, Mode, Traces, profile};
 use crate::services::NewPredictor;
 
 /// Longer than anything here takes on a busy machine.
@@ -102,6 +102,8 @@ pub struct Cluster {
     pub asked: Arc<Mutex<BTreeSet<Attributes>>>,
     /// What the API server denied them.
     pub denials: Denials,
+    /// Whom engines ask besides.
+    pub extenders: Mutex<Vec<CalledExtender>>,
     /// The bearer token that engines present.
     pub token: Mutex<Option<String>>,
     pub clock: Clock,
@@ -129,6 +131,7 @@ impl Cluster {
             accepted: Arc::default(),
             asked: Arc::default(),
             denials: Denials::default(),
+            extenders: Mutex::default(),
             token: Mutex::default(),
             clock,
             _dir: dir,
@@ -195,6 +198,7 @@ impl Cluster {
             denials: self.denials.clone(),
             clock: self.clock.clone(),
             profiles,
+            extenders: self.extenders.lock().unwrap().clone(),
             queue: augur_core::queue::QueueConfig::default(),
             seed: 1,
             history: self.history.handle(),

@@ -4,6 +4,7 @@ mod cluster;
 mod conformance;
 mod devices;
 mod election;
+mod extenders;
 mod preemption;
 mod questions;
 mod restart;

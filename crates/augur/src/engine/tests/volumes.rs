@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use augur_apiserver::controllers::{self, ControllerOptions, ControllersHandle, PROVISIONER};
+use augur_apiserver::controllers::{self, ControllerOptions, ControllersHandle, PROVISIONER, default_storage_class};
 use augur_apiserver::{DeleteOptions, PatchKind};
 use serde_json::{Value, json};
 
@@ -88,6 +88,7 @@ async fn a_pod_is_bound_once_its_volume_is() {
     until("the volume has its claim", || disk()["spec"]["claimRef"]["name"] == "data").await;
     assert_eq!(disk()["metadata"]["annotations"]["pv.kubernetes.io/bound-by-controller"], "yes");
     assert_eq!(cluster.node_of("web"), None, "the claim is not bound");
+    assert_eq!(cluster.get("web")["status"]["nominatedNodeName"], "n2", "others know where it is going to be");
     bind(&cluster, "data", "disk");
     until("the pod is bound", || cluster.node_of("web").as_deref() == Some("n2")).await;
     engine.shutdown().await;
@@ -265,4 +266,61 @@ async fn a_volume_that_was_taken_meanwhile_is_left_alone() {
     bind(&cluster, "data", "second");
     until("the pod is bound", || cluster.node_of("web").is_some()).await;
     engine.shutdown().await;
+}
+
+/// As users write it: the claims name no class.
+const STATEFUL_SET: &str = r#"
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      schedulerName: augur
+      containers:
+      - name: db
+        image: postgres
+        volumeMounts: [{name: data, mountPath: /var/lib/postgresql}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec:
+      accessModes: [ReadWriteOnce]
+      resources: {requests: {storage: 1Gi}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stateful_set_gets_its_volumes_from_the_default_class() {
+    let cluster = Cluster::new();
+    ["n1", "n2"].iter().for_each(|node| {
+        cluster.node(node, "4");
+        hostname(&cluster, node);
+    });
+    cluster.local.create("storageclasses.storage.k8s.io", "", default_storage_class()).unwrap();
+    let set = augur_config::Document::parse(STATEFUL_SET).unwrap().value().clone();
+    cluster.local.create("statefulsets.apps", "default", set).unwrap();
+    let controllers = controllers(&cluster);
+    let engine = cluster.engine();
+    let placed = |pod: &str| {
+        let pod = cluster.local.get("pods", "default", pod).ok()?;
+        pod["spec"]["nodeName"].as_str().map(str::to_owned)
+    };
+    until("the first pod is bound", || placed("db-0").is_some()).await;
+    // The second waits until the first, which no kubelet runs here, is ready.
+    let ready = json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } });
+    cluster.local.patch("pods", "default", "db-0", "status", PatchKind::Merge, &ready).unwrap();
+    until("the second pod is bound", || placed("db-1").is_some()).await;
+    for pod in ["db-0", "db-1"] {
+        let claim = claim_of(&cluster, &format!("data-{pod}"));
+        assert_eq!(
+            (&claim["spec"]["storageClassName"], &claim["status"]["phase"]),
+            (&json!("standard"), &json!("Bound"))
+        );
+        assert_eq!(cluster.get(pod)["status"]["nominatedNodeName"], Value::Null, "it is said by its node now");
+    }
+    engine.shutdown().await;
+    controllers.stop().await;
 }

@@ -151,6 +151,7 @@ impl Player {
             denials: Denials::default(),
             clock: clock.clone(),
             profiles: vec![profile("augur", &crate::config::Scheduler::default())],
+            extenders: Vec::new(),
             queue: augur_core::queue::QueueConfig::default(),
             seed: self.random.next(),
             history: self.history.clone(),
