@@ -149,7 +149,7 @@ fn pods_that_concern_no_extender_or_another_do_not_wait_for_a_slow_one() {
     };
     let apply = |bench: &mut Bench, number: usize, spec: &Arc<PodSpec>| {
         let name = format!("pod-{number}");
-        bench.step(Input::PodApplied(Pod::new(&*format!("uid-{number}"), "default", &*name, spec.clone())));
+        bench.step(Input::PodApplied(Pod::new(&format!("uid-{number}"), "default", &name, spec.clone())));
     };
     let gpu = with("example.com/gpu");
     (0..CONSULTATIONS + 2).for_each(|number| apply(&mut bench, number, &gpu));
@@ -226,7 +226,7 @@ fn crowded() -> (Bench, Ask) {
     let mut bench = bench(vec![Extender { filters: false, prioritizes: false, ..extender() }]);
     let pod = |number: u8, priority: i32| {
         let spec = PodSpec { priority, ..PodSpec::clone(&samples::spec(0)) };
-        Pod::new(uid(number).as_ref(), "default", &*format!("pod-{number}"), Arc::new(spec))
+        Pod::new(uid(number).as_ref(), "default", &format!("pod-{number}"), Arc::new(spec))
     };
     for (node, victim) in [(1, 11), (2, 12)] {
         bench.step(Input::NodeApplied(Node { allowed_pods: 1, ..samples::node(node, NODE) }));
