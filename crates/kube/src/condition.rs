@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::events::PodRef;
-use crate::send::{Writer, push_string, send};
+use crate::send::{Writer, push_observed, push_string, send};
 
 /// Reports that wait to be sent: as many as pods may fail in a burst before the first comes back from its backoff.
 const QUEUE: usize = 8192;
@@ -28,6 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct NotScheduled {
     /// The pod.
     pub pod: PodRef,
+    /// The generation of the pod that was judged; 0 where the API server does not count.
+    pub generation: u32,
     /// `Unschedulable`, `SchedulerError` or `SchedulingGated`.
     pub reason: &'static str,
     /// The diagnosis.
@@ -126,6 +128,7 @@ fn body(report: &NotScheduled) -> Vec<u8> {
     put(r#"},"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"#, report.reason);
     put(r#","message":"#, &report.message);
     put(r#","lastTransitionTime":"#, &format!("{:.0}", report.at));
+    push_observed(&mut json, report.generation);
     json.extend_from_slice(b"}]");
     if let Some(node) = &report.nominated_node {
         json.extend_from_slice(br#","nominatedNodeName":"#);
@@ -146,6 +149,7 @@ mod tests {
     fn report(name: &str) -> NotScheduled {
         NotScheduled {
             pod: PodRef { namespace: "shop".into(), name: name.into(), uid: "u".into() },
+            generation: 0,
             reason: "Unschedulable",
             message: "0/1 nodes are available".into(),
             at: Timestamp::UNIX_EPOCH,
@@ -164,6 +168,9 @@ mod tests {
         let nominated = NotScheduled { nominated_node: Some("n1".into()), ..report("web") };
         let body: Value = serde_json::from_slice(&super::body(&nominated)).unwrap();
         assert_eq!(body["status"]["nominatedNodeName"], "n1");
+        let counted = NotScheduled { generation: 3, ..report("web") };
+        let body: Value = serde_json::from_slice(&super::body(&counted)).unwrap();
+        assert_eq!(body["status"]["conditions"][0]["observedGeneration"], 3);
     }
 
     #[tokio::test]

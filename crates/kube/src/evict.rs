@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::Backoff;
 use crate::events::PodRef;
-use crate::send::{Failure, Writer, push_string, send};
+use crate::send::{Failure, Writer, push_observed, push_string, send};
 
 /// Attempts for each of the two requests. What fails longer is decided anew.
 const ATTEMPTS: u32 = 4;
@@ -22,6 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Eviction {
     /// The pod.
     pub victim: PodRef,
+    /// The generation of the pod that was judged; 0 where the API server does not count.
+    pub generation: u32,
     /// The scheduler that evicts it.
     pub scheduler_name: Arc<str>,
     /// When that was decided.
@@ -114,6 +116,7 @@ fn condition(eviction: &Eviction) -> Vec<u8> {
         &message,
     );
     put(r#","lastTransitionTime":"#, &format!("{:.0}", eviction.at));
+    push_observed(&mut json, eviction.generation);
     json.extend_from_slice(b"}]}}");
     json
 }
@@ -159,6 +162,7 @@ mod tests {
     fn eviction() -> Eviction {
         Eviction {
             victim: PodRef { namespace: "shop".into(), name: "web".into(), uid: "u".into() },
+            generation: 2,
             scheduler_name: "augur".into(),
             at: Timestamp::UNIX_EPOCH,
         }
@@ -170,6 +174,12 @@ mod tests {
     #[tokio::test]
     async fn the_condition_comes_before_the_end_and_both_are_tried_again() {
         assert_eq!(evict(&[503, 200, 500]).await, (Ok(()), [PATCH, PATCH, DELETE, DELETE].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn the_condition_tells_which_version_of_the_pod_was_judged() {
+        let body: serde_json::Value = serde_json::from_slice(&condition(&eviction())).unwrap();
+        assert_eq!(body["status"]["conditions"][0]["observedGeneration"], 2);
     }
 
     #[tokio::test]

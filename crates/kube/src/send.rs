@@ -200,3 +200,10 @@ pub(crate) fn push_string(json: &mut Vec<u8>, text: &str) {
     // Writing to memory does not fail, and a string is always JSON.
     let _ = serde_json::to_writer(json, text);
 }
+
+/// Appends a condition's member that tells which generation of the object it is about, where that is known.
+pub(crate) fn push_observed(json: &mut Vec<u8>, generation: u32) {
+    if generation > 0 {
+        json.extend_from_slice(format!(r#","observedGeneration":{generation}"#).as_bytes());
+    }
+}

@@ -236,7 +236,12 @@ impl Outbound {
     /// Evicts a pod to make room for another. The result comes back as [`Back::Evicted`], in every case.
     pub fn evict(&self, victim: &Pod, preemptor: &Pod, node: &Arc<str>, now: Timestamp) {
         let scheduler_name = preemptor.spec.scheduler_name.clone();
-        let eviction = Eviction { victim: pod_ref(victim), scheduler_name: scheduler_name.clone(), at: now };
+        let eviction = Eviction {
+            victim: pod_ref(victim),
+            generation: victim.generation,
+            scheduler_name: scheduler_name.clone(),
+            at: now,
+        };
         let news = News::Preempted { by: preemptor.uid.clone(), node: node.clone() };
         let (evictor, back, events) = (self.evictor.clone(), self.back.clone(), self.events.clone());
         self.runtime.spawn(async move {
@@ -273,7 +278,7 @@ impl Outbound {
         now: Timestamp,
     ) -> Option<Told> {
         let mut hasher = DefaultHasher::new();
-        (reason, message).hash(&mut hasher);
+        (reason, message, pod.generation).hash(&mut hasher);
         let text = hasher.finish();
         let same = before.filter(|told| told.text == text);
         let message: Arc<str> = message.into();
@@ -291,7 +296,14 @@ impl Outbound {
         let reports = before.map(|told| told.reports.clone()).unwrap_or_default();
         let known = same.is_some() && nominated_node.is_none();
         let accepted = known || {
-            let report = NotScheduled { pod: pod_ref(pod), reason, message, at: now, nominated_node };
+            let report = NotScheduled {
+                pod: pod_ref(pod),
+                generation: pod.generation,
+                reason,
+                message,
+                at: now,
+                nominated_node,
+            };
             self.conditions.report(report, reports.clone())
         };
         accepted.then_some(Told { text, event, reports })

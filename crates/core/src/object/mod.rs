@@ -131,6 +131,8 @@ pub struct Pod {
     pub name: Arc<str>,
     /// Its labels.
     pub labels: Labels,
+    /// `metadata.generation`: which version of its spec this is; 0 where the API server does not count.
+    pub generation: u32,
     /// What it wants; equal for all pods of a template.
     pub spec: Arc<PodSpec>,
     /// The node it is bound to.
@@ -168,6 +170,7 @@ impl Pod {
             namespace: namespace.into(),
             name: name.into(),
             labels: Labels::default(),
+            generation: 0,
             spec,
             node: None,
             nominated_node: None,

@@ -37,6 +37,7 @@ pub fn pod(pod: &wire::Pod<'_>) -> Result<Pod, Skipped> {
         namespace: meta.namespace.as_str().into(),
         name: meta.name.as_str().into(),
         labels: labels(&meta.labels),
+        generation: u32::try_from(meta.generation).unwrap_or(0),
         spec: Arc::new(spec),
         node: some(&pod.spec.node_name),
         nominated_node: some(&status.nominated_node_name),

@@ -64,6 +64,8 @@ pub struct ObjectMeta<'a> {
     /// Revision.
     #[serde(borrow)]
     pub resource_version: Text<'a>,
+    /// How often what is wanted of the object changed; 0 where the API server does not count.
+    pub generation: i64,
     /// Labels.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub labels: Map<'a>,

@@ -32,6 +32,8 @@ const WIDTH: usize = 32;
 const BINDINGS: usize = 128;
 /// Without a binding for so long, the scheduler under test is taken for stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A pod that is bound within so long, while the scheduler under test does not run, is bound by another.
+const ALONE: Duration = Duration::from_secs(2);
 
 /// Arguments of `augur bench cluster`.
 #[derive(Debug, Args)]
@@ -93,7 +95,13 @@ pub async fn run(args: &BenchClusterArgs) -> anyhow::Result<()> {
     }
     let folder = std::env::temp_dir().join(format!("augur-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let measured = measure(args, &folder).await;
+    // Ended by a signal, a process would leave behind the scheduler that it started, which went on binding pods.
+    let measured = tokio::select! {
+        measured = measure(args, &folder) => measured,
+        asked = crate::system::stop_signal() => {
+            asked.and_then(|()| bail!("told to stop; the scheduler is stopped, nodes and pods are left there"))
+        }
+    };
     if measured.is_ok() {
         // What is left of it hurts nobody.
         let _ = std::fs::remove_dir_all(&folder);
@@ -225,6 +233,14 @@ impl Bench<'_> {
         let args = self.args;
         let ours = Owner::Scheduler(&args.scheduler_name);
         self.create("bench-first", ours).await?;
+        // Else the scheduler under test may be a standby, whose figures say nothing.
+        tokio::time::sleep(ALONE).await;
+        if watcher.bound("bench-first").is_some() {
+            bail!(
+                "another scheduler binds the pods of {0}: stop it, or name the scheduler under test otherwise (--scheduler-name)",
+                args.scheduler_name
+            );
+        }
         let started = Instant::now();
         let mut subject = self.start()?;
         subject.until(watcher.until(args.existing + 1, PATIENCE, "the first pod to be bound")).await?;

@@ -206,7 +206,9 @@ impl Target {
             let conditions = pod["status"]["conditions"].as_array()?;
             let scheduled = conditions.iter().find(|condition| condition["type"] == "PodScheduled")?;
             let unschedulable = scheduled["status"] == "False" && scheduled["reason"] == "Unschedulable";
-            unschedulable.then(|| scheduled["message"].as_str().unwrap_or_default().to_owned())
+            // A condition says which version of the pod it is about.
+            let told = scheduled["observedGeneration"] == pod["metadata"]["generation"];
+            (unschedulable && told).then(|| scheduled["message"].as_str().unwrap_or_default().to_owned())
         };
         self.wait(&format!("{pod} is refused"), &path, told).await
     }
