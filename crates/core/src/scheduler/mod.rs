@@ -23,7 +23,7 @@ pub use rehearsal::{Drained, Rehearsal, Rehearsed, Remedy, lacking};
 use crate::cache::{AssumedPods, Belief, CONFIRM_WITHIN, Change, Healed};
 use crate::cluster_event::ClusterEvent;
 use crate::cycle::{self, Cycle, Decider, Decision, Detail, Outcome};
-use crate::extender::{Advice, Extender};
+use crate::extender::Extender;
 use crate::object::{Node, NodeName, Pod, PodSpec, PodUid, Related, RelatedKey, RelatedKind};
 use crate::plugins::{PluginId, PluginSet};
 use crate::predictor::Predictor;
@@ -348,35 +348,11 @@ impl Scheduler {
         self.queue.get(uid)
     }
 
-    /// Decides for a pod without doing anything about it, with a report on every node. The pod may be one that waits or
+    /// Decides for a pod without doing anything about it and without asking extenders, with a report on every node. The pod may be one that waits or
     /// one that was never seen; one that names a node goes nowhere else.
     #[must_use]
     pub fn dry_run(&self, pod: &Pod, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
-        self.advised_dry_run(pod, predictor, None, cycle)
-    }
-
-    /// The same with what extenders said of the nodes that [`Scheduler::consults`] told.
-    #[must_use]
-    pub fn advised_dry_run(
-        &self,
-        pod: &Pod,
-        predictor: &dyn Predictor,
-        advice: Option<&Advice>,
-        cycle: Cycle,
-    ) -> Decision {
-        let with = (predictor, advice);
-        self.with_profile(pod, |profile| Decider::new().decide_advised(&self.state, pod, profile, with, cycle))
-    }
-
-    /// Who would be asked on which nodes the pod may run, and about which; `None` if nobody.
-    #[must_use]
-    pub fn consults(&self, pod: &Pod, cycle: Cycle) -> Option<(Party, Vec<NodeName>)> {
-        let party = self.consultations.party(&pod.spec, Extender::judges_nodes);
-        if party.is_empty() {
-            return None;
-        }
-        let nodes = self.with_profile(pod, |profile| Decider::new().fitting(&self.state, pod, profile, cycle))?;
-        (!nodes.is_empty()).then_some((party, nodes))
+        self.with_profile(pod, |profile| cycle::decide(&self.state, pod, profile, predictor, cycle))
     }
 
     /// Whether the pod would fit each of the nodes if the named pods left it; see [`cycle::fits_without`].

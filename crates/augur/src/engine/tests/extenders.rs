@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use super::cluster::{Cluster, until};
 use crate::config::Settings;
 use crate::engine::{Engine, Mode};
+use crate::serving::ServingArgs;
+use crate::system::{System, SystemOptions, open_history};
 
 /// What an extender does with a call: the answer, or `None` for never.
 type Script = Arc<dyn Fn(&str, &Value) -> Option<Response> + Send + Sync>;
@@ -320,6 +322,57 @@ async fn tls_is_checked_as_the_configuration_says() {
     until("the pod is told", || cluster.scheduled("another-name")["status"] == "False").await;
     assert!(cluster.told("another-name").1.contains("cannot be reached"), "{:?}", cluster.told("another-name"));
     engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn augur_asks_augur() {
+    let cluster = Cluster::new();
+    [("n1", "1"), ("n2", "4")].iter().for_each(|(node, cpu)| cluster.node(node, cpu));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::default().with_scheduler_names(&["asked".to_owned()]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = System::start(SystemOptions {
+        client: cluster.client(Arc::default()),
+        denials: cluster.denials.clone(),
+        clock: cluster.clock(),
+        config: &settings.config,
+        profiles: settings.profiles(),
+        extenders: Vec::new(),
+        queue: settings.scheduler.queue(),
+        seed: 1,
+        election: None,
+        mode: Mode::Extender,
+        history: open_history(&settings.config, folder.path()).unwrap(),
+        scheduler: listener,
+        learner: None,
+        serving: ServingArgs::default(),
+        token_review: false,
+        configz: settings.configz(),
+    })
+    .unwrap();
+    until("the extender knows the nodes", || asked.engine().status().nodes == 2).await;
+    let engine = cluster
+        .engine_asking(&[format!(
+            "urlPrefix: 'http://{address}/extender', filterVerb: filter, prioritizeVerb: prioritize, preemptVerb: preempt, \
+             bindVerb: bind, weight: 1"
+        )])
+        .await;
+    for pod in 0..4 {
+        cluster.pod(&format!("p{pod}"), "1");
+    }
+    until("the pods are bound", || (0..4).all(|pod| cluster.node_of(&format!("p{pod}")).is_some())).await;
+    until("the results are in", || engine.handle().status().bound == 4).await;
+    cluster.pod("large", "8");
+    until("the pod is told", || cluster.scheduled("large")["status"] == "False").await;
+    assert!(
+        cluster.told("large").1.starts_with("0/2 nodes are available: 2 Insufficient cpu."),
+        "{:?}",
+        cluster.told("large")
+    );
+    assert!((0..4).all(|pod| cluster.accepted_bindings_of(&format!("p{pod}")) == 1));
+    engine.shutdown().await;
+    asked.stop().await.unwrap();
 }
 
 #[tokio::test]
