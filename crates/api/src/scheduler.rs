@@ -88,7 +88,12 @@ pub(crate) struct HealthAnswer {
 pub(crate) fn history_check(service: &Service) -> Check {
     let status = service.history.status();
     if let Some(error) = status.last_error {
-        return Check::new(CheckStatus::Degraded, format!("cannot be written: {error}"));
+        let path = service.history.path().display();
+        let message = format!(
+            "cannot be written: {error}; scheduling goes on, what happens meanwhile is not remembered. See whether the disk of {path} \
+             is full or read-only; history goes on by itself as soon as it can be written"
+        );
+        return Check::new(CheckStatus::Degraded, message);
     }
     if status.dropped > 0 {
         let message = format!("{} records were dropped because it could not keep up", status.dropped);

@@ -21,6 +21,11 @@ struct System {
 impl System {
     /// Of a scenario by name, or of one written out in YAML.
     fn start(scenario: &str) -> System {
+        Self::start_by(&[], scenario)
+    }
+
+    /// By a command that begins with these words.
+    fn start_by(by: &[&str], scenario: &str) -> System {
         let data = tempfile::tempdir().unwrap();
         let mut named = PathBuf::from(scenario);
         if scenario.contains('\n') {
@@ -28,8 +33,9 @@ impl System {
             std::fs::write(&named, scenario).unwrap();
         }
         let [api, scheduler, learner] = free_ports();
-        let process = Command::new(env!("CARGO_BIN_EXE_augur"))
-            .args(["up", "--quiet", "--scenario"])
+        let words = [by, &[env!("CARGO_BIN_EXE_augur"), "up", "--quiet", "--scenario"]].concat();
+        let process = Command::new(words[0])
+            .args(&words[1..])
             .arg(named)
             .arg("--data-dir")
             .arg(data.path())
@@ -359,6 +365,50 @@ fn every_call_of_the_contract_answers_and_an_interrupt_stops_cleanly() {
     let (took, well) = system.interrupt();
     assert!(well, "exit status after an interrupt");
     println!("stopped in {took:?}");
+}
+
+/// A disk without room: the process may write no file beyond its first bytes, which is what `RLIMIT_FSIZE` is for.
+#[test]
+fn a_full_disk_degrades_history_and_nothing_else() {
+    if !Command::new("prlimit").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        println!("skipped: no prlimit (util-linux)");
+        return;
+    }
+    // Writing beyond the limit is to be an error, as on a full disk, and not a signal.
+    let system = System::start_by(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""], "small");
+    let limit = |bytes: &str| {
+        let pid = system.process.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status().unwrap();
+        assert!(set.success());
+    };
+    let get = |path: &str| {
+        let url = format!("{}{path}", system.scheduler);
+        let output = Command::new(env!("CARGO_BIN_EXE_augur")).args(["health", "--url", &url]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let health = || serde_json::from_str::<serde_json::Value>(&get("/health")).unwrap_or_default();
+    let scheduled = || {
+        let text = get("/metrics");
+        let counts = text.lines().filter(|line| {
+            line.starts_with("scheduler_schedule_attempts_total") && line.contains("result=\"scheduled\"")
+        });
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    let history = || health()["checks"]["history"].clone();
+
+    wait_until("history is written", || history()["status"] == "healthy" && scheduled() > 0.0);
+    limit("4096");
+    wait_until("health tells of it", || history()["status"] == "degraded");
+    let told = history()["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("cannot be written") && told.contains("full"), "{told}");
+    assert_eq!(health()["status"], "degraded");
+    let before = scheduled();
+    wait_until("pods are scheduled all the same", || scheduled() > before + 3.0);
+    limit("unlimited");
+    wait_until("history is written again", || history()["status"] == "healthy");
+    wait_until("decisions are remembered again", || !get("/api/v1/decisions?since=10s&limit=1").contains("[]"));
+    let (_, well) = system.interrupt();
+    assert!(well, "exit status after an interrupt");
 }
 
 #[test]

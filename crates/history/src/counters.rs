@@ -146,9 +146,14 @@ impl Series {
         }
     }
 
-    pub fn take_dirty(&mut self) -> Vec<(u32, Bucket)> {
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().filter_map(|hour| self.place(hour).ok().map(|place| self.buckets[place])).collect()
+    /// What changed since it was last written.
+    pub fn dirty(&self) -> impl Iterator<Item = (u32, Bucket)> {
+        self.dirty.iter().filter_map(|hour| self.place(*hour).ok().map(|place| self.buckets[place]))
+    }
+
+    /// What was dirty is on disk.
+    pub fn written(&mut self) {
+        self.dirty.clear();
     }
 
     /// Forgets what is older than `first`; answers with the hours that are gone.
@@ -193,12 +198,13 @@ mod tests {
         let mut series = Series::default();
         series.at(10).started = 3;
         series.at(11).troubled = 1;
-        let written = series.take_dirty();
+        let written: Vec<_> = series.dirty().collect();
         assert_eq!(written.len(), 2);
         for (_, bucket) in &written {
             assert_eq!(Bucket::from_bytes(&bucket.to_bytes()), Some(*bucket));
         }
-        assert!(series.take_dirty().is_empty());
+        series.written();
+        assert_eq!(series.dirty().count(), 0);
         assert_eq!(Bucket::from_bytes(&[1, 2, 3]), None);
         assert_eq!(series.expire(11), [10]);
         assert_eq!(series.sums(), Sums { troubled: 1, ..Sums::default() });

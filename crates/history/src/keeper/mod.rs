@@ -25,7 +25,8 @@ use crate::types::{
     DecisionId, DecisionKind, DecisionRecord, Example, FeedbackRecord, NodeObservation, Outcome, OutcomeLabel,
     OutcomeState, PodObservation, UnixMillis, WorkloadKey,
 };
-use crate::usage::{Peak, Sealed, SeriesName, UsageRound, WorkloadUsage, series};
+use crate::usage::journal::{self, Journal, PodEnded, Round};
+use crate::usage::{Peak, Sealed, SeriesName, StoredUsage, UsageRound, WorkloadUsage, series};
 use past::Past;
 pub use past::PastState;
 
@@ -45,6 +46,9 @@ pub(crate) struct Totals {
     pub example_bytes: u64,
 }
 
+/// A thread that reads.
+type Reading<'scope, T> = ScopedJoinHandle<'scope, Result<T, HistoryError>>;
+
 /// What one commit writes besides dirty counters.
 #[derive(Default)]
 struct Pending {
@@ -63,8 +67,40 @@ struct Pending {
     series_created: Vec<(SeriesName, u32)>,
     series_ended: Vec<(SeriesName, u32)>,
     sealed: Vec<Sealed>,
-    peaks: Vec<(String, Option<Peak>)>,
-    usage: HashSet<WorkloadKey>,
+    peaks: HashMap<String, Option<Peak>>,
+    usage: HashMap<WorkloadKey, StoredUsage>,
+    rounds: Vec<Round>,
+    pods_ended: Vec<PodEnded>,
+    journal_until: Option<i64>,
+}
+
+/// Names of series, hours and pods that wait for a disk that has room again, of each kind; what comes beyond is lost.
+const MAX_LASTING: usize = 200_000;
+
+impl Pending {
+    /// What can be written later, because it says how things stand and not what happened.
+    fn lasting(mut self) -> Self {
+        self.series_created.truncate(MAX_LASTING);
+        self.series_ended.truncate(MAX_LASTING);
+        self.hours_gone.truncate(MAX_LASTING);
+        self.pods = self.pods.into_iter().take(MAX_LASTING).collect();
+        self.cells = self.cells.into_iter().take(MAX_LASTING).collect();
+        self.peaks = self.peaks.into_iter().take(MAX_LASTING).collect();
+        Self {
+            pods: self.pods,
+            days: self.days,
+            nodes: self.nodes,
+            workloads: self.workloads,
+            cells: self.cells,
+            hours_gone: self.hours_gone,
+            series_created: self.series_created,
+            series_ended: self.series_ended,
+            peaks: self.peaks,
+            usage: self.usage,
+            journal_until: self.journal_until,
+            ..Self::default()
+        }
+    }
 }
 
 pub(crate) struct Keeper {
@@ -93,16 +129,19 @@ impl Keeper {
         std::thread::scope(|scope| {
             // What takes longest to read; nobody writes meanwhile.
             let pods = scope.spawn(|| read_pods(store));
-            let open = scope.spawn(|| series::open_series(&store.read()?));
-            Self::load_rest(store, options, pods, open)
+            let series = scope.spawn(|| {
+                let tx = store.read()?;
+                Ok((series::open_series(&tx)?, journal::read(&tx)?))
+            });
+            Self::load_rest(store, options, pods, series)
         })
     }
 
     fn load_rest<'scope>(
         store: &Arc<Store>,
         options: &HistoryOptions,
-        pods: ScopedJoinHandle<'scope, Result<Vec<Tracked>, HistoryError>>,
-        open: ScopedJoinHandle<'scope, Result<HashMap<SeriesName, u32>, HistoryError>>,
+        pods: Reading<'scope, Vec<Tracked>>,
+        series: Reading<'scope, (HashMap<SeriesName, u32>, Journal)>,
     ) -> Result<Self, HistoryError> {
         let mut keeper = Self {
             byte_budget: options.byte_budget,
@@ -187,21 +226,25 @@ impl Keeper {
                 memory.workloads.entry(&workload).usage = Some(Box::new(WorkloadUsage::load(&stored)));
             }
         }
-        memory.usage.resume(u32::try_from(meta("last_series")?).unwrap_or(0), joined(open)?);
+        let (open, journal) = joined(series)?;
+        memory.usage.resume(u32::try_from(meta("last_series")?).unwrap_or(0), open);
         for row in tx.open_table(store::DAYS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
             keeper.days.insert(key.value(), decode(value.value(), "day")?);
         }
         joined(pods)?.into_iter().for_each(|pod| memory.load_pod(pod));
+        let ghosts = memory.raise(&journal);
         for row in tx.open_table(store::POD_PEAKS).map_err(storage(step))?.iter().map_err(storage(step))? {
             let (key, value) = row.map_err(storage(step))?;
             memory.usage.load_peak(key.value(), value.value());
         }
+        memory.replay(journal, ghosts);
         let table = tx.open_table(store::CLUSTER).map_err(storage(step))?;
         if let Some(value) = table.get("recent").map_err(storage(step))? {
             let kept: KeptCluster = decode(value.value(), "cluster")?;
             memory.resume(kept);
         }
+        keeper.take_changes();
         let empty = keeper.memory.node_count() == 0 && keeper.totals.decisions == 0;
         keeper.past.last_series = u32::try_from(meta("past_series")?).unwrap_or(0);
         keeper.past.state = match (store.meta("past_until")?, store.meta("past_known")?) {
@@ -246,6 +289,9 @@ impl Keeper {
         pending.sealed.extend(changes.sealed);
         pending.peaks.extend(changes.peaks);
         pending.usage.extend(changes.usage);
+        pending.rounds.extend(changes.rounds);
+        pending.pods_ended.extend(changes.pods_ended);
+        pending.journal_until = pending.journal_until.max(changes.journal_until);
         let first_day = UnixMillis(self.memory.now().0 - self.memory.window_ms()).day();
         while let Some(day) = self.days.first_key_value().map(|(day, _)| *day).filter(|day| *day < first_day) {
             self.days.remove(&day);
@@ -422,6 +468,9 @@ impl Keeper {
             && p.sealed.is_empty()
             && self.past.clear.is_none()
             && p.peaks.is_empty()
+            && p.rounds.is_empty()
+            && p.pods_ended.is_empty()
+            && p.journal_until.is_none()
             && !self.compacting)
     }
 
@@ -448,7 +497,7 @@ fn read_pods(store: &Store) -> Result<Vec<Tracked>, HistoryError> {
 }
 
 /// What a thread has read. It panics where redb did, which whoever opens the file takes for damage.
-fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, HistoryError>>) -> Result<T, HistoryError> {
+fn joined<T>(thread: Reading<'_, T>) -> Result<T, HistoryError> {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

@@ -72,6 +72,8 @@ impl Keeper {
         self.take_series();
         if let Some(memory) = self.past.memory.take() {
             self.past.state = PastState::Known;
+            // The histograms that go to disk have the readings of the journal in them.
+            self.memory.seal();
             self.memory.take_in(*memory);
             self.take_changes();
         }

@@ -33,7 +33,8 @@ use crate::types::{
     Cause, DAY_MS, DecisionId, HOUR_MS, NodeObservation, Outcome, OutcomeLabel, OutcomeState, PodKey, PodObservation,
     PodPhase, UnixMillis, WorkloadKey,
 };
-use crate::usage::{Peak, Sealed, SeriesName, UsageMemory, WorkloadUsage};
+use crate::usage::journal::{PodEnded, Round};
+use crate::usage::{Peak, Sealed, SeriesName, StoredUsage, UsageMemory, WorkloadUsage};
 use cells::Cells;
 use censoring::Censoring;
 pub use event::{EventObservation, EventSubject};
@@ -181,8 +182,13 @@ pub struct Changes {
     pub(crate) sealed: Vec<Sealed>,
     /// Peaks of pods by `namespace/name`; `None` when the pod is gone.
     pub(crate) peaks: Vec<(String, Option<Peak>)>,
-    /// Workloads whose histograms changed in the ten minutes that were sealed.
-    pub(crate) usage: Vec<WorkloadKey>,
+    /// Histograms that changed in the ten minutes that were sealed.
+    pub(crate) usage: Vec<(WorkloadKey, StoredUsage)>,
+    /// Rounds of readings for the journal, and pods that ended since the latest seal.
+    pub(crate) rounds: Vec<Round>,
+    pub(crate) pods_ended: Vec<PodEnded>,
+    /// What the journal has from before this moment is sealed.
+    pub(crate) journal_until: Option<i64>,
 }
 
 /// What happened, is counted, and is not judged yet. See the module.

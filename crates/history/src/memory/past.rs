@@ -60,9 +60,10 @@ impl Memory {
             if self.workloads.len() >= MAX_WORKLOADS && self.workloads.find(key).is_none() {
                 continue;
             }
-            self.workloads.entry(key).take_in(workload, now);
+            let known = self.workloads.entry(key);
+            known.take_in(workload, now);
+            self.changes.usage.extend(known.usage.as_ref().map(|usage| (key.clone(), usage.store())));
             self.changes.workloads.insert(key.clone());
-            self.changes.usage.push(key.clone());
         }
         for (_, name, node) in past.nodes.iter() {
             for (id, cell) in node.cells.iter() {

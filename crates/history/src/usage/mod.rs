@@ -1,11 +1,13 @@
 //! What containers and nodes use: series in compressed blocks, histograms by workload, and the sum of what the pods of a node
 //! are expected to use at most. Entry point: [`Memory::usage`], once for every round of readings.
 //!
-//! Only the block of the present ten minutes is in memory; it is sealed when the next begins. `series.rs` reads what was sealed.
+//! Only the block of the present ten minutes is in memory; it is sealed when the next begins. `series.rs` reads what was sealed;
+//! `journal.rs` keeps the rounds of the block that is not, for the case that the process is killed.
 
 pub(crate) mod block;
 pub(crate) mod code;
 pub(crate) mod histogram;
+pub(crate) mod journal;
 pub(crate) mod series;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -91,6 +93,9 @@ pub struct UsagePercentiles {
     pub memory_p99: f64,
 }
 
+/// The histograms of a workload as they are stored: samples, CPU, memory.
+pub(crate) type StoredUsage = (u64, Stored, Stored);
+
 /// The histograms of a workload.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WorkloadUsage {
@@ -123,11 +128,11 @@ impl WorkloadUsage {
         self.refresh();
     }
 
-    pub fn store(&self) -> (u64, Stored, Stored) {
+    pub fn store(&self) -> StoredUsage {
         (self.samples, self.cpu.store(), self.memory.store())
     }
 
-    pub fn load((samples, cpu, memory): &(u64, Stored, Stored)) -> Self {
+    pub fn load((samples, cpu, memory): &StoredUsage) -> Self {
         let mut usage =
             Self { cpu: Histogram::load(cpu), memory: Histogram::load(memory), samples: *samples, percentiles: None };
         usage.refresh();
@@ -229,6 +234,12 @@ pub(crate) struct UsageMemory {
     stale: HashSet<u32>,
     /// Pods read that are not followed.
     pub unknown: u64,
+    /// The latest round of the block of the present.
+    last_round: i64,
+    /// Rounds are handed out for the journal.
+    pub journaled: bool,
+    /// Pods with a peak on disk that ended in the block of the present, as `namespace/name`.
+    peaks_ended: Vec<String>,
 }
 
 impl UsageMemory {
@@ -236,6 +247,21 @@ impl UsageMemory {
     pub fn resume(&mut self, next_id: u32, known: HashMap<SeriesName, u32>) {
         self.next_id = next_id;
         self.known = known;
+    }
+
+    /// A place for the series of this number.
+    fn place_of(&mut self, id: u32) -> u32 {
+        let open = Open { id, touched: false, points: [[0; 2]; RAW_POINTS] };
+        match self.free.pop() {
+            Some(place) => {
+                self.open[place as usize] = open;
+                place
+            }
+            None => {
+                self.open.push(open);
+                u32::try_from(self.open.len() - 1).unwrap_or(u32::MAX)
+            }
+        }
     }
 
     pub fn next_id(&self) -> u32 {
@@ -283,23 +309,18 @@ fn place(usage: &mut UsageMemory, created: &mut Vec<(SeriesName, u32)>, name: Se
         created.push((name, usage.next_id));
         usage.next_id
     });
-    let open = Open { id, touched: false, points: [[0; 2]; RAW_POINTS] };
-    match usage.free.pop() {
-        Some(place) => {
-            usage.open[place as usize] = open;
-            place
-        }
-        None => {
-            usage.open.push(open);
-            u32::try_from(usage.open.len() - 1).unwrap_or(u32::MAX)
-        }
-    }
+    usage.place_of(id)
 }
 
 impl Memory {
     /// Takes in one round of readings.
     pub fn usage(&mut self, round: &UsageRound) {
         self.advance(round.at);
+        self.take_round(round);
+        self.expect();
+    }
+
+    fn take_round(&mut self, round: &UsageRound) {
         let start = round.at.0.div_euclid(RAW_BLOCK_MS) * RAW_BLOCK_MS;
         match self.usage.start {
             // A clock that goes back says nothing about the past.
@@ -307,13 +328,20 @@ impl Memory {
             Some(open) if start > open => self.seal(),
             _ => {}
         }
+        self.usage.last_round =
+            if self.usage.start.is_some() { self.usage.last_round.max(round.at.0) } else { round.at.0 };
         self.usage.start = Some(start);
+        let mut journal = Vec::with_capacity(if self.usage.journaled { self.usage.open.len() } else { 0 });
+        let journaled = self.usage.journaled;
         let point = usize::try_from((round.at.0 - start) / RAW_STEP_MS).unwrap_or(0).min(RAW_POINTS - 1);
         let (usage, created) = (&mut self.usage, &mut self.changes.series_created);
-        let set = |open: &mut Vec<Open>, place: u32, cpu: f64, memory: f64| {
+        let mut set = |open: &mut Vec<Open>, place: u32, codes: [u16; 2]| {
             if let Some(series) = open.get_mut(place as usize) {
-                series.points[point] = [code::of_cpu(cpu), code::of_memory(memory)];
+                series.points[point] = codes;
                 series.touched = true;
+                if journaled {
+                    journal.push((series.id, codes));
+                }
             }
         };
         for node in &round.nodes {
@@ -326,7 +354,7 @@ impl Memory {
                 usage.nodes.insert(node.name.clone(), at);
                 at
             });
-            set(&mut usage.open, at, node.cpu, node.memory);
+            set(&mut usage.open, at, [code::of_cpu(node.cpu), code::of_memory(node.memory)]);
         }
         // Moved out, so that both it and its pods can be changed.
         let mut pods = std::mem::take(&mut usage.pods);
@@ -338,8 +366,10 @@ impl Memory {
             };
             let (mut cpu, mut memory) = (0.0, 0.0);
             for container in &pod.containers {
-                cpu += container.cpu;
-                memory += container.memory;
+                let codes = [code::of_cpu(container.cpu), code::of_memory(container.memory)];
+                // Of what is kept, and not of what was read: so the journal brings back the same.
+                cpu += code::cpu(codes[0]).unwrap_or(f64::NAN);
+                memory += code::memory(codes[1]).unwrap_or(f64::NAN);
                 let found = slot.containers.iter().find(|(name, _)| *name == container.name).map(|(_, at)| *at);
                 let at = match found {
                     Some(at) => at,
@@ -358,9 +388,9 @@ impl Memory {
                         at
                     }
                 };
-                set(&mut usage.open, at, container.cpu, container.memory);
+                set(&mut usage.open, at, codes);
             }
-            if !(cpu.is_finite() && memory.is_finite() && cpu >= 0.0 && memory >= 0.0) {
+            if cpu.is_nan() || memory.is_nan() {
                 continue;
             }
             slot.peak.last = (cpu, memory);
@@ -385,7 +415,9 @@ impl Memory {
             usage.stale.insert(slot.workload);
         }
         usage.pods = pods;
-        self.expect();
+        if journaled {
+            self.changes.rounds.push((round.at.0, journal));
+        }
         self.rates_stale = true;
     }
 
@@ -432,12 +464,19 @@ impl Memory {
             }
         }
         self.usage.free.append(&mut self.usage.ending);
+        self.changes.journal_until = Some(self.usage.last_round + 1);
+        self.changes.peaks.extend(self.usage.peaks_ended.drain(..).map(|name| (name, None)));
         for ((namespace, name), slot) in self.usage.pods.iter_mut().filter(|(_, slot)| slot.peak_changed) {
             slot.peak_changed = false;
             self.changes.peaks.push((format!("{namespace}/{name}"), Some(slot.peak)));
         }
         let stale = std::mem::take(&mut self.usage.stale);
-        self.changes.usage.extend(stale.iter().filter_map(|id| self.workloads.key(*id).cloned()));
+        // As of now: the commit may come after the first round of the next block.
+        let histograms = |id: &u32| {
+            let usage = self.workloads.at(*id)?.usage.as_ref()?;
+            Some((self.workloads.key(*id)?.clone(), usage.store()))
+        };
+        self.changes.usage.extend(stale.iter().filter_map(histograms));
     }
 
     /// No series goes on.
@@ -460,7 +499,16 @@ impl Memory {
     pub(crate) fn usage_ends(&mut self, namespace: &Arc<str>, name: &Arc<str>) {
         let Some(slot) = self.usage.pods.remove(&(namespace.clone(), name.clone())) else { return };
         if slot.peak.day_ends > 0 {
-            self.changes.peaks.push((format!("{namespace}/{name}"), None));
+            let peak = format!("{namespace}/{name}");
+            match self.usage.start {
+                // The journal still needs what it was before this block.
+                Some(_) => self.usage.peaks_ended.push(peak),
+                None => self.changes.peaks.push((peak, None)),
+            }
+        }
+        if self.usage.journaled && self.usage.start.is_some() && !slot.containers.is_empty() {
+            let ended = self.journaled_end(namespace, name, &slot);
+            self.changes.pods_ended.push(ended);
         }
         for (container, at) in slot.containers {
             let name = SeriesName {

@@ -68,7 +68,9 @@ pub(crate) fn write(
     let mut over = tx.open_table(SERIES_ENDED)?;
     for (name, id) in ended {
         let key = name.key();
-        if *id < PAST_SERIES {
+        // A pod of a StatefulSet may have begun a series of the same name meanwhile.
+        let goes_on = open.get(key.as_slice())?.is_some_and(|open| open.value() != *id);
+        if *id < PAST_SERIES && !goes_on {
             open.remove(key.as_slice())?;
         }
         let hour = reached.filter(|_| *id > PAST_SERIES).unwrap_or(now).hour();
