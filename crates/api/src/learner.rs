@@ -21,7 +21,7 @@ use crate::error::{ApiError, ErrorBody};
 use crate::model;
 use crate::openapi;
 use crate::predict::PredictBody;
-use crate::prometheus::{self, Gauges, HttpMetrics};
+use crate::prometheus::{self, Gauges};
 use crate::scheduler::{cluster_metrics, history_check, history_gauges};
 use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
@@ -34,7 +34,7 @@ const EXAMPLES_BODY_LIMIT: usize = 16 << 20;
 
 /// The learner service over its parts.
 pub fn router(parts: Services) -> Router {
-    let service = Arc::new(Service { parts, http: HttpMetrics::new("learner") });
+    let service = Arc::new(Service::new(parts, "learner"));
     Router::new()
         .route("/", get(openapi::index))
         .route("/docs", get(openapi::docs))

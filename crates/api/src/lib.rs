@@ -8,6 +8,7 @@ pub mod dto;
 mod error;
 mod events;
 mod explain;
+mod export;
 mod extender;
 mod learner;
 mod learner_backend;

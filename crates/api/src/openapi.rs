@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::header;
 use utoipa::OpenApi;
 
-use crate::{extender, learner, model, scheduler, what_if};
+use crate::{export, extender, learner, model, scheduler, what_if};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +32,8 @@ use crate::{extender, learner, model, scheduler, what_if};
         scheduler::events,
         scheduler::shadow_report,
         scheduler::usage,
+        export::list,
+        export::file,
         what_if::what_if,
         what_if::outlook,
         extender::filter,

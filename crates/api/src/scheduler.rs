@@ -20,16 +20,16 @@ use crate::dto::{
 use crate::error::{ApiError, ErrorBody};
 use crate::explain::{Explanation, model_part};
 use crate::predict::PredictBody;
-use crate::prometheus::{self, Gauges, HttpMetrics};
+use crate::prometheus::{self, Gauges};
 use crate::service::{
     BODY_LIMIT, Service, Services, Shared, answer, body, json, no_such_path, observe, prediction, query, wrong_method,
 };
 use crate::shadow::ShadowReport;
-use crate::{events, extender, learner, model, openapi, what_if};
+use crate::{events, export, extender, learner, model, openapi, what_if};
 
 /// The scheduler service over its parts.
 pub fn router(parts: Services) -> Router {
-    let service = Arc::new(Service { parts, http: HttpMetrics::new("scheduler") });
+    let service = Arc::new(Service::new(parts, "scheduler"));
     Router::new()
         .route("/", get(openapi::index))
         .route("/docs", get(openapi::docs))
@@ -55,6 +55,8 @@ pub fn router(parts: Services) -> Router {
         .route("/api/v1/events", get(events))
         .route("/api/v1/shadow/report", get(shadow_report))
         .route("/api/v1/usage", get(usage))
+        .route("/api/v1/export", get(export::list))
+        .route("/api/v1/export/{table}/{day}", get(export::file))
         .route("/api/v1/what-if", post(what_if::what_if))
         .route("/api/v1/pods/{namespace}/{name}/outlook", get(what_if::outlook))
         .route("/extender/filter", post(extender::filter))
@@ -313,7 +315,7 @@ pub(crate) struct DecisionQuery {
 }
 
 /// What `since` says as a point in time.
-fn since(text: &str, now: jiff::Timestamp) -> Result<UnixMillis, ApiError> {
+pub(crate) fn since(text: &str, now: jiff::Timestamp) -> Result<UnixMillis, ApiError> {
     let at = match text.parse::<jiff::Timestamp>() {
         Ok(at) => Some(at),
         Err(_) => text.parse::<jiff::SignedDuration>().ok().and_then(|span| now.checked_sub(span).ok()),

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::backend::SchedulerBackend;
 use crate::dto::{Prediction, Thresholds};
@@ -117,6 +118,8 @@ pub struct Services {
 pub(crate) struct Service {
     pub parts: Services,
     pub http: HttpMetrics,
+    /// One export at a time.
+    pub exports: Arc<Semaphore>,
 }
 
 pub(crate) type Shared = State<Arc<Service>>;
@@ -129,6 +132,10 @@ impl std::ops::Deref for Service {
 }
 
 impl Service {
+    pub fn new(parts: Services, name: &'static str) -> Self {
+        Self { parts, http: HttpMetrics::new(name), exports: Arc::new(Semaphore::new(1)) }
+    }
+
     pub fn now(&self) -> UnixMillis {
         UnixMillis(self.clock.now().as_millisecond())
     }

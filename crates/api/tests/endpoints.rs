@@ -33,6 +33,8 @@ const SCHEDULER: &[Call] = &[
     ("POST", "/data/features", POD, 200),
     ("GET", "/api/v1/shadow/report?since=2h", "", 200),
     ("GET", "/api/v1/usage?node=n1&since=2h&points=8", "", 200),
+    ("GET", "/api/v1/export?since=24h", "", 200),
+    ("GET", "/api/v1/export/decisions/2026-01-06", "", 200),
     ("POST", "/api/v1/what-if", WHAT_IF, 200),
     ("GET", "/api/v1/pods/default/a/outlook", "", 200),
     ("POST", "/extender/filter", EXTENDER, 200),

@@ -416,6 +416,9 @@ pub struct HistoryArgs {
     /// Reads this data folder instead, whose scheduler must not run. [default: ./augur-data]
     #[arg(long, global = true, conflicts_with = "url")]
     pub data_dir: Option<PathBuf>,
+    /// A file with the bearer token that the scheduler wants for `export`, unless it listens on loopback only.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Rows at most.
     #[arg(long, default_value_t = 50, global = true)]
     pub limit: usize,

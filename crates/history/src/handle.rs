@@ -685,11 +685,16 @@ impl Writer {
         let result = if self.keeper.is_dirty() { self.keeper.commit() } else { Ok(()) };
         let why = result.err().map(|error| error.to_string());
         if let Some(error) = &why {
-            tracing::error!(%error, "history could not be written");
+            // Four times a second would be too often.
+            if lock(&self.shown.status).last_error != why {
+                tracing::error!(%error, "history could not be written; it is tried again until it can be");
+            }
             // After an error of the disk redb wants to be opened anew; when there is room again, history goes on.
             if let Err(error) = self.keeper.store.reopen() {
-                tracing::error!(%error, "history could not be opened again");
+                tracing::debug!(%error, "history could not be opened again");
             }
+        } else if lock(&self.shown.status).last_error.is_some() {
+            tracing::info!("history can be written again");
         }
         {
             let mut status = lock(&self.shown.status);

@@ -3,6 +3,8 @@
 //! Named by its own address, or found as a Service in the cluster and asked by way of the API server's proxy, with the user's own
 //! credentials for the cluster.
 
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -123,13 +125,14 @@ impl Server {
         Ok(server)
     }
 
-    /// The scheduler at this address.
+    /// The scheduler at this address; the file holds a bearer token.
     ///
     /// # Errors
     /// When it is no address.
-    pub async fn at(url: &str) -> Result<Server, ServerError> {
+    pub async fn at(url: &str, token_file: Option<&Path>) -> Result<Server, ServerError> {
         let hint = "A scheduler has to run there".to_owned();
-        Server::direct(&Common::default(), url, "default".to_owned(), PATIENCE, hint).await
+        let common = Common { token_file: token_file.map(Path::to_owned), ..Common::default() };
+        Server::direct(&common, url, "default".to_owned(), PATIENCE, hint).await
     }
 
     async fn direct(
@@ -201,6 +204,34 @@ impl Server {
         let request = Request::post(format!("{}{path}", self.prefix));
         let request = request.header(http::header::CONTENT_TYPE, "application/json");
         self.ask(request.body(Body::from(body.to_string().into_bytes()))).await
+    }
+
+    /// Writes what the scheduler answers at a path as it comes; answers with the bytes written. As long as something comes it may
+    /// take its time.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; also when it breaks off, or cannot be written.
+    pub async fn download(&self, path: &str, out: &mut impl Write) -> Result<u64, ServerError> {
+        let lost = |why: String| ServerError::Unreachable { place: self.place.clone(), why, hint: self.hint.clone() };
+        let late = |_| lost(format!("nothing came for {} s", self.patience.as_secs()));
+        let request = Request::get(format!("{}{path}", self.prefix)).body(Body::empty());
+        let request = request.map_err(|error| ServerError::Address(error.to_string()))?;
+        let answer = tokio::time::timeout(self.patience, self.client.send(request)).await.map_err(late)?;
+        let answer = answer.map_err(|error| lost(root(&error)))?;
+        let (status, mut body) = (answer.status(), answer.into_body());
+        if !status.is_success() {
+            let told = tokio::time::timeout(self.patience, Limited::new(body, LIMIT).collect()).await.map_err(late)?;
+            return Err(self.refusal(status, &told.map(http_body_util::Collected::to_bytes).unwrap_or_default()));
+        }
+        let mut written = 0;
+        while let Some(frame) = tokio::time::timeout(self.patience, body.frame()).await.map_err(late)? {
+            let frame = frame.map_err(|error| lost(format!("its answer breaks off: {}", root(&error))))?;
+            if let Ok(bytes) = frame.into_data() {
+                out.write_all(&bytes).map_err(|error| lost(format!("its answer cannot be written: {error}")))?;
+                written += bytes.len() as u64;
+            }
+        }
+        Ok(written)
     }
 
     async fn ask(&self, request: Result<Request<Body>, http::Error>) -> Result<Value, ServerError> {

@@ -157,7 +157,7 @@ async fn an_address_is_taken_as_it_is_and_named_when_nothing_answers() {
     assert_eq!(fake.asked(), ["/prefix/api/v1/nodes"], "the cluster is not asked");
 
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = Server::at(&format!("http://{closed}")).await.unwrap().get("/").await.unwrap_err().to_string();
+    let error = Server::at(&format!("http://{closed}"), None).await.unwrap().get("/").await.unwrap_err().to_string();
     assert!(error.contains(&closed.to_string()) && error.to_lowercase().contains("refused"), "{error}");
     for wrong in ["127.0.0.1:8080", "ftp://x", "http://"] {
         let common = Common { server_url: Some(wrong.to_owned()), ..Common::default() };

@@ -35,11 +35,11 @@ const PLACEMENTS: usize = 20;
 /// The folder holds no history, the scheduler does not answer, or nothing is remembered.
 pub async fn run(args: &HistoryArgs) -> anyhow::Result<()> {
     let memory = match (&args.url, &args.data_dir) {
-        (Some(url), _) => Memory::Asked(Server::at(url).await?),
+        (Some(url), _) => Memory::Asked(Server::at(url, args.token_file.as_deref()).await?),
         (None, Some(folder)) => Memory::Read(open(folder)?),
         (None, None) => match open(Path::new("./augur-data")) {
             Ok(history) => Memory::Read(history),
-            Err(error) if is_in_use(&error) => Memory::Asked(Server::at(LOCAL).await?),
+            Err(error) if is_in_use(&error) => Memory::Asked(Server::at(LOCAL, args.token_file.as_deref()).await?),
             Err(error) => return Err(error.context("--url asks a scheduler that runs, --data-dir reads a folder")),
         },
     };
@@ -59,9 +59,7 @@ pub async fn run(args: &HistoryArgs) -> anyhow::Result<()> {
         }
         HistoryWhat::Export(export) => match &memory {
             Memory::Read(history) => return export::run(&history.handle(), export),
-            Memory::Asked(_) => {
-                anyhow::bail!("export reads the data folder of a scheduler that does not run: --data-dir")
-            }
+            Memory::Asked(server) => return export::ask(server, export).await,
         },
     };
     Ok(output::line(text.trim_end_matches('\n'))?)

@@ -39,5 +39,5 @@ pub async fn report(args: &ShadowReportArgs) -> anyhow::Result<()> {
 
 async fn ask(args: &ShadowReportArgs) -> anyhow::Result<serde_json::Value> {
     let since = args.hours.map_or_else(String::new, |hours| format!("?since={hours}h"));
-    Ok(Server::at(&args.url).await?.get(&format!("/api/v1/shadow/report{since}")).await?)
+    Ok(Server::at(&args.url, None).await?.get(&format!("/api/v1/shadow/report{since}")).await?)
 }

@@ -1,7 +1,7 @@
 //! Rows of Rust as columns of Parquet ([`Rows`]): flat, each of them optional, so that every reader can read them.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
 use parquet::basic::Compression;
@@ -69,17 +69,17 @@ impl<R> Column<R> {
 }
 
 /// Takes rows in and writes them group by group.
-pub(super) struct Rows<R> {
+pub(super) struct Rows<R, W: Write> {
     columns: Vec<Column<R>>,
     waiting: Vec<R>,
     most: usize,
-    writer: SerializedFileWriter<File>,
+    writer: SerializedFileWriter<W>,
     written: u64,
 }
 
-impl<R> Rows<R> {
+impl<R, W: Write + Send> Rows<R, W> {
     /// Rows of some kilobytes come in smaller groups: `row_bytes` tells about how large they are in memory.
-    pub fn new(file: File, columns: Vec<Column<R>>, row_bytes: usize) -> Result<Self, ParquetError> {
+    pub fn new(file: W, columns: Vec<Column<R>>, row_bytes: usize) -> Result<Self, ParquetError> {
         let declared: String = columns.iter().map(Column::declared).collect();
         let schema = parse_message_type(&format!("message augur {{ {declared} }}"))?;
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
@@ -108,13 +108,13 @@ impl<R> Rows<R> {
         for column in &self.columns {
             let rows = self.waiting.iter();
             match &column.values {
-                Values::Text(of) => put::<ByteArrayType>(
+                Values::Text(of) => put::<ByteArrayType, W>(
                     &mut group,
                     rows.map(|row| of(row).map(|t| ByteArray::from(t.as_bytes().to_vec()))),
                 ),
-                Values::Time(of) | Values::Integer(of) => put::<Int64Type>(&mut group, rows.map(of)),
-                Values::Double(of) => put::<DoubleType>(&mut group, rows.map(of)),
-                Values::Flag(of) => put::<BoolType>(&mut group, rows.map(of)),
+                Values::Time(of) | Values::Integer(of) => put::<Int64Type, W>(&mut group, rows.map(of)),
+                Values::Double(of) => put::<DoubleType, W>(&mut group, rows.map(of)),
+                Values::Flag(of) => put::<BoolType, W>(&mut group, rows.map(of)),
             }?;
         }
         group.close()?;
@@ -125,8 +125,8 @@ impl<R> Rows<R> {
 }
 
 /// Writes the next column of a group. A value that is there has level 1, a null level 0.
-fn put<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+fn put<T: DataType, W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
     values: impl Iterator<Item = Option<T::T>>,
 ) -> Result<(), ParquetError> {
     let mut levels = Vec::with_capacity(values.size_hint().0);

@@ -1,7 +1,7 @@
 //! Decisions and examples, each with the outcome of its decision.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition};
@@ -162,31 +162,31 @@ fn of_examples(names: &[String]) -> Vec<Column<Row<Example>>> {
     columns
 }
 
-pub(super) fn write_decisions(
+pub(super) fn write_decisions<W: Write + Send>(
     tx: &ReadTransaction,
     span: Span,
-    file: File,
+    file: W,
     path: &str,
     names: &[String],
 ) -> Result<u64, ExportError> {
     write(tx, store::DECISIONS, span, file, path, of_decisions(names))
 }
 
-pub(super) fn write_examples(
+pub(super) fn write_examples<W: Write + Send>(
     tx: &ReadTransaction,
     span: Span,
-    file: File,
+    file: W,
     path: &str,
     names: &[String],
 ) -> Result<u64, ExportError> {
     write(tx, store::EXAMPLES, span, file, path, of_examples(names))
 }
 
-fn write<T: DeserializeOwned>(
+fn write<T: DeserializeOwned, W: Write + Send>(
     tx: &ReadTransaction,
     table: Records,
     span: Span,
-    file: File,
+    file: W,
     path: &str,
     columns: Vec<Column<Row<T>>>,
 ) -> Result<u64, ExportError> {

@@ -9,7 +9,10 @@ mod decisions;
 mod series;
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use crate::handle::HistoryHandle;
 use crate::store::HistoryError;
@@ -37,6 +40,32 @@ impl ExportTable {
             Self::Decisions => "decisions",
             Self::Examples => "examples",
         }
+    }
+
+    /// The table of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+}
+
+/// One file of an export: what a table knows of one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportPart {
+    /// The table.
+    pub table: ExportTable,
+    /// Days since 1970 (UTC).
+    pub day: u32,
+}
+
+impl ExportPart {
+    /// Where it goes below the target.
+    pub fn path(self) -> String {
+        format!("{}/day={}/part-0.parquet", self.table.name(), self.date())
+    }
+
+    /// Its day, as `2026-11-24`.
+    pub fn date(self) -> String {
+        date(self.day)
     }
 }
 
@@ -160,61 +189,88 @@ impl HistoryHandle {
         target: &mut dyn ExportTarget,
         mut each: impl FnMut(&ExportedFile),
     ) -> Result<(), ExportError> {
-        self.flush();
-        for table in &options.tables {
-            let first = match table {
-                ExportTable::Series => series::first(&self.store.read()?)?,
-                ExportTable::Decisions => decisions::first_decision(&self.store.read()?)?,
-                ExportTable::Examples => decisions::first_example(&self.store.read()?)?,
-            };
-            let Some(first) = first else { continue };
-            let last = match table {
-                ExportTable::Series => series::last(&self.store.read()?)?,
-                ExportTable::Decisions => decisions::last_decision(&self.store.read()?)?,
-                ExportTable::Examples => decisions::last_example(&self.store.read()?)?,
-            };
-            let last = last.unwrap_or(first).day();
-            for day in first.max(options.since).day()..=last {
-                let from = UnixMillis(i64::from(day) * DAY_MS).max(options.since);
-                let span = Span { from, until: UnixMillis((i64::from(day) + 1) * DAY_MS) };
-                let path = format!("{}/day={}/part-0.parquet", table.name(), date(day));
-                if let Some(file) = self.export_day(*table, span, &path, options, target)? {
-                    each(&file);
-                }
-            }
+        for part in self.export_parts(options)? {
+            let file = put(target, &part.path(), |file| self.export_part(part, options, file))?;
+            file.iter().for_each(&mut each);
         }
         Ok(())
     }
 
-    fn export_day(
-        &self,
-        table: ExportTable,
-        span: Span,
-        path: &str,
-        options: &ExportOptions,
-        target: &mut dyn ExportTarget,
-    ) -> Result<Option<ExportedFile>, ExportError> {
-        let scratch = target.scratch().join(format!(".augur-export-{}.parquet", std::process::id()));
-        let write = |source| ExportError::Write { path: path.to_owned(), source };
-        let result = (|| {
-            let file = File::create(&scratch).map_err(write)?;
-            let tx = self.store.read()?;
-            let rows = match table {
-                ExportTable::Series => series::write(&tx, span, file, path)?,
-                ExportTable::Decisions => decisions::write_decisions(&tx, span, file, path, &options.features)?,
-                ExportTable::Examples => decisions::write_examples(&tx, span, file, path, &options.features)?,
+    /// The files that an export has, some of which may turn out to be without rows. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn export_parts(&self, options: &ExportOptions) -> Result<Vec<ExportPart>, HistoryError> {
+        self.flush();
+        let tx = self.store.read()?;
+        let mut parts = Vec::new();
+        for &table in &options.tables {
+            let (first, last) = match table {
+                ExportTable::Series => (series::first(&tx)?, series::last(&tx)?),
+                ExportTable::Decisions => (decisions::first_decision(&tx)?, decisions::last_decision(&tx)?),
+                ExportTable::Examples => (decisions::first_example(&tx)?, decisions::last_example(&tx)?),
             };
-            if rows == 0 {
-                return Ok(None);
-            }
-            let bytes = std::fs::metadata(&scratch).map_err(write)?.len();
-            target.put(path, &scratch).map_err(write)?;
-            Ok(Some(ExportedFile { path: path.to_owned(), rows, bytes }))
-        })();
-        // It is at its place, or it is not wanted.
-        let _ = std::fs::remove_file(&scratch);
-        result
+            let Some((first, last)) = first.zip(last) else { continue };
+            let days = first.max(options.since).day()..=last.day();
+            parts.extend(days.map(|day| ExportPart { table, day }));
+        }
+        Ok(parts)
     }
+
+    /// Writes one file, from one snapshot; answers with its rows. Blocks for long, and for whoever takes the bytes.
+    ///
+    /// # Errors
+    /// When history cannot be read, or the bytes are not taken.
+    pub fn export_part<W: Write + Send>(
+        &self,
+        part: ExportPart,
+        options: &ExportOptions,
+        out: W,
+    ) -> Result<u64, ExportError> {
+        let from = UnixMillis(i64::from(part.day) * DAY_MS).max(options.since);
+        let span = Span { from, until: UnixMillis((i64::from(part.day) + 1) * DAY_MS) };
+        let (tx, path) = (self.store.read()?, part.path());
+        match part.table {
+            ExportTable::Series => series::write(&tx, span, out, &path),
+            ExportTable::Decisions => decisions::write_decisions(&tx, span, out, &path, &options.features),
+            ExportTable::Examples => decisions::write_examples(&tx, span, out, &path, &options.features),
+        }
+    }
+}
+
+/// Writes a file and brings it to its place, unless it has no rows; `write` answers how many it has.
+fn put(
+    target: &mut dyn ExportTarget,
+    path: &str,
+    write: impl FnOnce(&mut File) -> Result<u64, ExportError>,
+) -> Result<Option<ExportedFile>, ExportError> {
+    let scratch = target.scratch().join(format!(".augur-export-{}.parquet", std::process::id()));
+    let failed = |source| ExportError::Write { path: path.to_owned(), source };
+    let result = (|| {
+        let mut file = File::create(&scratch).map_err(failed)?;
+        let rows = write(&mut file)?;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let bytes = file.metadata().map_err(failed)?.len();
+        drop(file);
+        target.put(path, &scratch).map_err(failed)?;
+        Ok(Some(ExportedFile { path: path.to_owned(), rows, bytes }))
+    })();
+    // It is at its place, or it is not wanted.
+    let _ = std::fs::remove_file(&scratch);
+    result
+}
+
+/// The rows of a file that came from elsewhere, as its end says; a file that breaks off has no such end.
+///
+/// # Errors
+/// When it is no whole file.
+pub fn rows(file: &File, path: &str) -> Result<u64, ExportError> {
+    let parquet = |source| ExportError::Parquet { path: path.to_owned(), source };
+    let file = file.try_clone().map_err(|source| ExportError::Write { path: path.to_owned(), source })?;
+    let reader = SerializedFileReader::new(file).map_err(parquet)?;
+    Ok(reader.metadata().file_metadata().num_rows().unsigned_abs())
 }
 
 #[cfg(test)]

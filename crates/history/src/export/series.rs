@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition};
@@ -47,7 +47,12 @@ pub(super) fn some(text: &str) -> Option<Cow<'_, str>> {
     (!text.is_empty()).then_some(Cow::Borrowed(text))
 }
 
-pub(super) fn write(tx: &ReadTransaction, span: Span, file: File, path: &str) -> Result<u64, ExportError> {
+pub(super) fn write<W: Write + Send>(
+    tx: &ReadTransaction,
+    span: Span,
+    file: W,
+    path: &str,
+) -> Result<u64, ExportError> {
     let parquet = |source| ExportError::Parquet { path: path.to_owned(), source };
     let mut rows = Rows::new(file, columns(), size_of::<Row>()).map_err(parquet)?;
     // Most names of all series are small; one scan for each shard would read the table 64 times.

@@ -116,9 +116,6 @@ readinessProbe:
 {{- if .Values.tls.existingSecret }}
 - {name: tls, mountPath: /run/augur/tls, readOnly: true}
 {{- end }}
-{{- if .Values.prometheus.existingSecret }}
-- {name: prometheus, mountPath: /run/augur/prometheus, readOnly: true}
-{{- end }}
 {{- end }}
 
 {{- define "augur.volumes" -}}
@@ -133,12 +130,6 @@ readinessProbe:
 - name: tls
   secret:
     secretName: {{ .Values.tls.existingSecret }}
-    defaultMode: 0440
-{{- end }}
-{{- if .Values.prometheus.existingSecret }}
-- name: prometheus
-  secret:
-    secretName: {{ .Values.prometheus.existingSecret }}
     defaultMode: 0440
 {{- end }}
 {{- if not .Values.persistence.enabled }}

@@ -61,7 +61,7 @@ pub fn run(args: &BenchHistoryArgs) -> anyhow::Result<()> {
     let full = all - i64::from(args.full_hours) * HOUR_ROUNDS;
     let per_hour = args.decisions_per_day as f64 / 24.0;
 
-    let mut progress = Progress::new(all);
+    let mut progress = Progress::new(u32::try_from(full.div_euclid(SPARSE) + all - full)?);
     let mut pauses = Pauses::default();
     let mut decided = 0.0;
     let (mut cpu_before, mut rounds) = (Duration::ZERO, 0);

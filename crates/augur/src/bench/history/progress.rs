@@ -14,44 +14,45 @@ const LINE_HOURS: i64 = 12;
 /// Tells how far it is.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    all: i64,
+    rounds: u32,
+    read: u32,
     began: Instant,
     line_at: i64,
 }
 
 impl Progress {
-    /// So many rounds are to come.
-    pub fn new(all: i64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(all.unsigned_abs()));
+    /// So many rounds are to be read.
+    pub fn new(rounds: u32) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(rounds.into()));
         if let Some(bar) = &bar
-            && let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent} % of the days, {eta} left")
+            && let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent} % of the rounds, {eta} left")
         {
             bar.set_style(style);
         }
-        Self { bar, all, began: Instant::now(), line_at: LINE_HOURS * HOUR_ROUNDS }
+        Self { bar, rounds, read: 0, began: Instant::now(), line_at: LINE_HOURS * HOUR_ROUNDS }
     }
 
-    /// This round begins.
+    /// The next round that is read begins, at so many rounds since the first day began.
     pub fn at(&mut self, round: i64, h: &HistoryHandle) {
         if let Some(bar) = &self.bar {
-            bar.set_position(round.unsigned_abs());
+            bar.set_position(self.read.into());
         } else if round >= self.line_at {
             self.line_at += LINE_HOURS * HOUR_ROUNDS;
             let passed = self.began.elapsed();
-            let left = passed.mul_f64((self.all - round) as f64 / round as f64);
+            let left = passed * (self.rounds - self.read) / self.read.max(1);
             let minutes = |time: Duration| time.as_secs_f64() / 60.0;
             let file = std::fs::metadata(h.path()).map_or(0, |file| file.len());
             // Nobody may be reading.
             let _ = writeln!(
                 std::io::stderr(),
-                "{} of {} h in {:.1} min, the file has {} MiB; {:.0} min left if it goes on so",
+                "{} h in {:.1} min, the file has {} MiB; {:.0} min left if it goes on so",
                 round / HOUR_ROUNDS,
-                self.all / HOUR_ROUNDS,
                 minutes(passed),
                 file >> 20,
                 minutes(left)
             );
         }
+        self.read += 1;
     }
 
     /// The days are over.

@@ -3,14 +3,18 @@
 #[cfg(feature = "object-store")]
 mod bucket;
 
+use std::fs::File;
 use std::path::Path;
 
+use anyhow::Context as _;
 use augur_history::HistoryHandle;
 use augur_history::UnixMillis;
-use augur_history::export::{ExportOptions, ExportTable, ExportTarget, Folder};
+use augur_history::export::{self, ExportOptions, ExportTable, ExportTarget, ExportedFile, Folder};
+use augur_kubectl::Server;
 use augur_learn::FEATURE_NAMES;
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use serde::Deserialize;
 
 use crate::output;
 
@@ -40,6 +44,16 @@ pub enum What {
     Examples,
 }
 
+impl What {
+    fn table(self) -> ExportTable {
+        match self {
+            What::Series => ExportTable::Series,
+            What::Decisions => ExportTable::Decisions,
+            What::Examples => ExportTable::Examples,
+        }
+    }
+}
+
 fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(back) = text.parse::<SignedDuration>() {
         return Timestamp::now().checked_sub(back).map_err(|error| error.to_string());
@@ -56,29 +70,84 @@ fn since(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// History cannot be read, or the target not be written to.
 pub fn run(h: &HistoryHandle, args: &ExportArgs) -> anyhow::Result<()> {
-    let to = &args.to;
-    let mut target = target(to)?;
-    let tables = args.what.iter().map(|what| match what {
-        What::Series => ExportTable::Series,
-        What::Decisions => ExportTable::Decisions,
-        What::Examples => ExportTable::Examples,
-    });
+    let mut target = target(&args.to)?;
     let options = ExportOptions {
-        tables: tables.collect(),
+        tables: args.what.iter().map(|what| what.table()).collect(),
         since: UnixMillis(args.since.map_or(0, Timestamp::as_millisecond)),
         features: FEATURE_NAMES.map(str::to_owned).to_vec(),
     };
-    let mut printed = Ok(());
-    let (mut files, mut rows) = (0, 0);
-    h.export(&options, target.as_mut(), |file| {
-        (files, rows) = (files + 1, rows + file.rows);
-        let line = format!("{:<48} {:>12} rows {:>10.1} MiB", file.path, file.rows, file.bytes as f64 / 1_048_576.0);
-        if printed.is_ok() {
-            printed = output::line(&line);
+    let mut told = Told::default();
+    h.export(&options, target.as_mut(), |file| told.of(file))?;
+    told.end(&args.to)
+}
+
+/// Exports what a scheduler that runs remembers.
+///
+/// # Errors
+/// It does not answer or wants a token, its answer breaks off, or the target cannot be written to.
+pub async fn ask(server: &Server, args: &ExportArgs) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct List {
+        files: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        table: String,
+        day: String,
+    }
+    let mut target = target(&args.to)?;
+    let since = args.since.map(|since| format!("?since={since}")).unwrap_or_default();
+    let list: List = serde_json::from_value(server.get(&format!("/api/v1/export{since}")).await?)?;
+    let mut told = Told::default();
+    for Item { table, day } in list.files {
+        // What is put below a folder is named here and not there.
+        let (Some(table), Ok(day)) = (ExportTable::of_name(&table), day.parse::<civil::Date>()) else { continue };
+        if !args.what.iter().any(|what| what.table() == table) {
+            continue;
         }
-    })?;
-    printed?;
-    Ok(output::line(&format!("{files} files, {rows} rows in {to}"))?)
+        let asked = format!("/api/v1/export/{}/{day}{since}", table.name());
+        let path = format!("{}/day={day}/part-0.parquet", table.name());
+        let scratch = target.scratch().join(format!(".augur-download-{}.parquet", std::process::id()));
+        let result = async {
+            let mut file =
+                File::create(&scratch).with_context(|| format!("{} cannot be written", scratch.display()))?;
+            let bytes = server.download(&asked, &mut file).await?;
+            let rows = export::rows(&File::open(&scratch)?, &path)?;
+            if rows > 0 {
+                target.put(&path, &scratch).with_context(|| format!("{path} cannot be written"))?;
+                told.of(&ExportedFile { path, rows, bytes });
+            }
+            anyhow::Ok(())
+        };
+        let result = result.await;
+        // It is at its place, or it is not wanted.
+        let _ = std::fs::remove_file(&scratch);
+        result?;
+    }
+    told.end(&args.to)
+}
+
+/// What was told of the files so far.
+#[derive(Default)]
+struct Told {
+    files: u64,
+    rows: u64,
+    failed: Option<std::io::Error>,
+}
+
+impl Told {
+    fn of(&mut self, file: &ExportedFile) {
+        (self.files, self.rows) = (self.files + 1, self.rows + file.rows);
+        let line = format!("{:<48} {:>12} rows {:>10.1} MiB", file.path, file.rows, file.bytes as f64 / 1_048_576.0);
+        if self.failed.is_none() {
+            self.failed = output::line(&line).err();
+        }
+    }
+
+    fn end(self, to: &str) -> anyhow::Result<()> {
+        self.failed.map_or(Ok(()), Err)?;
+        Ok(output::line(&format!("{} files, {} rows in {to}", self.files, self.rows))?)
+    }
 }
 
 fn target(to: &str) -> anyhow::Result<Box<dyn ExportTarget>> {
