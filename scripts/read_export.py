@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Reads what `augur history export` wrote, with pandas and with DuckDB, and compares what they say.
 
-Needs the packages pandas, pyarrow and duckdb. Usage: read_export.py FOLDER
+Needs the packages pandas, pyarrow and duckdb. Usage: read_export.py FOLDER [--spark]
+With --spark also with Spark, which needs the package pyspark and Java 17.
 """
 
 import pathlib
@@ -9,6 +10,30 @@ import sys
 
 import duckdb
 import pandas
+
+
+def with_spark(folder: pathlib.Path, tables: list[str]) -> None:
+    from pyspark.sql import SparkSession, functions
+
+    spark = (
+        SparkSession.builder.master("local[1]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .getOrCreate()
+    )
+    for table in tables:
+        frame = spark.read.parquet(str(folder / table))
+        wanted = pandas.read_parquet(folder / table)
+        assert frame.count() == len(wanted), (table, frame.count(), len(wanted))
+        assert set(frame.columns) == set(wanted.columns), (table, frame.columns)
+        if table == "series":
+            mean = frame.agg(functions.avg("cpu_cores")).collect()[0][0]
+            assert abs(mean - wanted["cpu_cores"].mean()) < 1e-9, mean
+        else:
+            labels = {row["outcome_label"]: row["count"] for row in frame.groupBy("outcome_label").count().collect()}
+            assert labels.get("good", 0) == (wanted["outcome_label"] == "good").sum(), labels
+        print(f"{table}: Spark says the same")
+    spark.stop()
 
 
 def main() -> int:
@@ -33,6 +58,8 @@ def main() -> int:
         else:
             labels = frame["outcome_label"].fillna("none").value_counts().to_dict()
             print(f"  outcomes: {labels}")
+    if "--spark" in sys.argv[2:]:
+        with_spark(folder, tables)
     return 0 if tables else 1
 
 
