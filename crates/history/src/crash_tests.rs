@@ -128,7 +128,8 @@ pub(crate) fn open(backend: &Backend) -> Result<(Arc<Store>, Keeper), HistoryErr
         opened.map_err(|e| HistoryError::Damaged { path: "image".into(), why: e.to_string() })
     });
     let store = Arc::new(Store::with(PathBuf::from("image"), existing, opener)?);
-    let keeper = Keeper::load(&store, &HistoryOptions::new("nowhere"))?;
+    let mut keeper = Keeper::load(&store, &HistoryOptions::new("nowhere"))?;
+    keeper.catch_up();
     Ok((store, keeper))
 }
 

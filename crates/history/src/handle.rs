@@ -598,6 +598,7 @@ impl Waiting {
 
 impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
+        self.keeper.catch_up();
         let mut committed = Instant::now();
         let mut rated = Instant::now();
         loop {

@@ -49,7 +49,9 @@ impl Run {
     fn open(&mut self) {
         let options = HistoryOptions::new(self.dir.path());
         let store = Arc::new(Store::open(&options.dir, options.cache_bytes).unwrap());
-        self.keeper = Some(Keeper::load(&store, &options).unwrap());
+        let mut keeper = Keeper::load(&store, &options).unwrap();
+        keeper.catch_up();
+        self.keeper = Some(keeper);
         self.store = Some(store);
     }
 

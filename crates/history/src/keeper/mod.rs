@@ -25,7 +25,7 @@ use crate::types::{
     DecisionId, DecisionKind, DecisionRecord, Example, FeedbackRecord, NodeObservation, Outcome, OutcomeLabel,
     OutcomeState, PodObservation, UnixMillis, WorkloadKey,
 };
-use crate::usage::journal::{self, Journal, PodEnded, Round};
+use crate::usage::journal::{self, Ghosts, Journal, PodEnded, Round};
 use crate::usage::{Peak, Sealed, SeriesName, StoredUsage, UsageRound, WorkloadUsage, series};
 use past::Past;
 pub use past::PastState;
@@ -117,6 +117,8 @@ pub(crate) struct Keeper {
     retained_at: i64,
     /// Old readings wait to be made coarse.
     compacting: bool,
+    /// What the journal had when the file was opened.
+    unplayed: Option<(Journal, Ghosts)>,
     /// The days before this history began.
     pub past: Past,
     /// Outcomes that changed since they were last taken, for subscribers.
@@ -155,6 +157,7 @@ impl Keeper {
             saved: Totals::default(),
             retained_at: 0,
             compacting: false,
+            unplayed: None,
             past: Past::default(),
             told: Vec::new(),
             store: store.clone(),
@@ -238,13 +241,13 @@ impl Keeper {
             let (key, value) = row.map_err(storage(step))?;
             memory.usage.load_peak(key.value(), value.value());
         }
-        memory.replay(journal, ghosts);
+        keeper.unplayed = Some((journal, ghosts));
+        let memory = &mut keeper.memory;
         let table = tx.open_table(store::CLUSTER).map_err(storage(step))?;
         if let Some(value) = table.get("recent").map_err(storage(step))? {
             let kept: KeptCluster = decode(value.value(), "cluster")?;
             memory.resume(kept);
         }
-        keeper.take_changes();
         let empty = keeper.memory.node_count() == 0 && keeper.totals.decisions == 0;
         keeper.past.last_series = u32::try_from(meta("past_series")?).unwrap_or(0);
         keeper.past.state = match (store.meta("past_until")?, store.meta("past_known")?) {
@@ -254,6 +257,15 @@ impl Keeper {
             (None, None) => PastState::Own,
         };
         Ok(keeper)
+    }
+
+    /// Plays the rounds again that the file has and that were not sealed. Comes before all else, but after the first answers, which
+    /// need not wait for it.
+    pub fn catch_up(&mut self) {
+        if let Some((journal, ghosts)) = self.unplayed.take() {
+            self.memory.replay(journal, ghosts);
+            self.take_changes();
+        }
     }
 
     /// Lets time pass.

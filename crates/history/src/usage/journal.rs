@@ -178,6 +178,7 @@ impl Memory {
         self.changes.series_created.clear();
         self.changes.series_ended.clear();
         self.usage.journaled = true;
+        self.expect();
     }
 
     /// A pod ends once more; the next of its name takes its place.
