@@ -1,5 +1,4 @@
 //! Exporting from a service that runs.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
