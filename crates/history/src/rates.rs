@@ -73,33 +73,26 @@ pub struct Lately {
     pub trouble: f64,
 }
 
-/// Trouble that pods of several workloads have on a node within minutes; since the start of the process only. See
-/// `memory/ailing.rs` for what counts.
+/// Trouble that pods of several workloads have on a node within minutes. See `memory/ailing.rs` for what counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Ails {
     /// Workloads in trouble, with a half-life of eight minutes; each counts at most once, and the first by half.
     pub troubled: f64,
-    /// Times that the node began to ail, decayed with a half-life of twelve hours.
+    /// Times that the node began to ail within a week.
     pub spells: f64,
-    /// Hours for which it was watched, likewise decayed.
+    /// Hours in which that would have been seen: those for which it was watched, fewer the fewer pods it had.
     pub hours: f64,
+    /// Spells an hour that are to be expected of it now (`memory/ailing/spells.rs`); `None` before any node was watched.
+    pub spell_rate: Option<f64>,
     /// Minutes since it ailed last; `None` if it never has.
     pub quiet_minutes: Option<f64>,
 }
 
-/// Hours of the cluster's mean that a node's rate of spells is shrunk by.
-const SPELL_PRIOR_HOURS: f64 = 3.0;
-
 impl Ails {
-    /// Spells an hour, shrunk to the cluster's mean.
-    pub fn spell_rate(&self, cluster: f64) -> f64 {
-        (self.spells + SPELL_PRIOR_HOURS * cluster) / (self.hours + SPELL_PRIOR_HOURS)
-    }
-
     /// The risk of a pod that comes to the node now, 0..1 relative to a node that is known to ail: that it ails, or begins to
     /// within the hour, `1 - exp(-(troubled + spell rate))`.
-    pub fn risk(&self, cluster: f64) -> f64 {
-        1.0 - (-(self.troubled + self.spell_rate(cluster))).exp()
+    pub fn risk(&self) -> f64 {
+        1.0 - (-(self.troubled + self.spell_rate.unwrap_or(0.0))).exp()
     }
 }
 
@@ -212,8 +205,6 @@ pub struct Rates {
     pub cluster: RateSet,
     /// The cluster's probability of trouble, and the pods it rests on.
     pub cluster_failure_rate: Option<f64>,
-    /// Spells of trouble that a node has in an hour, on average; `None` before any node was watched.
-    pub spells_an_hour: Option<f64>,
     /// Pods seen in the cluster.
     pub pods: u64,
 }

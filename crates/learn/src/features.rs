@@ -232,8 +232,8 @@ const TABLE: [Row; FEATURE_COUNT] = [
         HISTORY,
         Missing::Null,
         1,
-        "How often several workloads got into trouble on the node at once (half-life 12 hours), shrunk to the mean of all nodes; \
-         missing likewise.",
+        "How often several workloads are expected to get into trouble on the node at once, by its record of a week since it last \
+         seems to have changed; missing likewise.",
     ),
     (
         "node_quiet_minutes",
@@ -366,9 +366,8 @@ pub struct NodePast {
 }
 
 impl NodePast {
-    /// From history, where a pod of the cluster gets into trouble with probability `cluster`, and a node begins to ail `spells`
-    /// times an hour.
-    pub fn of(rates: &NodeRates, cluster: f64, spells: Option<f64>) -> Self {
+    /// From history, where a pod of the cluster gets into trouble with probability `cluster`.
+    pub fn of(rates: &NodeRates, cluster: f64) -> Self {
         let day = (rates.pods > 0).then(|| shrunk(rates.day, cluster, DAY_PRIOR));
         Self {
             stability_score: rates.stability_score,
@@ -380,7 +379,7 @@ impl NodePast {
             bad_rate_day: day,
             placements_day: day.map(|_| rates.day.pods),
             troubled: Some(rates.ails.troubled),
-            spell_rate: spells.map(|spells| rates.ails.spell_rate(spells)),
+            spell_rate: rates.ails.spell_rate,
             quiet_minutes: rates.ails.quiet_minutes,
         }
     }
@@ -430,7 +429,7 @@ impl NodeFacts {
 /// What history says of the node of this name.
 pub fn past_of(node: &str, rates: &Rates) -> NodePast {
     let cluster = rates.cluster.failure.map_or(0.0, |rate| rate.value);
-    rates.nodes.get(node).map(|known| NodePast::of(known, cluster, rates.spells_an_hour)).unwrap_or_default()
+    rates.nodes.get(node).map(|known| NodePast::of(known, cluster)).unwrap_or_default()
 }
 
 /// What a decision knows of a pod and a node together.

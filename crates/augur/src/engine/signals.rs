@@ -65,7 +65,6 @@ pub fn shares(node: &Node, usage: &Usage) -> Shares {
 /// The signals of a node. Failed pods are those of the last one to two hours: the count of the whole window passes any threshold
 /// on a busy node sooner or later, however healthy it is, and would never recover. `None` when neither a reading nor history says anything, so that scoring stays as it is without them.
 pub fn signals(node: &Node, shares: Option<Shares>, rates: &Rates, now: Timestamp) -> Option<NodeSignals> {
-    let cluster = rates.spells_an_hour.unwrap_or(0.0);
     let rates = rates.nodes.get(&node.name);
     if shares.is_none() && rates.is_none() {
         return None;
@@ -77,7 +76,7 @@ pub fn signals(node: &Node, shares: Option<Shares>, rates: &Rates, now: Timestam
         failed_pods: rates.map(|rates| u32::try_from(rates.recent_failed_pods).unwrap_or(u32::MAX)),
         average_restarts: rates.and_then(|rates| rates.average_restarts),
         stability: rates.and_then(|rates| rates.stability_score),
-        risk: rates.map(|rates| rates.ails.risk(cluster)),
+        risk: rates.map(|rates| rates.ails.risk()),
         ..NodeSignals::at(core_time(now))
     })
 }

@@ -5,6 +5,8 @@
 //! speak against a node; what only a node does (evicting, losing its pods, not answering) counts in full. A workload that
 //! has the same trouble elsewhere says little.
 
+pub(super) mod spells;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,12 +15,13 @@ use super::pod::{News, may_be_app};
 use super::recent::at_fault;
 use super::{CELLS, Memory};
 use crate::rates::Ails;
-use crate::types::{Cause, UnixMillis};
+use crate::types::{Cause, HOUR_MS, UnixMillis};
+use spells::Spells;
 
 /// Trouble weighs half after so long: about as long as it takes to show again while it lasts.
 const TROUBLE_HALF_LIFE_MS: f64 = 480_000.0;
-/// Spells of trouble weigh half after so long.
-const SPELL_HALF_LIFE_MS: f64 = 43_200_000.0;
+/// A node with so many pods shows half of its spells: an empty one shows what it does itself only.
+const HALF_SEEN_PODS: f64 = 4.0;
 /// A spell has begun when so many workloads are in trouble, and is over when it is less than the second.
 const SPELL: (f64, f64) = (1.0, 0.25);
 /// What a node does itself counts as so many workloads at most.
@@ -37,8 +40,7 @@ pub(crate) struct Ailing {
     own: f64,
     at: i64,
     in_spell: bool,
-    /// Spells and hours watched, decayed, as of the third.
-    spells: (f64, f64, i64),
+    pub spells: Spells,
     last: Option<i64>,
 }
 
@@ -50,7 +52,10 @@ pub(crate) struct KeptAiling {
     own: f64,
     at: i64,
     in_spell: bool,
+    /// As files had it before there were `periods`: spells and hours watched, decayed with a half-life of twelve hours, and when.
+    #[serde(skip_serializing)]
     spells: (f64, f64, i64),
+    periods: Spells,
     last: Option<i64>,
 }
 
@@ -68,38 +73,40 @@ impl Ailing {
     /// What is kept of it; `name` tells the name of a workload.
     pub fn kept(&self, name: impl Fn(u32) -> Option<Arc<str>>) -> KeptAiling {
         let workloads = self.workloads.iter().filter_map(|(workload, level)| Some((name(*workload)?, *level)));
-        let Ailing { own, at, in_spell, spells, last, .. } = *self;
-        KeptAiling { workloads: workloads.collect(), own, at, in_spell, spells, last }
+        let Ailing { own, at, in_spell, last, .. } = *self;
+        let periods = self.spells.clone();
+        KeptAiling { workloads: workloads.collect(), own, at, in_spell, periods, last, ..KeptAiling::default() }
     }
 
     /// What was kept; `id` tells the number of a workload.
     pub fn load(kept: &KeptAiling, id: impl Fn(&str) -> Option<u32>) -> Ailing {
         let workloads = kept.workloads.iter().filter_map(|(name, level)| Some((id(name)?, *level)));
-        let KeptAiling { own, at, in_spell, spells, last, .. } = *kept;
+        let KeptAiling { own, at, in_spell, last, .. } = *kept;
+        let (decayed, hours, when) = kept.spells;
+        let mut spells = kept.periods.clone();
+        if spells == Spells::default() && hours > 0.0 {
+            spells.add(when - 12 * HOUR_MS, decayed.round() as u32, (hours * HOUR_MS as f64) as u64);
+        }
         Ailing { workloads: workloads.collect(), own, at, in_spell, spells, last }
     }
 
     /// Adds the spells of a memory of the same node. Its workloads of the last minutes have other numbers, and are left out.
     pub fn take_in(&mut self, past: &Ailing, now: i64) {
-        let Ails { spells, hours, .. } = past.as_of(now);
-        self.watched(now, 0);
-        (self.spells.0, self.spells.1) = (self.spells.0 + spells, self.spells.1 + hours);
+        self.spells.take_in(&past.spells, now);
         self.last = self.last.max(past.last);
     }
 
-    /// As of `now`.
-    pub fn as_of(&self, now: i64) -> Ails {
-        let (spells, hours, at) = self.spells;
-        let faded = decay(now - at, SPELL_HALF_LIFE_MS);
+    /// As of `now`; the rate of spells is told by those of all nodes.
+    pub fn as_of(&self, now: i64, spell_rate: Option<f64>) -> Ails {
+        let (spells, hours) = self.spells.sums(now);
         let quiet_minutes = self.last.map(|last| (now - last).max(0) as f64 / 60_000.0);
-        Ails { troubled: self.troubled(now), spells: spells * faded, hours: hours * faded, quiet_minutes }
+        Ails { troubled: self.troubled(now), spells, hours, spell_rate, quiet_minutes }
     }
 
-    /// The node was watched for so long.
-    pub fn watched(&mut self, now: i64, passed_ms: i64) {
-        let faded = decay(now - self.spells.2, SPELL_HALF_LIFE_MS);
-        let (spells, hours, _) = self.spells;
-        self.spells = (spells * faded, hours * faded + passed_ms as f64 / 3_600_000.0, now);
+    /// The node was watched for so long with so many pods.
+    pub fn watched(&mut self, now: i64, passed_ms: u32, pods: u32) {
+        let seen = f64::from(pods) / (f64::from(pods) + HALF_SEEN_PODS);
+        self.spells.add(now, 0, (f64::from(passed_ms) * seen).round() as u64);
     }
 
     /// A pod of a workload got into trouble, or with `None` the node by itself. `weight` of 0..1: how much that says of the node.
@@ -128,8 +135,7 @@ impl Ailing {
         }
         self.last = Some(now);
         if !std::mem::replace(&mut self.in_spell, true) {
-            self.watched(now, 0);
-            self.spells.0 += 1.0;
+            self.spells.add(now, 1, 0);
         }
     }
 }
@@ -175,26 +181,37 @@ mod tests {
     fn one_workload_never_makes_a_node_ail_and_several_do() {
         let mut ailing = Ailing::default();
         (0..1_000).for_each(|at| ailing.trouble(at, Some(7), 1.0));
-        assert!(ailing.as_of(1_000).troubled <= 0.5 && ailing.as_of(1_000).spells == 0.0);
+        assert!(ailing.as_of(1_000, None).troubled <= 0.5 && ailing.as_of(1_000, None).spells == 0.0);
         ailing.trouble(1_000, Some(8), 1.0);
-        let ails = ailing.as_of(1_000);
+        let ails = ailing.as_of(1_000, None);
         assert!(ails.troubled > 1.4 && ails.spells == 1.0 && ails.quiet_minutes == Some(0.0), "{ails:?}");
         // Troubles of the same spell are no further spell; those after a quiet hour are.
         ailing.trouble(2_000, Some(9), 1.0);
-        assert!((ailing.as_of(2_000).spells - 1.0).abs() < 1e-3);
+        assert_eq!(ailing.as_of(2_000, None).spells, 1.0);
         let later = 60 * MINUTE;
-        assert!(ailing.as_of(later).troubled < 0.02);
+        assert!(ailing.as_of(later, None).troubled < 0.02);
         ailing.trouble(later, None, 1.0);
-        assert!(ailing.as_of(later).spells > 1.9);
+        assert_eq!(ailing.as_of(later, None).spells, 2.0);
     }
 
     #[test]
-    fn watched_time_fades_as_spells_do() {
-        let mut ailing = Ailing::default();
-        for minute in 0..120 {
-            ailing.watched(minute * MINUTE, MINUTE);
-        }
-        let hours = ailing.as_of(120 * MINUTE).hours;
-        assert!((1.8..2.0).contains(&hours), "{hours}");
+    fn a_node_without_pods_is_hardly_watched() {
+        let hours = |pods| {
+            let mut ailing = Ailing::default();
+            (0..120).for_each(|minute| ailing.watched(minute * MINUTE, 60_000, pods));
+            ailing.as_of(120 * MINUTE, None).hours
+        };
+        assert!(hours(0) == 0.0 && hours(4) == 1.0 && hours(110) > 1.9, "{} {}", hours(4), hours(110));
+    }
+
+    #[test]
+    fn what_a_file_of_before_holds_counts() {
+        let old = r#"{"workloads":[],"own":0.0,"at":0,"in_spell":false,"spells":[3.8,7.0,90000000],"last":90000000}"#;
+        let ailing = Ailing::load(&serde_json::from_str(old).unwrap(), |_| None);
+        let ails = ailing.as_of(90_000_000, None);
+        assert_eq!((ails.spells, ails.hours, ails.quiet_minutes), (4.0, 7.0, Some(0.0)));
+        let kept = serde_json::to_string(&ailing.kept(|_| None)).unwrap();
+        let again = Ailing::load(&serde_json::from_str(&kept).unwrap(), |_| None);
+        assert_eq!(again.as_of(90_000_000, None), ails);
     }
 }

@@ -678,7 +678,7 @@ impl Memory {
                 let bucket = memory.series.at(hour);
                 bucket.watched_ms = bucket.watched_ms.saturating_add(passed);
                 bucket.ready_ms = bucket.ready_ms.saturating_add(if ready { passed } else { 0 });
-                memory.ailing.watched(o.at.0, i64::from(passed));
+                memory.ailing.watched(o.at.0, passed, memory.alive);
                 self.changes.nodes.insert(name.clone());
             }
         }

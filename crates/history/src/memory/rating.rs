@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::ailing::spells::rates as spell_rates;
 use super::tally::Tally;
 use super::{Memory, NodeMemory, WorkloadMemory};
 use crate::rates::{
@@ -156,6 +157,8 @@ impl Memory {
             })
             .collect();
         let k_node = strengths(&members);
+        let spells: Vec<_> = held.iter().map(|(_, memory, ..)| &memory.ailing.spells).collect();
+        let mut spell_rates = spell_rates(&spells, now).into_iter();
         rates.nodes.reserve(members.len());
         for ((name, memory, _, sums, id), member) in held.iter().zip(&members) {
             let set = member.rates(k_node);
@@ -180,7 +183,7 @@ impl Memory {
                 recent_failed_pods: recent.failed,
                 hour: lately[0],
                 day: lately[1],
-                ails: memory.ailing.as_of(now),
+                ails: memory.ailing.as_of(now, spell_rates.next()),
                 restarts: sums.restarts,
                 oom_kills: sums.oom,
                 evictions: sums.evicted,
@@ -194,11 +197,6 @@ impl Memory {
             };
             rates.nodes.insert((*name).clone(), known);
         }
-        let (spells, hours) = rates
-            .nodes
-            .values()
-            .fold((0.0, 0.0), |(spells, hours), node| (spells + node.ails.spells, hours + node.ails.hours));
-        rates.spells_an_hour = (hours > 0.0).then(|| (spells + 0.5) / (hours + 1.0));
         rates
     }
 }

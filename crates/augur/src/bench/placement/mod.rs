@@ -11,6 +11,7 @@ mod policy;
 mod report;
 mod result;
 mod run;
+mod shift;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ struct Measured {
     seeds: Vec<u64>,
     /// By policy, then by seed.
     runs: Vec<Vec<RunResult>>,
+    /// Of `shift`, the same in worlds whose nodes were from the start as they are after the shift.
+    settled: Vec<Vec<RunResult>>,
     seconds: f64,
 }
 
@@ -95,28 +98,32 @@ fn measure(
 ) -> Measured {
     let began = Instant::now();
     let seeds: Vec<u64> = seeds.collect();
-    let jobs: Vec<(usize, usize)> =
-        (0..seeds.len()).flat_map(|seed| (0..policies.len()).map(move |policy| (seed, policy))).collect();
+    let worlds = if scenario == Scenario::Shift { 2 } else { 1 };
+    let jobs: Vec<(usize, usize, usize)> = (0..seeds.len())
+        .flat_map(|seed| (0..policies.len()).flat_map(move |policy| (0..worlds).map(move |of| (seed, policy, of))))
+        .collect();
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
-    let results: Mutex<Vec<Vec<Option<RunResult>>>> = Mutex::new(vec![vec![None; seeds.len()]; policies.len()]);
+    let results = Mutex::new(vec![vec![vec![None::<RunResult>; seeds.len()]; policies.len()]; worlds]);
     let work = || {
-        while let Some(&(seed, policy)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(&(seed, policy, of)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let started = Instant::now();
-            let world = World::new(scenario, nodes, hours, seeds[seed]);
+            let make = if of == 0 { World::new } else { World::settled };
+            let world = make(scenario, nodes, hours, seeds[seed]);
             let result = run::run(&world, policies[policy]);
             let text = format!(
-                "seed {:>2} {:<16} {:>6} placements, {:>5.1} bad per 1,000, {:.1} s",
+                "seed {:>2} {:<16} {:>6} placements, {:>5.1} bad per 1,000, {:.1} s{}",
                 seeds[seed],
                 policies[policy].name(),
                 result.tally.placements,
                 (result::METRICS[0].of)(&result),
-                started.elapsed().as_secs_f64()
+                started.elapsed().as_secs_f64(),
+                if of == 0 { "" } else { " (settled)" }
             );
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), text);
             // A poisoned lock means that the other worker panicked, which ends the scope too.
             if let Ok(mut results) = results.lock() {
-                results[policy][seed] = Some(result);
+                results[of][policy][seed] = Some(result);
             }
         }
     };
@@ -126,7 +133,9 @@ fn measure(
             scope.spawn(work);
         }
     });
-    let runs = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let runs = runs.into_iter().map(|by_seed| by_seed.into_iter().flatten().collect()).collect();
-    Measured { scenario, nodes, hours, policies, seeds, runs, seconds: began.elapsed().as_secs_f64() }
+    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let by_seed = |by_seed: Vec<Option<RunResult>>| by_seed.into_iter().flatten().collect();
+    let mut results = results.into_iter().map(|by_policy| by_policy.into_iter().map(by_seed).collect());
+    let (runs, settled) = (results.next().unwrap_or_default(), results.next().unwrap_or_default());
+    Measured { scenario, nodes, hours, policies, seeds, runs, settled, seconds: began.elapsed().as_secs_f64() }
 }

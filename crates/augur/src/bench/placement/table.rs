@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::policy::Policy;
 use super::result::{Estimate, METRICS, Metric, RunResult};
-use super::{Measured, Scenario};
+use super::{Measured, Scenario, shift};
 
 /// What the reader has to know, wherever the figures stand.
 pub const CAVEAT: &str = "Out-of-memory kills, contention and the troubles of nodes are simulated (docs/scenarios.md tells from \
@@ -56,48 +56,19 @@ pub fn text(measured: &Measured) -> String {
         out += "\n";
     }
     if measured.scenario == Scenario::Shift {
-        out += &after_shift(measured);
+        out += &shift::text(measured);
     }
     out + CAVEAT
 }
 
 /// Placements and bad ones among them in some hours, over all seeds.
-fn pooled(measured: &Measured, policy: usize, hours: Range<usize>) -> (u64, u64) {
-    let tallies = measured.runs[policy].iter().flat_map(|run| run.hourly.get(hours.clone()).unwrap_or_default());
+pub fn pooled(runs: &[RunResult], hours: Range<usize>) -> (u64, u64) {
+    let tallies = runs.iter().flat_map(|run| run.hourly.get(hours.clone()).unwrap_or_default());
     tallies.fold((0, 0), |(placed, bad), tally| (placed + tally.placements, bad + tally.all_bad()))
 }
 
-fn per_thousand((placed, bad): (u64, u64)) -> f64 {
+pub fn per_thousand((placed, bad): (u64, u64)) -> f64 {
     1_000.0 * bad as f64 / placed.max(1) as f64
-}
-
-/// Hour by hour what became of placements around the shift. A policy has recovered when it again does as much better than the
-/// default, whose pods meet the same troubles, as in the quarter of the time before the shift.
-fn after_shift(measured: &Measured) -> String {
-    let half = (measured.hours / 2.0) as usize;
-    let end = measured.hours as usize;
-    let mut out = "bad per 1,000 by hour of placement, over all seeds:\nhour  ".to_owned();
-    measured.policies.iter().for_each(|policy| out += &format!(" {:>16}", policy.name()));
-    for hour in 0..end {
-        out += &format!("\n{:>4}{} ", hour + 1, if hour == half { " <" } else { "  " });
-        (0..measured.policies.len()).for_each(|at| {
-            out += &format!(" {:>16.1}", per_thousand(pooled(measured, at, hour..hour + 1)));
-        });
-    }
-    out += "\n\n";
-    let Some(base) = measured.find(Policy::Default) else { return out };
-    let ratio = |at: usize, hours: Range<usize>| {
-        per_thousand(pooled(measured, at, hours.clone())) / per_thousand(pooled(measured, base, hours)).max(1e-9)
-    };
-    for (at, policy) in measured.policies.iter().enumerate().filter(|(at, _)| *at != base) {
-        let before = ratio(at, half - half / 2..half);
-        let within = (half..end).find(|hour| ratio(at, *hour..hour + 1) <= before).map(|hour| hour + 1 - half);
-        out += &match within {
-            Some(hours) => format!("{}: recovered in hour {hours} after the shift\n", policy.name()),
-            None => format!("{}: not recovered\n", policy.name()),
-        };
-    }
-    out + "\n"
 }
 
 /// The difference of a column to another policy, seed by seed.
@@ -128,9 +99,12 @@ pub fn json(measured: &Measured) -> Value {
             columns.insert("bad_relative_to_default".to_owned(), json!(relative(measured, at, base)));
         }
         let hours = measured.runs[at].iter().map(|run| run.hourly.len()).max().unwrap_or(0);
-        let by_hour = (0..hours).map(|hour| pooled(measured, at, hour..hour + 1));
+        let by_hour = (0..hours).map(|hour| pooled(&measured.runs[at], hour..hour + 1));
         let (placed, bad): (Vec<u64>, Vec<u64>) = by_hour.unzip();
         columns.insert("by_hour".to_owned(), json!({ "placements": placed, "bad": bad }));
+        if measured.scenario == Scenario::Shift {
+            columns.insert("after_shift".to_owned(), json!(shift::by_hour(measured, at)));
+        }
         let moments: Vec<_> = measured.runs[at].iter().map(|run| &run.moments).collect();
         if moments.iter().any(|moments| !moments.is_empty()) {
             columns.insert("moments".to_owned(), json!(moments));

@@ -153,11 +153,21 @@ pub struct World {
 impl World {
     /// The world of a scenario and seed. Draws for one part do not depend on the size of another.
     pub fn new(scenario: Scenario, nodes: usize, hours: f64, seed: u64) -> World {
+        World::made(scenario, nodes, hours, seed, false)
+    }
+
+    /// The same, but nodes have been from the start as they are from half time on; what happens from then on is the same.
+    pub fn settled(scenario: Scenario, nodes: usize, hours: f64, seed: u64) -> World {
+        World::made(scenario, nodes, hours, seed, true)
+    }
+
+    fn made(scenario: Scenario, nodes: usize, hours: f64, seed: u64, settled: bool) -> World {
         let end = START + (hours * HOUR as f64) as Millis;
         let half = START + (end - START) / 2;
         let nodes: Vec<WorldNode> = (0..nodes).map(node).collect();
-        let before = frailties(scenario, nodes.len(), seed);
-        let after = if scenario == Scenario::Shift { reversed(&before) } else { before.clone() };
+        let drawn = frailties(scenario, nodes.len(), seed);
+        let after = if scenario == Scenario::Shift { reversed(&drawn) } else { drawn.clone() };
+        let before = if settled { after.clone() } else { drawn };
         let mut spells = spells(&before, START, half.min(end), seed, 0);
         spells.extend(self::spells(&after, half, end, seed, 1));
         spells.sort_by_key(|spell| (spell.at, spell.node));
