@@ -87,8 +87,11 @@ pub struct Decision {
     pub model_weight: f64,
     /// How clear the choice is, 0..1; see [`confidence`](super::confidence). 0 if no node was chosen.
     pub confidence: f64,
-    /// The probability with which this node was chosen: 1 over the number of equally good ones. 0 if none was.
+    /// The exact probability, over seeds, with which this node was chosen: 1 over the number of equally good ones, less what
+    /// is spent on trying near-ties, or its part of that. 0 if none was.
     pub propensity: f64,
+    /// Whether a near-tie was tried: the runner-up is the best node then.
+    pub explored: bool,
     /// Nodes there are.
     pub total_nodes: usize,
     /// Nodes on which the pod fits.

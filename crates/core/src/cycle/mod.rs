@@ -8,6 +8,7 @@
 mod company;
 mod decision;
 mod diagnosis;
+mod explore;
 mod judgement;
 mod order;
 mod preempt;

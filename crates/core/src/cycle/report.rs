@@ -22,6 +22,7 @@ pub(super) fn bare(state: &ClusterState, pod: &Pod, cycle: Cycle, outcome: Outco
         model_weight: 0.0,
         confidence: 0.0,
         propensity: 0.0,
+        explored: false,
         total_nodes: state.node_count(),
         feasible_nodes: 0,
         chosen: None,
@@ -133,6 +134,17 @@ pub(super) fn chosen_sentence(
             )
         }
     }
+}
+
+/// Why a near-tie was chosen.
+pub(super) fn explored_sentence(chosen: &NodeReport, best: &NodeReport, feasible: usize, nodes: usize) -> String {
+    format!(
+        "{feasible} of {nodes} nodes can take the pod; {} was tried for the sake of learning, {:.1} points behind {} (score {:.1})",
+        chosen.node,
+        best.total - chosen.total,
+        best.node,
+        best.total
+    )
 }
 
 /// What speaks most for the first against the second, and by how much.

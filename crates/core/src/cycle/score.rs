@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::company::Domains;
 use super::decision::{Algorithm, Cycle, Decision, Detail, NodeReport, Outcome};
-use super::report::{chosen_sentence, rejections};
+use super::explore::{Tried, explore};
+use super::report::{chosen_sentence, explored_sentence, rejections};
 use super::standing::{Choice, Standing};
 use super::{Outside, confidence, unsupported};
 use crate::enhanced::{EnhancedConfig, EnhancedRow, EnhancedScorer};
@@ -16,7 +17,7 @@ use crate::object::{Pod, PodDevices};
 use crate::plugins::{PluginId, dynamic_resources, volume_binding};
 use crate::predictor::{Fallback, NodePrediction, PredictRequest, Predictor};
 use crate::profile::{MAX_MODEL_SHARE, Profile};
-use crate::state::{ClusterState, NodeId, NodeView, mix};
+use crate::state::{ClusterState, NodeId, NodeView, mix, name_hash};
 
 /// The rows of enhanced scoring, for one configuration.
 struct EnhancedColumn {
@@ -194,6 +195,13 @@ impl Scoring {
             }
             choice.equals = 1;
         }
+        // Room that was made is not for trying, nor are pods that matter most.
+        let exploration = profile.exploration.of(pod, nominated.is_none() && model.is_ok());
+        let total = |id: NodeId| {
+            let at = feasible.binary_search_by_key(&state.name_hash(id), |id| state.name_hash(*id));
+            at.ok().and_then(|at| all.get(at)).copied().unwrap_or(f64::NEG_INFINITY)
+        };
+        let Tried { choice, explored, propensity } = explore(choice, &exploration, cycle.seed, state, &moved, total);
         let totals = Totals {
             state,
             standing,
@@ -226,7 +234,7 @@ impl Scoring {
         };
         let chosen = report(choice.best);
         let runner_up = choice.second.map(report);
-        let margin = runner_up.as_ref().map(|second| chosen.total - second.total);
+        let margin = runner_up.as_ref().map(|second| (chosen.total - second.total).abs());
         let coverage = match chosen.prediction {
             Some(prediction) => prediction.confidence,
             None => chosen.enhanced.map_or(0.0, |enhanced| enhanced.coverage),
@@ -242,7 +250,10 @@ impl Scoring {
             Err(fallback) => (Algorithm::EnhancedScoring, Some(fallback), None),
         };
         let name = chosen.node.clone();
-        let reason = chosen_sentence(&chosen, runner_up.as_ref(), feasible_nodes, state.node_count(), choice.equals);
+        let reason = match (&runner_up, explored) {
+            (Some(best), true) => explored_sentence(&chosen, best, feasible_nodes, state.node_count()),
+            (other, _) => chosen_sentence(&chosen, other.as_ref(), feasible_nodes, state.node_count(), choice.equals),
+        };
         (self.feasible, self.totals) = (feasible, all);
         Decision {
             outcome: Outcome::Placed(name),
@@ -251,7 +262,8 @@ impl Scoring {
             model_id,
             model_weight: limits.0,
             confidence: confidence(margin, range, coverage),
-            propensity: 1.0 / choice.equals.max(1) as f64,
+            propensity,
+            explored,
             total_nodes: state.node_count(),
             feasible_nodes,
             chosen: Some(chosen),
@@ -308,7 +320,9 @@ fn ask_model(
         return Err(Fallback::Disabled);
     }
     let mut order: Vec<usize> = (0..feasible.len()).collect();
-    let lot = |at: usize| mix(cycle.seed ^ state.name_hash(feasible[at]));
+    // By the pod, not by the seed: which nodes the model sees is then no part of the lot that propensities are of.
+    let uid = name_hash(&pod.uid);
+    let lot = |at: usize| mix(uid ^ state.name_hash(feasible[at]));
     let by_rank = |a: &usize, b: &usize| totals[*b].total_cmp(&totals[*a]).then_with(|| lot(*b).cmp(&lot(*a)));
     if most < order.len() {
         order.select_nth_unstable_by(most, by_rank);

@@ -14,6 +14,7 @@ pub use arguments::{
 };
 
 use crate::enhanced::EnhancedConfig;
+use crate::object::Pod;
 use crate::plugins::{PluginId, PluginSet};
 
 /// The largest share of the score's range that the model's weight may take.
@@ -34,6 +35,8 @@ pub struct Profile {
     pub model_share: f64,
     /// At most this many nodes are shown to the model: the best by score, so that inference has a bound.
     pub model_candidates: usize,
+    /// Trying near-ties, for the sake of learning.
+    pub exploration: Exploration,
     /// How long a pod may wait for its volumes to be bound (`bindTimeoutSeconds`).
     pub volume_bind_timeout: Duration,
 }
@@ -63,6 +66,7 @@ impl Profile {
             // The bound: with a third of it models changed too little to matter (`augur bench placement`).
             model_share: MAX_MODEL_SHARE,
             model_candidates: 128,
+            exploration: Exploration::default(),
             volume_bind_timeout: Duration::from_secs(600),
         }
     }
@@ -78,6 +82,36 @@ impl Default for Profile {
     /// The profile of pods that ask for `default-scheduler`.
     fn default() -> Profile {
         Profile::new("default-scheduler")
+    }
+}
+
+/// How often a node that is nearly as good as the best is taken instead, where a model has a say. A model only sees what became of
+/// pods on nodes that were chosen; this shows it the others at little cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exploration {
+    /// Share of decisions, 0 to 0.5; 0 switches it off.
+    pub share: f64,
+    /// How many points a node may be behind the best.
+    pub points: f64,
+    /// Pods of higher priority are never tried with.
+    pub max_priority: i32,
+}
+
+impl Exploration {
+    /// Never.
+    pub const OFF: Exploration = Exploration { share: 0.0, points: 0.0, max_priority: 0 };
+
+    /// What applies to a pod: nothing to those of the system or of higher priority, nor where it is not `allowed`.
+    #[must_use]
+    pub fn of(&self, pod: &Pod, allowed: bool) -> Exploration {
+        let system = &*pod.namespace == "kube-system" || pod.spec.priority > self.max_priority;
+        if allowed && !system { *self } else { Exploration::OFF }
+    }
+}
+
+impl Default for Exploration {
+    fn default() -> Self {
+        Exploration { share: 0.02, points: 2.0, max_priority: 0 }
     }
 }
 

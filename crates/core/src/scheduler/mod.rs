@@ -27,7 +27,7 @@ use crate::extender::Extender;
 use crate::object::{Node, NodeName, Pod, PodSpec, PodUid, Related, RelatedKey, RelatedKind};
 use crate::plugins::{PluginId, PluginSet};
 use crate::predictor::Predictor;
-use crate::profile::Profile;
+use crate::profile::{Exploration, Profile};
 use crate::queue::{PendingCounts, QueueConfig, QueuedPod, SchedulingQueue};
 use crate::state::{ClusterState, mix, name_hash};
 use crate::time::Timestamp;
@@ -352,7 +352,11 @@ impl Scheduler {
     /// one that was never seen; one that names a node goes nowhere else.
     #[must_use]
     pub fn dry_run(&self, pod: &Pod, predictor: &dyn Predictor, cycle: Cycle) -> Decision {
-        self.with_profile(pod, |profile| cycle::decide(&self.state, pod, profile, predictor, cycle))
+        // Who asks wants to know the best; nothing is placed by which a model could learn.
+        self.with_profile(pod, |profile| {
+            let profile = Profile { exploration: Exploration::OFF, ..profile.clone() };
+            cycle::decide(&self.state, pod, &profile, predictor, cycle)
+        })
     }
 
     /// Whether the pod would fit each of the nodes if the named pods left it; see [`cycle::fits_without`].
