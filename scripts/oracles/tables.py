@@ -180,4 +180,5 @@ def main():
                 print("| - scikit-learn | | | " + " | ".join(f"{other[k]:.4f}" for k in keys) + f" | | {other['model']} |", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

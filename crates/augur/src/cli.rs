@@ -375,9 +375,12 @@ pub struct EvaluateArgs {
     /// The table: CSV with a header (may be gzip-compressed) or Parquet, its rows in the order of time.
     #[arg(long, value_name = "FILE")]
     pub table: PathBuf,
-    /// The column of labels, 0 and 1.
+    /// The column of labels: 0 and 1, or two values of a kind, as no and yes.
     #[arg(long, value_name = "COLUMN")]
     pub label: String,
+    /// Predicts the label as a number, with intervals that hold nine in ten.
+    #[arg(long, conflicts_with = "report")]
+    pub regression: bool,
     /// The column of rows that belong together, as a user's; intervals come from drawing groups. It is no feature.
     #[arg(long, value_name = "COLUMN")]
     pub group: Option<String>,

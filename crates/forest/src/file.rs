@@ -70,8 +70,12 @@ impl Model {
     /// # Errors
     /// When the rows are of another schema.
     pub fn predict_rows(&self, rows: &BinnedRows) -> Result<Vec<f32>, ForestError> {
-        let mut out = self.forest.predict(rows)?;
-        if let Some(blended) = &self.blended {
+        let mut out = match &self.blended {
+            // All of it is the second's.
+            Some(blended) if blended.share >= 1.0 => blended.forest.predict(rows)?,
+            _ => self.forest.predict(rows)?,
+        };
+        if let Some(blended) = self.blended.as_ref().filter(|blended| blended.share < 1.0) {
             for (first, second) in out.iter_mut().zip(blended.forest.predict(rows)?) {
                 *first = mix(*first, second, blended.share);
             }

@@ -41,7 +41,7 @@ pub use predict::Path;
 pub use quantile::QuantileForest;
 pub use random::Random;
 pub use refresh::Support;
-pub use select::{Candidate, SelectParams, Selection, select};
+pub use select::{Candidate, Order, SelectParams, Selection, select};
 pub use shap::{Contrast, MAX_CONTRAST};
 pub use train::{BoostParams, ForestParams, Monotone, Objective, OutOfBag};
 pub use tree::TreeNode;

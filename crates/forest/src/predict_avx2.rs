@@ -9,11 +9,11 @@
 use std::arch::x86_64::{
     __m256, __m256i, _mm_loadu_si128, _mm256_add_ps, _mm256_and_si256, _mm256_blendv_ps, _mm256_broadcastsi128_si256,
     _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_i32gather_epi32, _mm256_i32gather_ps,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_xor_si256,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi32,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_xor_si256,
 };
 
-use crate::predict::{BLOCK, add_lanes};
+use crate::predict::{BLOCK, Spread, add_lanes};
 use crate::tree::{Group, LANES};
 
 /// Rows under way at once.
@@ -34,6 +34,65 @@ pub(crate) fn sums(groups: &[Group], codes: &[u8], stride: usize, out: &mut [f32
         }
     }
     true
+}
+
+/// As [`sums`], with squares and weights of leaves.
+pub(crate) fn spreads(groups: &[Group], codes: &[u8], stride: usize, out: &mut [[f32; 3]]) -> bool {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return false;
+    }
+    // SAFETY: AVX2 was detected on the line above.
+    unsafe {
+        match stride {
+            16 => all_spreads::<16, 1>(groups, codes, out),
+            32 => all_spreads::<32, 2>(groups, codes, out),
+            64 => all_spreads::<64, 4>(groups, codes, out),
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[target_feature(enable = "avx2")]
+fn all_spreads<const STRIDE: usize, const PARTS: usize>(groups: &[Group], codes: &[u8], out: &mut [[f32; 3]]) {
+    let mut lanes: [Spread; BLOCK] = [[[0.0; LANES]; 3]; BLOCK];
+    for (codes, out) in codes.chunks(BLOCK * STRIDE).zip(out.chunks_mut(BLOCK)) {
+        lanes.fill([[0.0; LANES]; 3]);
+        let (rows, _) = codes.as_chunks::<STRIDE>();
+        for group in groups {
+            let (fours, rest) = rows.as_chunks::<WIDE>();
+            let (four_sums, rest_sums) = lanes[..rows.len()].as_chunks_mut::<WIDE>();
+            for (rows, sums) in fours.iter().zip(four_sums) {
+                spread::<STRIDE, PARTS, WIDE>(group, rows, sums);
+            }
+            for (row, sums) in rest.iter().zip(rest_sums) {
+                spread::<STRIDE, PARTS, 1>(group, std::array::from_ref(row), std::array::from_mut(sums));
+            }
+        }
+        for (sums, lanes) in out.iter_mut().zip(&lanes) {
+            *sums = [add_lanes(&lanes[0]), add_lanes(&lanes[1]), add_lanes(&lanes[2])];
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn spread<const STRIDE: usize, const PARTS: usize, const ROWS: usize>(
+    group: &Group,
+    rows: &[[u8; STRIDE]; ROWS],
+    sums: &mut [Spread; ROWS],
+) {
+    let at = leaves::<STRIDE, PARTS, ROWS>(group, rows);
+    for row in 0..ROWS {
+        // SAFETY: as in `leaves`; `values` and `covers` are as long as `words`.
+        let (values, covers) = unsafe {
+            let values = _mm256_i32gather_ps::<4>(group.values.as_ptr(), at[row]);
+            (values, _mm256_i32gather_ps::<4>(group.covers.as_ptr(), at[row]))
+        };
+        add(&mut sums[row][0], values);
+        add(&mut sums[row][1], _mm256_mul_ps(values, values));
+        add(&mut sums[row][2], covers);
+    }
 }
 
 /// `PARTS` registers of 16 codes hold a row of `STRIDE` bytes.
@@ -67,6 +126,21 @@ fn walk<const STRIDE: usize, const PARTS: usize, const ROWS: usize>(
     rows: &[[u8; STRIDE]; ROWS],
     sums: &mut [[f32; LANES]; ROWS],
 ) {
+    let at = leaves::<STRIDE, PARTS, ROWS>(group, rows);
+    for row in 0..ROWS {
+        // SAFETY: as in `leaves`; `values` is as long as `words`.
+        let leaves = unsafe { _mm256_i32gather_ps::<4>(group.values.as_ptr(), at[row]) };
+        add(&mut sums[row], leaves);
+    }
+}
+
+/// The leaves that some rows come to in the trees of one group.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn leaves<const STRIDE: usize, const PARTS: usize, const ROWS: usize>(
+    group: &Group,
+    rows: &[[u8; STRIDE]; ROWS],
+) -> [__m256i; ROWS] {
     let codes: [[__m256i; PARTS]; ROWS] = std::array::from_fn(|row| load::<STRIDE, PARTS>(&rows[row]));
     let top: [__m256i; 7] = std::array::from_fn(|position| words(&group.top[position]));
     let child = _mm256_set1_epi32(0xFFFF);
@@ -91,11 +165,7 @@ fn walk<const STRIDE: usize, const PARTS: usize, const ROWS: usize>(
             at[row] = _mm256_sub_epi32(_mm256_and_si256(node, child), right);
         }
     }
-    for row in 0..ROWS {
-        // SAFETY: as above; `values` is as long as `words`.
-        let leaves = unsafe { _mm256_i32gather_ps::<4>(group.values.as_ptr(), at[row]) };
-        add(&mut sums[row], leaves);
-    }
+    at
 }
 
 /// All bits of a lane set where the row's code is above the node's threshold. Both have their highest bit flipped, which makes

@@ -3,6 +3,7 @@
 use crate::bins::BinnedRows;
 use crate::error::ForestError;
 use crate::forest::{Forest, Output};
+use crate::predict::{Path, spreads};
 
 /// What a prediction rests on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,23 +75,34 @@ impl Forest {
     /// # Errors
     /// When the row is of another schema or this is no random forest.
     pub fn support(&self, row: &[u8]) -> Result<Support, ForestError> {
-        self.only_means("boosted trees have no support by leaves")?;
         if row.len() != self.stride {
             return Err(ForestError::shape("bytes of a row", self.stride, row.len()));
         }
-        let (mut sum, mut squares, mut cover) = (0.0f64, 0.0f64, 0.0f64);
-        for (group, lane) in self.lanes() {
-            let group = &self.groups[group];
-            let leaf = group.leaf_of(lane, row);
-            let value = f64::from(group.values[leaf]);
-            sum += value;
-            squares += value * value;
-            cover += f64::from(group.covers[leaf]);
-        }
-        let trees = self.trees().max(1) as f64;
-        let mean = sum / trees;
-        let deviation = (squares / trees - mean * mean).max(0.0).sqrt();
-        Ok(Support { mean: mean as f32, deviation: deviation as f32, cover: (cover / trees) as f32 })
+        let mut supports = Vec::with_capacity(1);
+        self.supports_of(row, 1, &mut supports)?;
+        supports.pop().ok_or_else(|| ForestError::shape("rows", 1, 0))
+    }
+
+    /// The same of many rows; `into` is emptied first.
+    ///
+    /// # Errors
+    /// As [`Forest::support`].
+    pub fn supports(&self, rows: &BinnedRows, into: &mut Vec<Support>) -> Result<(), ForestError> {
+        self.check(rows)?;
+        self.supports_of(rows.codes(), rows.len(), into)
+    }
+
+    fn supports_of(&self, codes: &[u8], rows: usize, into: &mut Vec<Support>) -> Result<(), ForestError> {
+        self.only_means("boosted trees have no support by leaves")?;
+        let mut sums = vec![[0.0; 3]; rows];
+        spreads(&self.groups, codes, self.stride, Path::Fastest, &mut sums);
+        let trees = self.trees().max(1) as f32;
+        into.clear();
+        into.extend(sums.iter().map(|[sum, squares, cover]| {
+            let mean = sum / trees;
+            Support { mean, deviation: (squares / trees - mean * mean).max(0.0).sqrt(), cover: cover / trees }
+        }));
+        Ok(())
     }
 
     fn only_means(&self, otherwise: &str) -> Result<(), ForestError> {

@@ -1,8 +1,10 @@
-//! Choosing a model for a table whose rows are in the order of time: [`select`] tries forests, boosted trees and blends of both.
+//! Choosing a model for a table: [`select`] tries forests, boosted trees and blends of both.
 //!
-//! Candidates are judged by forward chaining: the rows are cut into blocks, and each block is predicted by what was trained on the
-//! blocks before it, as the model will be used. The log-loss of these predictions chooses the candidate and the calibrator, which is
-//! then fitted on all of them; the chosen model is trained again on all rows. Nothing but the training rows is looked at.
+//! Candidates are judged by predictions of rows that they were not trained on. Rows in the order of time are predicted by forward
+//! chaining: they are cut into blocks, and each block is predicted by what was trained on the blocks before it, as the model will be
+//! used. Where rows are few, or groups of them will be new, each block is predicted by what was trained on all others ([`Order`]).
+//! The log-loss of these predictions chooses the candidate and the calibrator, which is then fitted on all of them; the chosen
+//! model is trained again on all rows. Nothing but the training rows is looked at.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +21,11 @@ const BLOCKS: usize = 6;
 const FIRST: usize = 2;
 /// The fewest rows of either class that a fold may train on.
 const MIN_CLASS: usize = 20;
+/// The same where each block is predicted by all others.
+const MIN_CLASS_OF_OTHERS: usize = 10;
+/// Below this many rows each block is predicted by all others: what a third of them teaches says little of what all do, in
+/// particular how bold the model will be, and that matters more than what time changes.
+const FEW_ROWS: usize = 2_000;
 /// The search looks at this many of the latest rows at most; the chosen model is trained on all.
 const SEARCH_ROWS: usize = 20_000;
 /// Boosted forests of different seeds that are pooled in the end: their mean varies less.
@@ -30,6 +37,18 @@ const SHARES: [f32; 3] = [0.5, 0.0, 1.0];
 
 /// Stretches of time that standard errors come from.
 const STRETCHES: usize = 20;
+
+/// What the order of rows means.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Order {
+    /// Rows are in the order of time, and what is to be predicted comes after them.
+    #[default]
+    Time,
+    /// What is to be predicted belongs to groups that are not among these, one number for each row: a group is predicted by what was
+    /// trained on others.
+    NewGroups(Vec<u32>),
+}
+
 /// What the search may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectParams {
@@ -39,11 +58,13 @@ pub struct SelectParams {
     pub seed: u64,
     /// Threads; the result does not depend on it.
     pub threads: usize,
+    /// What the order of rows means.
+    pub order: Order,
 }
 
 impl Default for SelectParams {
     fn default() -> Self {
-        Self { trees: 500, seed: 1, threads: 1 }
+        Self { trees: 500, seed: 1, threads: 1, order: Order::Time }
     }
 }
 
@@ -67,7 +88,9 @@ pub struct Selection {
     pub calibration: &'static str,
     /// All that was tried, the best first; empty when the rows were too few to judge by.
     pub candidates: Vec<Candidate>,
-    /// How many rows were predicted by forward chaining.
+    /// What predicted the rows that were judged by, in words.
+    pub validated_by: &'static str,
+    /// How many rows were predicted to judge by.
     pub validated: usize,
 }
 
@@ -87,21 +110,19 @@ impl Recipe {
     }
 }
 
-/// Chooses and trains a model. Rows are in the order of time.
+/// Chooses and trains a model.
 ///
 /// # Errors
 /// When sizes do not fit, or the labels are not 0 and 1, both of them.
 pub fn select(bins: &Bins, rows: &BinnedRows, labels: &[f32], params: &SelectParams) -> Result<Selection, ForestError> {
     crate::train::check_rows(rows.len(), labels, &[], true)?;
-    let skipped = rows.len().saturating_sub(SEARCH_ROWS);
-    let latest: Vec<usize> = (skipped..rows.len()).collect();
-    let search_labels = &labels[skipped..];
-    let folds = folds(search_labels);
+    let (order, folds) = folds(labels, &params.order)?;
     if folds.is_empty() {
         return unjudged(bins, rows, labels, params);
     }
-    let search_rows = rows.select(&latest);
-    let search = Search { bins, rows: &search_rows, labels: search_labels, folds: &folds };
+    let search_rows = rows.select(&order);
+    let search_labels: Vec<f32> = order.iter().map(|row| labels[*row]).collect();
+    let search = Search { bins, rows: &search_rows, labels: &search_labels, folds: &folds };
     let judge = |recipes: Vec<Recipe>| -> Result<Vec<Judged>, ForestError> {
         in_parallel(recipes.len(), params.threads, |index, (): &mut ()| search.judge(&recipes[index]))
             .into_iter()
@@ -155,7 +176,12 @@ pub fn select(bins: &Bins, rows: &BinnedRows, labels: &[f32], params: &SelectPar
     };
     let validated = search.labels_judged().len();
     let model = Model { bins: bins.clone(), forest: model_forest, blended, calibrator, metadata: BTreeMap::new() };
-    Ok(Selection { model, chosen: chosen.clone(), calibration, candidates, validated })
+    let validated_by = match params.order {
+        Order::NewGroups(_) => "what was trained on other groups",
+        Order::Time if rows.len() < FEW_ROWS => "what was trained on the other rows",
+        Order::Time => "what was trained on the rows before",
+    };
+    Ok(Selection { model, chosen: chosen.clone(), calibration, candidates, validated_by, validated })
 }
 
 /// The first whose loss is within two standard errors of the least. Selection is a source of error too, and a difference that
@@ -202,23 +228,102 @@ fn boosted(params: &SelectParams) -> Vec<Recipe> {
     [(0.15, 3), (0.4, 3), (0.4, 5), (1.0, 6)].map(recipe).to_vec()
 }
 
-/// Folds as (end of training rows, end of rows to predict).
-fn folds(labels: &[f32]) -> Vec<(usize, usize)> {
-    let at = |block: usize| labels.len() * block / BLOCKS;
-    let folds = (FIRST..BLOCKS).map(|block| (at(block), at(block + 1)));
-    folds
-        .filter(|(train, test)| {
-            let ones = labels[..*train].iter().filter(|l| **l == 1.0).count();
-            ones >= MIN_CLASS && train - ones >= MIN_CLASS && test > train
+/// Rows to predict, and those to train on for that; both by their place in the order of the search.
+struct Fold {
+    train: Vec<usize>,
+    test: std::ops::Range<usize>,
+}
+
+/// The rows that are searched with, in the order of the search, and folds whose tests follow each other in it. No folds when the rows
+/// are too few to judge by.
+fn folds(labels: &[f32], order: &Order) -> Result<(Vec<usize>, Vec<Fold>), ForestError> {
+    let latest: Vec<usize> = (labels.len().saturating_sub(SEARCH_ROWS)..labels.len()).collect();
+    let at = |block: usize, rows: &[usize]| rows.len() * block / BLOCKS;
+    let enough = |train: &[usize], rows: &[usize], least: usize| {
+        let ones = train.iter().filter(|place| labels[rows[**place]] == 1.0).count();
+        ones >= least && train.len() - ones >= least
+    };
+    let ends: Vec<usize> = match order {
+        Order::Time if latest.len() >= FEW_ROWS => {
+            let folds = (FIRST..BLOCKS).map(|block| Fold {
+                train: (0..at(block, &latest)).collect(),
+                test: at(block, &latest)..at(block + 1, &latest),
+            });
+            let folds = folds.filter(|fold| enough(&fold.train, &latest, MIN_CLASS) && !fold.test.is_empty()).collect();
+            return Ok((latest, folds));
+        }
+        Order::Time => (1..=BLOCKS).map(|block| at(block, &latest)).collect(),
+        Order::NewGroups(groups) => {
+            if groups.len() != labels.len() {
+                return Err(ForestError::shape("groups of rows", labels.len(), groups.len()));
+            }
+            return Ok(by_groups(latest, groups, |rows, ends| others(rows, ends, enough)));
+        }
+    };
+    // Where a block has one class only, rows are ordered by it and not by time: every sixth row makes a block then.
+    let mut rows = latest;
+    let mut start = 0;
+    let one_class = |block: &[usize]| block.iter().all(|row| labels[*row] == labels[block[0]]);
+    let by_label = ends.iter().any(|end| {
+        let block = &rows[start..*end];
+        start = *end;
+        !block.is_empty() && one_class(block)
+    });
+    if by_label {
+        rows.sort_by_key(|row| row % BLOCKS);
+    }
+    let folds = others(&rows, &ends, enough);
+    Ok((rows, folds))
+}
+
+/// Each block, given by where it ends, predicted by all others.
+fn others(rows: &[usize], ends: &[usize], enough: impl Fn(&[usize], &[usize], usize) -> bool) -> Vec<Fold> {
+    let mut start = 0;
+    let folds: Vec<Fold> = ends
+        .iter()
+        .map(|end| {
+            let test = std::mem::replace(&mut start, *end)..*end;
+            Fold { train: (0..test.start).chain(test.end..rows.len()).collect(), test }
         })
-        .collect()
+        .filter(|fold| !fold.test.is_empty())
+        .collect();
+    if folds.iter().all(|fold| enough(&fold.train, rows, MIN_CLASS_OF_OTHERS)) { folds } else { Vec::new() }
+}
+
+/// Rows with whole groups side by side, dealt to blocks of about one size, the largest groups first.
+fn by_groups(
+    mut rows: Vec<usize>,
+    groups: &[u32],
+    folds: impl Fn(&[usize], &[usize]) -> Vec<Fold>,
+) -> (Vec<usize>, Vec<Fold>) {
+    let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
+    rows.iter().for_each(|row| *sizes.entry(groups[*row]).or_default() += 1);
+    let mut by_size: Vec<(u32, usize)> = sizes.into_iter().collect();
+    by_size.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let (mut filled, mut block_of) = ([0; BLOCKS], BTreeMap::new());
+    for (group, size) in by_size {
+        let least = (0..BLOCKS).min_by_key(|block| filled[*block]).unwrap_or(0);
+        filled[least] += size;
+        block_of.insert(group, least);
+    }
+    rows.sort_by_key(|row| block_of.get(&groups[*row]).copied().unwrap_or(0));
+    let mut end = 0;
+    let ends: Vec<usize> = filled
+        .iter()
+        .map(|size| {
+            end += size;
+            end
+        })
+        .collect();
+    let folds = folds(&rows, &ends);
+    (rows, folds)
 }
 
 struct Search<'a> {
     bins: &'a Bins,
     rows: &'a BinnedRows,
     labels: &'a [f32],
-    folds: &'a [(usize, usize)],
+    folds: &'a [Fold],
 }
 
 struct Judged {
@@ -234,7 +339,7 @@ struct Judged {
 impl Search<'_> {
     fn labels_judged(&self) -> &[f32] {
         match (self.folds.first(), self.folds.last()) {
-            (Some(first), Some(last)) => &self.labels[first.0..last.1],
+            (Some(first), Some(last)) => &self.labels[first.test.start..last.test.end],
             _ => &[],
         }
     }
@@ -243,9 +348,9 @@ impl Search<'_> {
         match recipe {
             Recipe::Forest(params) => {
                 let mut predictions = Vec::new();
-                for (train, test) in self.folds {
-                    let (known, ahead) = self.parts(*train, *test);
-                    let forest = Forest::train(self.bins, &known, &self.labels[..*train], &[], params)?;
+                for fold in self.folds {
+                    let (known, labels, ahead) = self.parts(fold);
+                    let forest = Forest::train(self.bins, &known, &labels, &[], params)?;
                     predictions.extend(forest.predict(&ahead)?);
                 }
                 let (losses, log_loss) = self.losses(&predictions);
@@ -253,9 +358,9 @@ impl Search<'_> {
             }
             Recipe::Boost(params) => {
                 let mut stages: Vec<Vec<f32>> = Vec::new();
-                for (train, test) in self.folds {
-                    let (known, ahead) = self.parts(*train, *test);
-                    let forest = Forest::boost(self.bins, &known, &self.labels[..*train], &[], params)?;
+                for fold in self.folds {
+                    let (known, labels, ahead) = self.parts(fold);
+                    let forest = Forest::boost(self.bins, &known, &labels, &[], params)?;
                     let predicted = forest.predict_stages(&ahead, STAGE)?;
                     stages.resize_with(predicted.len(), Vec::new);
                     for (all, stage) in stages.iter_mut().zip(predicted) {
@@ -276,10 +381,11 @@ impl Search<'_> {
         }
     }
 
-    fn parts(&self, train: usize, test: usize) -> (BinnedRows, BinnedRows) {
-        let known: Vec<usize> = (0..train).collect();
-        let ahead: Vec<usize> = (train..test).collect();
-        (self.rows.select(&known), self.rows.select(&ahead))
+    /// Rows to train on with their labels, and rows to predict.
+    fn parts(&self, fold: &Fold) -> (BinnedRows, Vec<f32>, BinnedRows) {
+        let labels = fold.train.iter().map(|place| self.labels[*place]).collect();
+        let ahead: Vec<usize> = fold.test.clone().collect();
+        (self.rows.select(&fold.train), labels, self.rows.select(&ahead))
     }
 
     /// The loss of each prediction after Platt's scaling, and their mean.
@@ -300,22 +406,27 @@ impl Search<'_> {
 
     /// The calibrator that does best on each fold when fitted on those before it, fitted on all.
     fn calibrator(&self, predictions: &[f32]) -> Result<(Calibrator, &'static str), ForestError> {
-        type Fit<'a> = &'a dyn Fn(&[f32], &[f32]) -> Result<Calibrator, ForestError>;
+        type Fit<'a> = &'a dyn Fn(&[f32], &[f32], &[f32]) -> Result<Calibrator, ForestError>;
         let labels = self.labels_judged();
-        let start = self.folds.first().map_or(0, |f| f.0);
+        let start = self.folds.first().map_or(0, |fold| fold.test.start);
         let rate = self.labels.iter().sum::<f32>() / self.labels.len().max(1) as f32;
+        // What was trained on few rows is less sure of itself than the model will be: it counts less.
+        let share = |fold: &Fold| (fold.train.len() as f32 / self.labels.len().max(1) as f32).powi(2);
+        let weights: Vec<f32> =
+            self.folds.iter().flat_map(|fold| std::iter::repeat_n(share(fold), fold.test.len())).collect();
         // In order of preference: a changing base rate cannot be foretold, and many knots can be wrong in many places.
         let ways: [(&'static str, Fit); 4] = [
-            ("temperature", &|p, l| Calibrator::temperature(p, l, &[], rate)),
-            ("platt", &|p, l| Calibrator::platt(p, l, &[])),
-            ("isotonic", &|p, l| Calibrator::isotonic(p, l, &[])),
-            ("none", &|_, _| Ok(Calibrator::Identity)),
+            ("temperature", &|p, l, w| Calibrator::temperature(p, l, w, rate)),
+            ("platt", &|p, l, w| Calibrator::platt(p, l, w)),
+            ("isotonic", &|p, l, w| Calibrator::isotonic(p, l, w)),
+            ("none", &|_, _, _| Ok(Calibrator::Identity)),
         ];
         let judge = |fit: Fit| {
             let mut losses = Vec::new();
-            for (from, to) in self.folds.iter().skip(1).map(|(from, to)| (from - start, to - start)) {
+            for fold in self.folds.iter().skip(1) {
+                let (from, to) = (fold.test.start - start, fold.test.end - start);
                 // A fold of one class only cannot be fitted; it is left as it is.
-                let calibrator = fit(&predictions[..from], &labels[..from]).unwrap_or_default();
+                let calibrator = fit(&predictions[..from], &labels[..from], &weights[..from]).unwrap_or_default();
                 let rows = predictions[from..to].iter().zip(&labels[from..to]);
                 losses.extend(rows.map(|(p, label)| log_loss(&[*label], &[calibrator.apply(*p)], &[])));
             }
@@ -326,7 +437,7 @@ impl Search<'_> {
         let Some((name, fit)) = first_within_error(&losses).and_then(|index| ways.get(index)) else {
             return Ok((Calibrator::Identity, "none"));
         };
-        Ok((fit(predictions, labels)?, name))
+        Ok((fit(predictions, labels, &weights)?, name))
     }
 }
 
@@ -343,5 +454,6 @@ fn unjudged(bins: &Bins, rows: &BinnedRows, labels: &[f32], params: &SelectParam
     };
     let model = Model { bins: bins.clone(), forest, blended: None, calibrator, metadata: BTreeMap::new() };
     let chosen = "forest by default parameters".to_owned();
-    Ok(Selection { model, chosen, calibration, candidates: Vec::new(), validated: 0 })
+    let validated_by = "the trees that had not seen them";
+    Ok(Selection { model, chosen, calibration, candidates: Vec::new(), validated_by, validated: predictions.len() })
 }

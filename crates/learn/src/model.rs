@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use augur_forest::{ForestError, Model};
+use augur_forest::{BinnedRows, ForestError, Model, Support};
 
 use crate::features::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, FeatureRow, SCHEMA};
 
@@ -136,14 +136,29 @@ impl LearnedModel {
         LearnedModel::of_file(Model::from_bytes(bytes)?)
     }
 
-    /// Confidence in the answer for a row of codes and the features they were made of.
+    /// Confidence in the answer for a row of codes and the features they were made of. Where boosted trees answer, the forest that
+    /// was grown beside them tells how well the row is covered.
     pub fn parts(&self, codes: &[u8], row: &FeatureRow) -> Parts {
+        // An error means another schema, which `of_file` has ruled out; nothing is trusted then.
+        match self.file.forest.support(codes) {
+            Ok(support) => self.parts_by(&support, row),
+            Err(_) => Parts { support: 0.0, in_range: 0.0, agreement: 0.0, skill: self.skill, n_eff: 0.0 },
+        }
+    }
+
+    /// Confidence in the answers for many rows, each of codes and of the features they were made of; appended to `into`.
+    pub fn confidences(&self, codes: &BinnedRows, rows: &[FeatureRow], into: &mut Vec<f64>) {
+        let mut supports = Vec::new();
+        match self.file.forest.supports(codes, &mut supports) {
+            Ok(()) => into.extend(supports.iter().zip(rows).map(|(support, row)| self.parts_by(support, row).least())),
+            // As above.
+            Err(_) => into.extend(rows.iter().map(|_| 0.0)),
+        }
+    }
+
+    fn parts_by(&self, support: &Support, row: &FeatureRow) -> Parts {
         let outside = row.iter().zip(&self.range).filter(|(value, range)| **value < range[0] || **value > range[1]);
         let in_range = 0.5f64.powi(i32::try_from(outside.count()).unwrap_or(i32::MAX));
-        // An error means another schema, which `of_file` has ruled out; nothing is trusted then.
-        let Ok(support) = self.file.forest.support(codes) else {
-            return Parts { support: 0.0, in_range, agreement: 0.0, skill: self.skill, n_eff: 0.0 };
-        };
         let p = f64::from(support.mean).clamp(0.0, 1.0);
         let single = (p * (1.0 - p)).sqrt().max(0.05);
         let n_eff = f64::from(support.cover).max(0.0);
@@ -170,8 +185,8 @@ impl LearnedModel {
         Ok((Answer { p_bad, confidence: parts.least() }, parts))
     }
 
-    /// What each feature adds to the difference of the uncalibrated probabilities of two rows, the largest first; zeros are
-    /// left out.
+    /// What each feature adds to the difference of two rows, of uncalibrated probabilities or, of boosted trees, of their
+    /// log-odds; the largest first, zeros left out.
     ///
     /// # Errors
     /// As [`LearnedModel::answer`].
@@ -182,7 +197,8 @@ impl LearnedModel {
         };
         let mut parts = [0.0; FEATURE_COUNT];
         let mut work = augur_forest::Contrast::default();
-        self.file.forest.contrast(&encode(row)?, &encode(other)?, &mut work, &mut parts)?;
+        let forest = self.file.blended.as_ref().map_or(&self.file.forest, |boosted| &boosted.forest);
+        forest.contrast(&encode(row)?, &encode(other)?, &mut work, &mut parts)?;
         let mut named: Vec<(&'static str, f64)> =
             FEATURES.iter().zip(parts).map(|(f, part)| (f.name, part)).filter(|(_, part)| *part != 0.0).collect();
         named.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(b.0)));

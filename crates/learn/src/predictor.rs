@@ -167,14 +167,16 @@ impl Predictor for ModelPredictor {
     }
 }
 
-/// A node as it was when it was looked at last.
-struct Seen {
+/// What tells whether a node is as it was when it was looked at last; apart from its facts, so that many are looked through fast.
+#[derive(Clone, Copy)]
+struct Mark {
     stamp: u64,
     at: Timestamp,
-    /// Counts the changes of `facts`.
+    /// Counts the changes of the facts; 0 before any are known.
     version: u32,
-    facts: NodeFacts,
 }
+
+const UNSEEN: Mark = Mark { stamp: 0, at: Timestamp::EPOCH, version: 0 };
 
 /// The answers for one kind of pod.
 struct Answers {
@@ -191,7 +193,10 @@ struct Answers {
 #[derive(Default)]
 struct Tables {
     past: Option<Arc<Past>>,
-    nodes: Vec<Option<Seen>>,
+    /// By node.
+    marks: Vec<Mark>,
+    /// By node; of those that have been looked at.
+    facts: Vec<Option<NodeFacts>>,
     /// By model, spec and workload.
     kinds: HashMap<(Arc<str>, usize, u64), Answers>,
     uses: u64,
@@ -209,9 +214,6 @@ impl Tables {
         if anew {
             self.past = Some(past.clone());
         }
-        for node in request.candidates {
-            self.look_at(node, past, anew, request.now);
-        }
         let pod = PodFacts::of(request.pod, &past.rates, past.lifetime(request.pod));
         let mut decision: FeatureVector = [None; FEATURE_COUNT];
         decision_part(&pod, &ClusterFacts::from(request.cluster), &mut decision);
@@ -220,6 +222,11 @@ impl Tables {
         let key = (model.id.clone(), Arc::as_ptr(&request.pod.spec).addr(), workload);
         if self.kinds.len() >= KINDS && !self.kinds.contains_key(&key) {
             self.drop_oldest();
+        }
+        let rows = request.candidates.iter().map(|node| node.id().index() + 1).max().unwrap_or(0);
+        if self.marks.len() < rows {
+            self.marks.resize(rows, UNSEEN);
+            self.facts.resize(rows, None);
         }
         let kind = self.kinds.entry(key).or_insert_with(|| Answers {
             _spec: request.pod.spec.clone(),
@@ -231,61 +238,56 @@ impl Tables {
         if kind.decision != decision {
             (kind.decision, kind.nodes) = (decision, Vec::new());
         }
+        if kind.nodes.len() < rows {
+            kind.nodes.resize(rows, (0, NodePrediction { p_bad: 0.0, confidence: 0.0 }));
+        }
+        let first = predictions.len();
+        let mut changed: Vec<usize> = Vec::new();
+        for (place, node) in request.candidates.iter().enumerate() {
+            let at = node.id().index();
+            let (Some(mark), Some((version, known))) = (self.marks.get_mut(at), kind.nodes.get(at)) else { continue };
+            if anew || mark.stamp != node.stamp() || request.now.since(mark.at) >= FACTS_FOR {
+                look_at(mark, &mut self.facts[at], node, past, request.now);
+            }
+            if *version != mark.version {
+                changed.push(place);
+            }
+            predictions.push(*known);
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
         let file = &model.file;
         let failed = |error: augur_forest::ForestError| Fallback::Failed(error.to_string().into());
-        let mut rows: BinnedRows = file.bins.rows();
-        let mut asked = Vec::new();
-        let nothing = (0, NodePrediction { p_bad: 0.0, confidence: 0.0 });
-        for node in request.candidates {
-            let at = node.id().index();
-            let Some(Some(seen)) = self.nodes.get(at) else { continue };
-            if kind.nodes.len() <= at {
-                kind.nodes.resize(at + 1, nothing);
-            }
-            if kind.nodes[at].0 == seen.version {
-                continue;
-            }
-            let mut features = decision;
-            node_part(&seen.facts, &mut features);
-            pair_part(&pod, &seen.facts, &PairFacts::of(request.pod, *node), &mut features);
-            let Some(row) = row_of(&features) else { continue };
-            rows.push(&file.bins, &row).map_err(failed)?;
-            asked.push((at, seen.version, row));
+        let mut codes: BinnedRows = file.bins.rows();
+        let mut features = Vec::with_capacity(changed.len());
+        changed.retain(|place| {
+            let Some(node) = request.candidates.get(*place) else { return false };
+            let Some(Some(facts)) = self.facts.get(node.id().index()) else { return false };
+            let mut row = decision;
+            node_part(facts, &mut row);
+            pair_part(&pod, facts, &PairFacts::of(request.pod, *node), &mut row);
+            let row = row_of(&row);
+            features.extend(row);
+            row.is_some()
+        });
+        for row in &features {
+            codes.push(&file.bins, row).map_err(failed)?;
         }
-        let p = file.predict_rows(&rows).map_err(failed)?;
-        for (index, ((at, version, row), p)) in asked.iter().zip(p).enumerate() {
-            let confidence = rows.row(index).map_or(0.0, |codes| model.parts(codes, row).least());
-            kind.nodes[*at] = (*version, NodePrediction { p_bad: f64::from(p), confidence });
+        let p = file.predict_rows(&codes).map_err(failed)?;
+        let mut confidences = Vec::with_capacity(features.len());
+        model.confidences(&codes, &features, &mut confidences);
+        for (place, (p, confidence)) in changed.iter().zip(p.iter().zip(confidences)) {
+            let prediction = NodePrediction { p_bad: f64::from(*p), confidence };
+            let Some(at) = request.candidates.get(*place).map(|node| node.id().index()) else { continue };
+            if let (Some(known), Some(mark)) = (kind.nodes.get_mut(at), self.marks.get(at)) {
+                *known = (mark.version, prediction);
+            }
+            if let Some(told) = predictions.get_mut(first + place) {
+                *told = prediction;
+            }
         }
-        let known = |node: &NodeView<'_>| kind.nodes.get(node.id().index()).map_or(nothing.1, |(_, known)| *known);
-        predictions.extend(request.candidates.iter().map(known));
         Ok(())
-    }
-
-    /// Takes the facts of a node anew if anything may have changed.
-    fn look_at(&mut self, node: &NodeView<'_>, past: &Past, anew: bool, now: Timestamp) {
-        let at = node.id().index();
-        if self.nodes.len() <= at {
-            self.nodes.resize_with(at + 1, || None);
-        }
-        let Some(slot) = self.nodes.get_mut(at) else { return };
-        if let Some(seen) = slot
-            && !anew
-            && seen.stamp == node.stamp()
-            && now.since(seen.at) < FACTS_FOR
-        {
-            return;
-        }
-        let facts = NodeFacts::of(*node, &past.rates, now, None);
-        match slot {
-            // What depends on pod and node together may change although the facts do not; the stamp tells.
-            Some(seen) if seen.facts == facts && seen.stamp == node.stamp() => seen.at = now,
-            Some(seen) => {
-                let version = seen.version.wrapping_add(1).max(1);
-                *seen = Seen { stamp: node.stamp(), at: now, version, facts };
-            }
-            None => *slot = Some(Seen { stamp: node.stamp(), at: now, version: 1, facts }),
-        }
     }
 
     fn drop_oldest(&mut self) {
@@ -294,6 +296,18 @@ impl Tables {
         let oldest_kept = uses.get(uses.len() / 2).copied().unwrap_or(0);
         self.kinds.retain(|_, kind| kind.used > oldest_kept);
     }
+}
+
+/// Takes the facts of a node anew.
+fn look_at(mark: &mut Mark, known: &mut Option<NodeFacts>, node: &NodeView<'_>, past: &Past, now: Timestamp) {
+    let facts = NodeFacts::of(*node, &past.rates, now, None);
+    // What depends on pod and node together may change although the facts do not; the stamp tells.
+    let version = match known {
+        Some(known) if *known == facts && mark.stamp == node.stamp() => mark.version,
+        _ => mark.version.wrapping_add(1).max(1),
+    };
+    *known = Some(facts);
+    *mark = Mark { stamp: node.stamp(), at: now, version };
 }
 
 /// A number made from a workload's name.

@@ -41,9 +41,14 @@ use window::{Kept, Onset, Window};
 /// Models that are kept for going back: more than one may turn out to do harm.
 const KNOWN_GOOD: usize = 4;
 /// Rows that drift of features is measured on.
-const DRIFT_ROWS: usize = 1_000;
-/// Above this stability index a feature has drifted.
-const DRIFTED: f64 = 0.25;
+pub(crate) const DRIFT_ROWS: usize = 1_000;
+/// Features that have less than this share in what the splits gained may drift: the model hardly looks at them.
+const MATTERS: f64 = 0.02;
+/// Features that drift start a challenger no sooner than this share of the update interval after the last training: that the model
+/// errs, which the other detectors see, is more urgent.
+const SHIFT_INTERVALS: i64 = 4;
+/// The alarm of features that have drifted.
+const SHIFTED: &str = "psi";
 /// A minute in milliseconds.
 const MINUTE_MS: i64 = 60_000;
 /// How often drift of features is measured.
@@ -157,7 +162,7 @@ pub struct Learner {
     errors: Adwin,
     calibration: PageHinkley,
     reference: Vec<reference::Parts>,
-    shifts: Vec<(&'static str, f64)>,
+    shifts: Vec<reference::Shift>,
     drift_told: bool,
     /// When a training was last thought of.
     tried_ms: i64,
@@ -167,6 +172,10 @@ pub struct Learner {
     last_refusal: Option<Evaluation>,
     /// Feedback that contradicted what the cluster had shown.
     contradicting: u64,
+    /// Feedback on what had some.
+    repeated: u64,
+    /// Feedback on decisions that are not known.
+    unknown: u64,
     /// Ids under which the model in use is known, by leaf refreshes; decisions name any of them.
     aliases: Vec<Arc<str>>,
 }
@@ -205,6 +214,8 @@ impl Learner {
             last_rollback: None,
             last_refusal: None,
             contradicting: 0,
+            repeated: 0,
+            unknown: 0,
             aliases: Vec::new(),
             options,
         }
@@ -325,7 +336,10 @@ impl Learner {
     /// What a client says of a decision. Untrusted: it becomes a label only where the cluster showed none, weighs little, and
     /// all of it together at most a twentieth of a training set; never of what models are judged by.
     pub fn feedback(&mut self, decision: u64, good: bool) -> bool {
-        let Some(kept) = self.window.kept.get_mut(&decision) else { return false };
+        let Some(kept) = self.window.kept.get_mut(&decision) else {
+            self.unknown += 1;
+            return false;
+        };
         let shown = match kept.label {
             OutcomeLabel::Good => Some(true),
             OutcomeLabel::Bad => Some(false),
@@ -336,6 +350,7 @@ impl Learner {
             return false;
         }
         if kept.feedback.is_some() {
+            self.repeated += 1;
             return false;
         }
         kept.feedback = Some(good);
@@ -392,9 +407,7 @@ impl Learner {
             Some(since) if since >= millis(self.options.min_interval) => match (self.drifted, &self.champion) {
                 // As long as none has passed, new examples are worth another try.
                 (_, None) => Reason::First,
-                (Some(_), Some(_)) if since >= millis(self.options.min_interval) << self.refused.min(16) => {
-                    Reason::Drift
-                }
+                (Some(by), Some(_)) if since >= self.least_interval(by) << self.refused.min(16) => Reason::Drift,
                 (_, Some(_)) => return None,
             },
             Some(_) => return None,
@@ -614,8 +627,18 @@ impl Learner {
             return;
         }
         self.shifts = reference::shift(&self.reference, &rows);
-        if self.shifts.first().is_some_and(|(_, index)| *index > DRIFTED) {
-            self.drifted = self.drifted.or(Some("psi"));
+        let gain = |name: &str| {
+            let known = self.evaluation.as_ref().map(|evaluation| evaluation.gain.iter());
+            known.map_or(1.0, |mut gain| gain.find(|(of, _)| *of == name).map_or(0.0, |(_, share)| *share))
+        };
+        if self.shifts.iter().any(|shift| shift.index > shift.limit && gain(shift.name) >= MATTERS) {
+            self.drifted = self.drifted.or(Some(SHIFTED));
         }
+    }
+
+    /// How long after a training an alarm may start the next.
+    fn least_interval(&self, alarm: &str) -> i64 {
+        let least = millis(self.options.min_interval);
+        if alarm == SHIFTED { least.max(millis(self.options.update_interval) / SHIFT_INTERVALS) } else { least }
     }
 }

@@ -11,6 +11,8 @@ pub struct LearnerOptions {
     pub trees: usize,
     /// Their depth (`model.max_depth`).
     pub max_depth: usize,
+    /// Whether boosted trees are trained beside each forest, and take its place where they are surely better.
+    pub boosted: bool,
     /// Threads that train; the result does not depend on them.
     pub threads: usize,
     /// How long after its decision a placement is judged.
@@ -59,6 +61,7 @@ impl Default for LearnerOptions {
             seed: 42,
             trees: 100,
             max_depth: 10,
+            boosted: true,
             threads: 1,
             horizon: HOUR,
             window: 168 * HOUR,

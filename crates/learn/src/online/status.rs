@@ -73,6 +73,10 @@ pub struct LearnerStatus {
     pub by_feedback: usize,
     /// Feedback that contradicted what the cluster had shown, since the start.
     pub contradicting: u64,
+    /// Feedback on what had some before, since the start.
+    pub repeated: u64,
+    /// Feedback on decisions that are not in the window, since the start.
+    pub unknown: u64,
     /// Examples left aside, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
     /// Labels that another label replaced.
@@ -158,6 +162,8 @@ impl Learner {
             bad,
             by_feedback,
             contradicting: self.contradicting,
+            repeated: self.repeated,
+            unknown: self.unknown,
             rejected,
             relabelled: self.window.relabelled,
             pending: self.pending.len(),
@@ -174,7 +180,11 @@ impl Learner {
                 benefit: self.overall.benefit(),
             },
             harm: self.guard.harm(),
-            drift: DriftStatus { recent_brier: self.errors.mean(), alarm: self.drifted, psi: self.shifts.clone() },
+            drift: DriftStatus {
+                recent_brier: self.errors.mean(),
+                alarm: self.drifted,
+                psi: self.shifts.iter().map(|shift| (shift.name, shift.index)).collect(),
+            },
         }
     }
 }

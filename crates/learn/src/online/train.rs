@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use augur_forest::{
-    BinnedRows, Bins, Calibrator, Forest, ForestError, ForestParams, Model, Monotone, Objective, permutation_importance,
+    BinnedRows, Bins, Blended, BoostParams, Calibrator, Forest, ForestError, ForestParams, Model, Monotone, Objective,
+    permutation_importance,
 };
 
 use super::gates::{self, Gate};
-use super::measure::{Judged, auc_within, ece, log_loss, mean};
+use super::measure::{Judged, auc_within, bootstrap, ece, log_loss, mean};
 use super::options::LearnerOptions;
 use super::window::{FEEDBACK_SHARE, Kept, Onset, Other, Window};
 use crate::features::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, FeatureRow, SCHEMA};
@@ -23,6 +24,11 @@ const CALIBRATE: f64 = 0.4;
 const LEAST_TO_CALIBRATE: (usize, usize) = (150, 15);
 /// Rows from which on probabilities are calibrated by isotonic regression; below, by Platt's scaling.
 const ISOTONIC_FROM: usize = 2_000;
+/// Rounds of boosting: at the default rate, more gain little on some thousand rows.
+const ROUNDS: usize = 150;
+/// Kinds of models.
+const FOREST: &str = "random_forest";
+const BOOSTED: &str = "boosted_trees";
 /// Rows that importance is measured on at most.
 const IMPORTANCE_ROWS: usize = 2_000;
 
@@ -146,6 +152,8 @@ pub struct Metrics {
 pub struct Evaluation {
     /// Why it was trained.
     pub reason: Reason,
+    /// `random_forest` or `boosted_trees`.
+    pub kind: &'static str,
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
     /// Examples that it was trained on.
@@ -160,7 +168,8 @@ pub struct Evaluation {
     pub bad_test: usize,
     /// Of the model.
     pub metrics: Metrics,
-    /// Of what it is compared with, by name: the base rate, the workload's rate, the champion.
+    /// Of what it is compared with, by name: the base rate, the workload's rate, the champion, and of forest and boosted trees
+    /// the kind that was not taken.
     pub baselines: BTreeMap<&'static str, Metrics>,
     /// The gates with their figures.
     pub gates: Vec<Gate>,
@@ -298,27 +307,40 @@ impl Plan {
         };
         watcher.step("training", 0.05);
         let (forest, out_of_bag) = Forest::train_out_of_bag(&bins, &rows, &labels, &weights, &params)?;
-        watcher.step("calibrating", 0.6);
+        watcher.step("boosting", 0.4);
         let bad = self.calibrate.iter().filter(|e| e.bad).count();
         let later = self.calibrate.len() >= LEAST_TO_CALIBRATE.0 && bad >= LEAST_TO_CALIBRATE.1;
+        let boosted = match later && self.options.boosted {
+            true => Some(Forest::boost(&bins, &rows, &labels, &weights, &self.boosting(seed))?),
+            false => None,
+        };
+        watcher.step("calibrating", 0.6);
+        let mut ahead = bins.rows();
+        for example in self.calibrate.iter().filter(|_| later) {
+            ahead.push(&bins, &example.row)?;
+        }
         let (raw, truth, heavy): (Vec<f32>, Vec<f32>, Vec<f32>) = if later {
-            let mut rows = bins.rows();
-            for example in &self.calibrate {
-                rows.push(&bins, &example.row)?;
-            }
             let truth = self.calibrate.iter().map(|e| f32::from(u8::from(e.bad))).collect();
-            (forest.predict(&rows)?, truth, self.calibrate.iter().map(|e| e.weight as f32).collect())
+            (forest.predict(&ahead)?, truth, self.calibrate.iter().map(|e| e.weight as f32).collect())
         } else {
             let seen: Vec<usize> = (0..rows.len()).filter(|at| out_of_bag.predictions[*at].is_finite()).collect();
             let pick = |of: &[f32]| -> Vec<f32> { seen.iter().map(|at| of[*at]).collect() };
             (pick(&out_of_bag.predictions), pick(&labels), pick(&weights))
         };
         let isotonic = raw.len() >= ISOTONIC_FROM;
-        let calibrator = if isotonic {
-            Calibrator::isotonic(&raw, &truth, &heavy)
-        } else {
-            Calibrator::platt(&raw, &truth, &heavy)
-        }?;
+        let fit = |raw: &[f32]| match isotonic {
+            true => Calibrator::isotonic(raw, &truth, &heavy),
+            false => Calibrator::platt(raw, &truth, &heavy),
+        };
+        let calibrator = fit(&raw)?;
+        let challenger = match boosted {
+            Some(boosted) => {
+                let by_boosted = boosted.predict(&ahead)?;
+                let better = self.surely_better(&raw, &by_boosted, &truth, &heavy, seed)?;
+                Some((boosted, fit(&by_boosted)?, better))
+            }
+            None => None,
+        };
         let calibration = match (isotonic, later) {
             (true, true) => "isotonic, on later examples",
             (false, true) => "Platt, on later examples",
@@ -340,6 +362,19 @@ impl Plan {
             metadata.insert(key.to_owned(), value);
         }
         let mut file = Model { bins, forest, blended: None, calibrator, metadata };
+        // Of both what is not taken is judged too, for the record.
+        let mut other = None;
+        if let Some((boosted, calibrator, better)) = challenger {
+            let by_forest = file.clone();
+            let by_boosted =
+                Model { blended: Some(Blended { forest: boosted, share: 1.0 }), calibrator, ..file.clone() };
+            let (taken, left, name) =
+                if better { (by_boosted, by_forest, FOREST) } else { (by_forest, by_boosted, BOOSTED) };
+            other = Some((name, answers(&left, &self.test)?));
+            file = taken;
+        }
+        let kind = if file.blended.is_some() { BOOSTED } else { FOREST };
+        file.metadata.insert("kind".to_owned(), kind.to_owned());
         let (p, latency) = self.timed(&file, watcher)?;
         let judged = self.judged();
         let metrics = measured(&judged, &p, &self.workloads());
@@ -365,11 +400,15 @@ impl Plan {
         let gates = gates::all(self, &judged, &p, &metrics, &references, &model, latency, seed);
         watcher.step("importance", 0.9);
         let permutation = named(&self.permutation(&model, &judged, seed)?);
-        let gain = named(&model.file.forest.gain_importance());
+        let splits = model.file.blended.as_ref().map_or(&model.file.forest, |boosted| &boosted.forest);
+        let gain = named(&splits.gain_importance());
         let workloads = self.workloads();
+        // Only now: it is no gate, what is taken having been chosen on other rows.
+        references.extend(other);
         let baselines = references.iter().map(|(name, p)| (*name, measured(&judged, p, &workloads))).collect();
         let evaluation = Evaluation {
             reason: self.reason,
+            kind,
             at_ms: self.now_ms,
             n_train: self.train.len(),
             bad_train: self.train.iter().filter(|e| e.bad).count(),
@@ -384,7 +423,7 @@ impl Plan {
             calibration,
         };
         watcher.step("done", 1.0);
-        let parts = super::reference::of(&self.train.iter().map(|e| &e.row).collect::<Vec<_>>());
+        let parts = super::reference::of(&self.train.iter().map(|e| &e.row).collect::<Vec<_>>(), super::DRIFT_ROWS);
         Ok(Trained { model, evaluation, parts })
     }
 
@@ -396,16 +435,42 @@ impl Plan {
         Ok((p, took.map(|nanos| nanos as f64 / self.test.len().max(1) as f64)))
     }
 
-    pub(super) fn judged(&self) -> Vec<Judged> {
-        // Pods of one workload rise and fall together; with few workloads, so do those of one node.
-        let mut workloads = self.workloads();
-        workloads.sort_unstable();
-        workloads.dedup();
-        let by_workload = workloads.len() >= 10;
-        self.test
+    /// How boosted trees are grown on the same bins, under the same constraints.
+    fn boosting(&self, seed: u64) -> BoostParams {
+        BoostParams {
+            rounds: ROUNDS,
+            monotone: FEATURES.iter().map(|feature| monotone(feature.monotone)).collect(),
+            seed,
+            ..BoostParams::default()
+        }
+    }
+
+    /// Whether the second predictions of the rows to calibrate on have the lower log loss after Platt's scaling, the lower end of the
+    /// interval of the gain being above 0.
+    fn surely_better(
+        &self,
+        first: &[f32],
+        second: &[f32],
+        truth: &[f32],
+        weights: &[f32],
+        seed: u64,
+    ) -> Result<bool, ForestError> {
+        let scaled = |raw: &[f32]| -> Result<Vec<f64>, ForestError> {
+            let calibrator = Calibrator::platt(raw, truth, weights)?;
+            Ok(raw.iter().map(|p| f64::from(calibrator.apply(*p))).collect())
+        };
+        let (first, second) = (scaled(first)?, scaled(second)?);
+        let gains: Vec<f64> = self
+            .calibrate
             .iter()
-            .map(|e| Judged { bad: e.bad, weight: e.weight, group: if by_workload { e.workload } else { e.node } })
-            .collect()
+            .zip(first.iter().zip(&second))
+            .map(|(e, (first, second))| log_loss(*first, e.bad) - log_loss(*second, e.bad))
+            .collect();
+        Ok(bootstrap(&judged(&self.calibrate), &gains, seed).is_some_and(|interval| interval.low > 0.0))
+    }
+
+    pub(super) fn judged(&self) -> Vec<Judged> {
+        judged(&self.test)
     }
 
     pub(super) fn workloads(&self) -> Vec<u64> {
@@ -432,6 +497,16 @@ impl Plan {
         let predict = |rows: &BinnedRows| model.file.predict_rows(rows);
         permutation_importance(&predict, &model.file.bins, &rows, Some(&groups), 1, seed, &loss)
     }
+}
+
+fn judged(examples: &[Labelled]) -> Vec<Judged> {
+    // Pods of one workload rise and fall together; with few workloads, so do those of one node.
+    let mut workloads: Vec<u64> = examples.iter().map(|e| e.workload).collect();
+    workloads.sort_unstable();
+    workloads.dedup();
+    let by_workload = workloads.len() >= 10;
+    let group = |e: &Labelled| if by_workload { e.workload } else { e.node };
+    examples.iter().map(|e| Judged { bad: e.bad, weight: e.weight, group: group(e) }).collect()
 }
 
 fn monotone(sign: i8) -> Monotone {

@@ -3,6 +3,7 @@
 //! What is chosen, and how it is calibrated, is decided on the rows to train on alone (`augur_forest::select`).
 
 mod prepare;
+mod regression;
 mod report;
 
 use std::num::NonZeroUsize;
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use augur_forest::{
-    BinnedRows, Bins, MAX_BINS, RELIABILITY_BINS, Ranking, SelectParams, Selection, brier, clustered_interval,
+    BinnedRows, Bins, MAX_BINS, Order, RELIABILITY_BINS, Ranking, SelectParams, Selection, brier, clustered_interval,
     expected_calibration_error, log_loss, permutation_importance, reliability, select,
 };
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use crate::cli::{EvaluateArgs, EvaluateFormat, TrainArgs};
 use crate::output;
 use crate::table::Table;
-use prepare::{Prepared, Roles, prepare};
+use prepare::{Prepared, Roles, Task, prepare};
 
 /// Draws of groups that intervals come from.
 const DRAWS: usize = 1_000;
@@ -33,11 +34,21 @@ const LEVEL: f64 = 0.95;
 /// # Errors
 /// When the table cannot be used, naming the thing and the fix, or a report cannot be written.
 pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
-    let roles = Roles { label: args.label.clone(), group: args.group.clone(), split: args.split.clone() };
+    let task = if args.regression { Task::Number } else { Task::Probability };
+    let roles = Roles { task, label: args.label.clone(), group: args.group.clone(), split: args.split.clone() };
     let table = Table::read(&args.table)?;
     let prepared = prepare(&table, &roles, true)?;
     drop(table);
-    let (selection, train_seconds) = train_on(&prepared, args.seed)?;
+    if args.regression {
+        let json = regression::evaluate(&prepared, args.seed)?;
+        return output::line(&match args.format {
+            EvaluateFormat::Json => serde_json::to_string_pretty(&json)?,
+            EvaluateFormat::Text => regression::text(&prepared, &json),
+        });
+    }
+    // Without a column of groups each row is its own, which says nothing.
+    let new_groups = args.group.is_some() && prepared.groups_are_new();
+    let (selection, train_seconds) = train_on(&prepared, new_groups, args.seed)?;
     let verdict = judge(&prepared, &selection, train_seconds, args.seed)?;
     if let Some(path) = &args.report {
         let title = args.table.file_name().unwrap_or_default().to_string_lossy();
@@ -56,10 +67,15 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
 /// # Errors
 /// When the table cannot be used, naming the thing and the fix, or the file cannot be written.
 pub fn train(args: &TrainArgs) -> anyhow::Result<()> {
-    let roles = Roles { label: args.label.clone(), group: args.group.clone(), split: args.split.clone() };
+    let roles = Roles {
+        task: Task::Probability,
+        label: args.label.clone(),
+        group: args.group.clone(),
+        split: args.split.clone(),
+    };
     let table = Table::read(&args.table)?;
     let prepared = prepare(&table, &roles, false)?;
-    let (selection, train_seconds) = train_on(&prepared, args.seed)?;
+    let (selection, train_seconds) = train_on(&prepared, false, args.seed)?;
     let mut model = selection.model;
     let notes = [
         ("label", args.label.clone()),
@@ -99,13 +115,15 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-fn train_on(prepared: &Prepared, seed: u64) -> anyhow::Result<(Selection, f64)> {
+/// The chosen model and the seconds that took; `new_groups` when it will be asked about groups that it has not seen.
+fn train_on(prepared: &Prepared, new_groups: bool, seed: u64) -> anyhow::Result<(Selection, f64)> {
     let began = Instant::now();
     let columns = prepared.train.slices();
     let bins = Bins::fit(&prepared.names, &columns, MAX_BINS)?;
     let rows = bins.encode(&columns)?;
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let params = SelectParams { seed, threads, ..SelectParams::default() };
+    let order = if new_groups { Order::NewGroups(prepared.train.groups.clone()) } else { Order::Time };
+    let params = SelectParams { seed, threads, order, ..SelectParams::default() };
     let selection = select(&bins, &rows, &prepared.train.labels, &params)?;
     Ok((selection, began.elapsed().as_secs_f64()))
 }
@@ -163,6 +181,7 @@ fn judge(prepared: &Prepared, selection: &Selection, train_seconds: f64, seed: u
         "model": selection.chosen,
         "calibration": selection.calibration,
         "validated_rows": selection.validated,
+        "validated_by": selection.validated_by,
         "candidates": candidates.map(|c| json!({ "model": c.name, "validated_log_loss": round(c.log_loss, 5) }))
             .collect::<Vec<_>>(),
         "features": prepared.names,

@@ -58,11 +58,12 @@ pub fn text(prepared: &Prepared, verdict: &Verdict) -> String {
 fn summary(json: &Value) -> String {
     let count = |key: &str| json[key].as_u64().unwrap_or(0);
     format!(
-        "{}\ncalibrated by {} on {} rows predicted ahead within the training rows; trained on {} rows in {} s, tested on {} \
+        "{}\ncalibrated by {} on {} training rows, each predicted by {}; trained on {} rows in {} s, tested on {} \
          rows of {} groups",
         json["model"].as_str().unwrap_or_default(),
         json["calibration"].as_str().unwrap_or_default(),
         count("validated_rows"),
+        json["validated_by"].as_str().unwrap_or_default(),
         count("n_train"),
         show(&json["train_seconds"]),
         count("n_test"),
@@ -70,7 +71,7 @@ fn summary(json: &Value) -> String {
     )
 }
 
-fn show(value: &Value) -> String {
+pub(super) fn show(value: &Value) -> String {
     value.as_f64().map_or("-".to_owned(), |v| format!("{v:.4}"))
 }
 
@@ -78,7 +79,7 @@ fn show2(value: &Value) -> String {
     value.as_f64().map_or("-".to_owned(), |v| format!("{v:.2}"))
 }
 
-fn interval(json: &Value, key: &str) -> String {
+pub(super) fn interval(json: &Value, key: &str) -> String {
     let interval = &json[format!("{key}_interval")];
     if interval.is_null() { String::new() } else { format!("[{}, {}]", show(&interval[0]), show(&interval[1])) }
 }

@@ -26,7 +26,12 @@ fn table(rows: usize) -> Table {
 }
 
 fn roles() -> Roles {
-    Roles { label: "label".to_owned(), group: Some("user".to_owned()), split: Some("split".to_owned()) }
+    Roles {
+        task: Task::Probability,
+        label: "label".to_owned(),
+        group: Some("user".to_owned()),
+        split: Some("split".to_owned()),
+    }
 }
 
 #[test]
@@ -35,7 +40,7 @@ fn a_table_is_judged_on_rows_it_was_not_trained_on() {
     assert_eq!((prepared.train.labels.len(), prepared.test.labels.len()), (3_000, 1_000));
     assert_eq!(prepared.ignored.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["id"]);
     assert_eq!(prepared.kinds["class"].len(), 8);
-    let (selection, seconds) = train_on(&prepared, 1).unwrap();
+    let (selection, seconds) = train_on(&prepared, false, 1).unwrap();
     let verdict = judge(&prepared, &selection, seconds, 1).unwrap();
     let figure = |key: &str| verdict.json[key].as_f64().unwrap();
     assert!(figure("auc") > 0.8, "{}", verdict.json["auc"]);

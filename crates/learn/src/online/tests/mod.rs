@@ -1,5 +1,6 @@
 //! The loop on simulated streams: it learns, refuses, takes back, and cannot be poisoned.
 
+mod boosted;
 mod poison;
 mod stream;
 

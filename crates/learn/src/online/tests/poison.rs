@@ -41,6 +41,8 @@ fn repeated_feedback_counts_once_and_unknown_decisions_not_at_all() {
         assert!(!stream.learner.feedback(7, false));
     }
     assert_eq!(stream.learner.window.kept[&id].feedback, Some(true));
+    let status = stream.learner.status();
+    assert_eq!((status.repeated, status.unknown), (1_000, 1_000), "both are visible");
 }
 
 /// A flood of decisions of which the cluster shows nothing, all said to have gone bad on the good nodes.
