@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use augur_learn::FeatureVector;
+use augur_learn::{FeatureVector, Parts};
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -48,6 +48,11 @@ pub trait SchedulerBackend: Send + Sync + 'static {
     /// What each feature adds to the difference of the probabilities that the model says of two rows, the largest first;
     /// `None` when the model is not at hand.
     fn contrast(&self, model_id: &str, row: &[Option<f64>], other: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>>;
+
+    /// What the model's confidence in its answer for a row is made of; `None` when the model is not at hand.
+    fn confidence(&self, _model_id: &str, _row: &[Option<f64>]) -> Option<Parts> {
+        None
+    }
 
     /// On which of the candidates the pod would fit if their victims left, by place. Errors as of
     /// [`SchedulerBackend::predict`].

@@ -1,7 +1,7 @@
 //! Why this node, why not the others, what change would flip it: read off a recorded decision.
 
 use augur_history::{DecisionRecord, NodeScore, Outcome};
-use augur_learn::FEATURE_NAMES;
+use augur_learn::{FEATURE_NAMES, Parts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -70,15 +70,50 @@ pub struct ModelPart {
     pub model_id: String,
     /// The probability that the pod goes bad on the chosen node.
     pub p_bad: Option<f64>,
+    /// What its confidence in that is made of; `null` when the model of that decision is not in use any more.
+    pub confidence: Option<ConfidenceParts>,
     /// The node it is held against.
     pub runner_up: String,
-    /// By feature: what it adds to the probability of trouble on the chosen node less that on the runner-up, before
-    /// calibration; exact Shapley values with the runner-up as the only reference, so that they add up. Negative speaks for
+    /// By feature: what it adds to the probability of trouble (of boosted trees, to its log-odds) on the chosen node less that on
+    /// the runner-up, before calibration; exact Shapley values with the runner-up as the only reference, so that they add up. Negative speaks for
     /// the chosen node. The largest first.
     pub contributions: Vec<Contribution>,
     /// Why there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contributions_reason: Option<&'static str>,
+}
+
+/// A model's confidence in what it says of the chosen node: the least of its parts, each 0..1.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ConfidenceParts {
+    /// The least of the parts.
+    pub confidence: f64,
+    /// How many examples like this one it rests on, decayed ones counting less.
+    pub n_eff: f64,
+    /// n / (n + 5) for these.
+    pub support: f64,
+    /// Halved for each feature far outside what training saw.
+    pub in_range: f64,
+    /// 1 less the error of the mean over trees, in units of the deviation of a single outcome.
+    pub agreement: f64,
+    /// What the model has shown on its hold-out.
+    pub skill: f64,
+    /// The parts that keep it low in words, the lowest first.
+    pub reasons: Vec<String>,
+}
+
+impl From<Parts> for ConfidenceParts {
+    fn from(parts: Parts) -> Self {
+        Self {
+            confidence: parts.least(),
+            n_eff: parts.n_eff,
+            support: parts.support,
+            in_range: parts.in_range,
+            agreement: parts.agreement,
+            skill: parts.skill,
+            reasons: parts.reasons().into_iter().map(str::to_owned).collect(),
+        }
+    }
 }
 
 /// A feature's part.
@@ -101,6 +136,7 @@ type Contrast = Option<Vec<(&'static str, f64)>>;
 pub(crate) fn model_part(
     record: &DecisionRecord,
     contrast: impl Fn(&str, &[Option<f64>], &[Option<f64>]) -> Contrast,
+    confidence: impl Fn(&str, &[Option<f64>]) -> Option<Parts>,
 ) -> Option<ModelPart> {
     let (model_id, other) = (record.model_id.as_ref()?, record.alternative.as_ref()?);
     let parts = contrast(model_id, &record.features, &other.features);
@@ -111,6 +147,7 @@ pub(crate) fn model_part(
     Some(ModelPart {
         model_id: model_id.to_string(),
         p_bad: record.p_bad,
+        confidence: confidence(model_id, &record.features).map(ConfidenceParts::from),
         runner_up: other.node.to_string(),
         contributions_reason: parts.is_none().then_some("the model of that decision is not in use any more"),
         contributions: parts

@@ -128,6 +128,9 @@ pub(crate) async fn feedback(State(service): Shared, request: Request) -> Result
         .await
         .map_err(|_| closed())?
         .map_err(|error| ApiError::unavailable("history_unavailable", error.to_string()))?;
+    if receipt.duplicate {
+        service.count_repeated_feedback();
+    }
     if let (Some(learner), Some(decision)) = (&service.learner, receipt.record.feedback.decision_id)
         && receipt.record.trainable
         && !receipt.duplicate
@@ -183,6 +186,8 @@ pub(crate) async fn metrics(State(service): Shared, headers: HeaderMap) -> Resul
     let summary = service.history(augur_history::HistoryHandle::summary).await?;
     gauges.add("augur_examples_kept", "Labelled examples kept for training", Some(summary.examples as f64));
     gauges.add("augur_outcomes_kept", "Outcomes kept", Some(summary.outcomes as f64));
+    let repeated = service.repeated_feedback();
+    gauges.add_counter("augur_feedback_repeated", "Feedback on decisions that had some, since the start", repeated);
     gauges.add("augur_history_file_bytes", "Size of the history file", Some(summary.file_bytes as f64));
     if let Some(learner) = &service.learner {
         model::gauges(&learner.report(), service.now(), &mut gauges);

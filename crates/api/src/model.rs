@@ -203,6 +203,8 @@ pub(crate) async fn model_info(State(service): Shared) -> Result<Response, ApiEr
             "labels_by_feedback_alone": status.map(|status| status.by_feedback),
             "labels_replaced": status.map(|status| status.relabelled),
             "feedback_contradicting": summary.contradicting,
+            "feedback_repeated": status.map(|status| status.repeated + service.repeated_feedback()),
+            "feedback_on_unknown_decisions": status.map(|status| status.unknown),
         }),
     };
     json(&info, 16_384)
@@ -365,6 +367,7 @@ pub(crate) fn gauges(report: &LearnerReport, now: UnixMillis, gauges: &mut Gauge
     gauges.add_counter("augur_learner_trainings", "Trainings since the start", status.trainings);
     gauges.add_counter("augur_learner_promotions", "Models taken into use", status.promotions);
     gauges.add_counter("augur_learner_labels_replaced", "Labels that another label replaced", status.relabelled);
+    gauges.add_counter("augur_learner_feedback_unknown", "Feedback on decisions not in the window", status.unknown);
     for (reason, count) in &status.rejected {
         let name = "augur_learner_rejected_examples";
         gauges.add_labelled(name, "Examples left aside", ("reason", reason), *count as f64);

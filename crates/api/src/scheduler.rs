@@ -244,6 +244,8 @@ pub(crate) fn history_gauges(service: &Service, gauges: &mut Gauges) {
     gauges.add_counter("augur_history_dropped", "Records dropped because history could not keep up", status.dropped);
     gauges.add_counter("augur_history_failed_commits", "Writes of history that failed", status.failed_commits);
     gauges.add("augur_feedback_kept", "Feedback records kept", Some(performance.feedback as f64));
+    let contradicting = Some(performance.contradicting as f64);
+    gauges.add("augur_feedback_contradicting", "Of these, contradicting the cluster, left aside", contradicting);
     gauges.add("augur_predictions_judged", "Predictions of seven days with a verdict", Some(total.judged as f64));
     gauges.add("augur_prediction_accuracy", "Share of judged predictions that went well", total.accuracy());
 }
@@ -404,7 +406,11 @@ pub(crate) async fn explain(
         ApiError::not_found("decision_not_found", message)
     })?;
     let mut explanation = Explanation::new(record, outcome.as_ref());
-    explanation.model = model_part(record, |id, row, other| service.backend.contrast(id, row, other));
+    explanation.model = model_part(
+        record,
+        |id, row, other| service.backend.contrast(id, row, other),
+        |id, row| service.backend.confidence(id, row),
+    );
     json(&explanation, 8_192)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use augur_clock::Clock;
@@ -120,6 +121,8 @@ pub(crate) struct Service {
     pub http: HttpMetrics,
     /// One export at a time.
     pub exports: Arc<Semaphore>,
+    /// Feedback on decisions that had some.
+    repeated_feedback: AtomicU64,
 }
 
 pub(crate) type Shared = State<Arc<Service>>;
@@ -132,8 +135,18 @@ impl std::ops::Deref for Service {
 }
 
 impl Service {
+    /// Over its parts, under the name that its metrics carry.
     pub fn new(parts: Services, name: &'static str) -> Self {
-        Self { parts, http: HttpMetrics::new(name), exports: Arc::new(Semaphore::new(1)) }
+        Self { parts, http: HttpMetrics::new(name), exports: Arc::new(Semaphore::new(1)), repeated_feedback: AtomicU64::new(0) }
+    }
+
+    pub fn count_repeated_feedback(&self) {
+        self.repeated_feedback.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Feedback on decisions that had some, since the start.
+    pub fn repeated_feedback(&self) -> u64 {
+        self.repeated_feedback.load(Ordering::Relaxed)
     }
 
     pub fn now(&self) -> UnixMillis {

@@ -14,12 +14,12 @@ use augur_api::{
     Answer, ApiError, Binding, Candidate, Check, CheckStatus, Health, ModelStatus, NodeView, PodQuery, PodSource,
     SchedulerBackend,
 };
-use augur_core::cycle::{Algorithm as CoreAlgorithm, NodeReport, WithoutPods};
+use augur_core::cycle::{Algorithm as CoreAlgorithm, Decision, NodeReport, WithoutPods};
 use augur_core::object::Pod;
 use augur_core::plugins::Code;
 use augur_core::predictor::Predictor;
 use augur_kube::{Leadership, convert, wire};
-use augur_learn::{FeatureVector, PodFacts, row_of};
+use augur_learn::{FeatureVector, Parts, PodFacts, row_of};
 use futures::FutureExt;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -218,13 +218,15 @@ impl SchedulerBackend for Backend {
     }
 
     fn predict(&self, query: PodQuery) -> Answer<Prediction> {
-        let (engine, thresholds) = (self.engine.clone(), self.thresholds);
+        let (engine, thresholds, swaps) = (self.engine.clone(), self.thresholds, self.swaps.clone());
         async move {
             let pod = asked_for(&engine, &query).await?;
             let record = query.record;
             let dry_run = engine.query(move |view| view.is_ready().then(|| view.dry_run(pod, thresholds, record)));
             let dry_run = dry_run.await.map_err(unavailable)?.ok_or_else(not_ready)?;
-            Ok(prediction(query, dry_run))
+            let model = dry_run.decision.model_id.as_ref().and_then(|id| swaps.model(id));
+            let parts = model.and_then(|model| Some(model.answer(&row_of(&dry_run.features)?).ok()?.1));
+            Ok(prediction(query, dry_run, parts))
         }
         .boxed()
     }
@@ -266,6 +268,11 @@ impl SchedulerBackend for Backend {
     fn contrast(&self, model_id: &str, row: &[Option<f64>], other: &[Option<f64>]) -> Option<Vec<(&'static str, f64)>> {
         let model = self.swaps.model(model_id)?;
         model.contrast(&row_of(row)?, &row_of(other)?).ok()
+    }
+
+    fn confidence(&self, model_id: &str, row: &[Option<f64>]) -> Option<Parts> {
+        let (_, parts) = self.swaps.model(model_id)?.answer(&row_of(row)?).ok()?;
+        Some(parts)
     }
 
     fn preempt(&self, pod: Box<RawValue>, candidates: Vec<Candidate>) -> Answer<Vec<bool>> {
@@ -431,8 +438,34 @@ fn not_understood(what: &str, json: &str, error: &serde_json::Error) -> ApiError
     ApiError::unprocessable("invalid_pod", format!("{place}: {error}"))
 }
 
-/// The answer of the contract.
-fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
+/// A lead over the runner-up of fewer points is named as a reason for low confidence.
+const SMALL_LEAD: f64 = 5.0;
+
+/// What keeps the confidence of a decision low.
+fn confidence_reasons(decision: &Decision, parts: Option<&Parts>) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    let Some(chosen) = &decision.chosen else { return reasons };
+    if let Some(other) = &decision.runner_up {
+        let lead = (chosen.total - other.total).abs();
+        if lead == 0.0 {
+            reasons.push(format!("{} is as good", other.node));
+        } else if lead < SMALL_LEAD {
+            reasons.push(format!("{} is only {lead:.1} points behind", other.node));
+        }
+    }
+    match (parts, &decision.fallback) {
+        (Some(parts), _) => reasons.extend(parts.reasons().into_iter().map(str::to_owned)),
+        (None, Some(fallback)) => reasons.push(format!("no model had a say: {fallback}")),
+        (None, None) => {}
+    }
+    if parts.is_none() && chosen.enhanced.is_some_and(|enhanced| enhanced.coverage < 1.0) {
+        reasons.push("live signals of the node are missing".to_owned());
+    }
+    reasons
+}
+
+/// The answer of the contract; `parts` is what the model's confidence is made of.
+fn prediction(query: PodQuery, dry_run: DryRun, parts: Option<Parts>) -> Prediction {
     let DryRun { pod, mut decision, id, features, cluster, rates } = dry_run;
     let node = decision.node().cloned();
     let recorder = Recorder::new();
@@ -479,11 +512,14 @@ fn prediction(query: PodQuery, dry_run: DryRun) -> Prediction {
         })
         .collect();
     let requests = PodFacts::of(&pod, &rates, None);
+    let confidence_reasons = confidence_reasons(&decision, parts.as_ref());
     Prediction {
         pod_name: query.name,
         pod_namespace: query.namespace,
         confidence: node.is_some().then_some(decision.confidence),
         confidence_reason: node.is_none().then(|| "no node was chosen".to_owned()),
+        confidence_reasons,
+        n_eff: parts.map(|parts| parts.n_eff),
         predicted_node: node,
         reason: decision.reason,
         algorithm: match decision.algorithm {

@@ -259,8 +259,18 @@ pub fn start_learner(
 ) -> anyhow::Result<Arc<LearnerService>> {
     let registry = Registry::open(data_dir)?;
     let examples = history.handle().examples()?;
-    LearnerService::start(learner::options(config), registry, &examples, swaps.clone(), clock.clone())
+    let feedback: Vec<_> = history
+        .handle()
+        .recent_feedback(FEEDBACK_TAKEN_UP)?
+        .into_iter()
+        .filter(|record| record.trainable)
+        .filter_map(|record| Some((record.feedback.decision_id?, record.feedback.success)))
+        .collect();
+    LearnerService::start(learner::options(config), registry, &examples, &feedback, swaps.clone(), clock.clone())
 }
+
+/// Feedback that a learner takes up at its start, the latest: all of it has a twentieth of a training set's weight at most.
+const FEEDBACK_TAKEN_UP: usize = 50_000;
 
 /// What one answer of a model may take; what took longer is not used.
 const INFERENCE_BUDGET: Duration = Duration::from_millis(5);

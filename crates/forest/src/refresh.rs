@@ -79,23 +79,23 @@ impl Forest {
             return Err(ForestError::shape("bytes of a row", self.stride, row.len()));
         }
         let mut supports = Vec::with_capacity(1);
-        self.supports_of(row, 1, &mut supports)?;
+        self.supports_of(Path::Fastest, row, 1, &mut supports)?;
         supports.pop().ok_or_else(|| ForestError::shape("rows", 1, 0))
     }
 
-    /// The same of many rows; `into` is emptied first.
+    /// The same of many rows, by a chosen code; both give equal results. `into` is emptied first.
     ///
     /// # Errors
     /// As [`Forest::support`].
-    pub fn supports(&self, rows: &BinnedRows, into: &mut Vec<Support>) -> Result<(), ForestError> {
+    pub fn supports(&self, path: Path, rows: &BinnedRows, into: &mut Vec<Support>) -> Result<(), ForestError> {
         self.check(rows)?;
-        self.supports_of(rows.codes(), rows.len(), into)
+        self.supports_of(path, rows.codes(), rows.len(), into)
     }
 
-    fn supports_of(&self, codes: &[u8], rows: usize, into: &mut Vec<Support>) -> Result<(), ForestError> {
+    fn supports_of(&self, path: Path, codes: &[u8], rows: usize, into: &mut Vec<Support>) -> Result<(), ForestError> {
         self.only_means("boosted trees have no support by leaves")?;
         let mut sums = vec![[0.0; 3]; rows];
-        spreads(&self.groups, codes, self.stride, Path::Fastest, &mut sums);
+        spreads(&self.groups, codes, self.stride, path, &mut sums);
         let trees = self.trees().max(1) as f32;
         into.clear();
         into.extend(sums.iter().map(|[sum, squares, cover]| {

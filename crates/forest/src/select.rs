@@ -457,3 +457,64 @@ fn unjudged(bins: &Bins, rows: &BinnedRows, labels: &[f32], params: &SelectParam
     let validated_by = "the trees that had not seen them";
     Ok(Selection { model, chosen, calibration, candidates: Vec::new(), validated_by, validated: predictions.len() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The folds of labels by some rule; what each row is predicted by is checked in general.
+    fn folds_of(labels: &[f32], order: &Order) -> (Vec<usize>, Vec<Fold>) {
+        let (rows, folds) = folds(labels, order).unwrap();
+        let mut next = folds.first().map_or(0, |fold| fold.test.start);
+        for fold in &folds {
+            assert_eq!(fold.test.start, next, "tests follow each other");
+            assert!(fold.train.iter().all(|place| !fold.test.contains(place)));
+            next = fold.test.end;
+        }
+        let mut sorted = rows.clone();
+        sorted.sort_unstable();
+        assert!(sorted.windows(2).all(|two| two[0] < two[1]), "every row once");
+        (rows, folds)
+    }
+
+    fn labels(rows: usize, one: impl Fn(usize) -> bool) -> Vec<f32> {
+        (0..rows).map(|row| f32::from(u8::from(one(row)))).collect()
+    }
+
+    #[test]
+    fn many_rows_are_predicted_by_those_before_and_few_by_all_others() {
+        let (_, folds) = folds_of(&labels(6_000, |row| row % 3 == 0), &Order::Time);
+        assert_eq!(folds.len(), 4);
+        assert!(folds.iter().all(|fold| fold.train.iter().all(|place| *place < fold.test.start)));
+        let (rows, folds) = folds_of(&labels(600, |row| row % 3 == 0), &Order::Time);
+        assert_eq!((folds.len(), folds[0].test.clone(), folds[0].train.len()), (6, 0..100, 500));
+        assert_eq!(rows, (0..600).collect::<Vec<_>>());
+        let (_, folds) = folds_of(&labels(40, |row| row == 3), &Order::Time);
+        assert!(folds.is_empty(), "one row of a class teaches nothing");
+    }
+
+    #[test]
+    fn rows_in_the_order_of_their_labels_are_dealt_out() {
+        let labels = labels(300, |row| row < 100);
+        let (rows, folds) = folds_of(&labels, &Order::Time);
+        let ones = |fold: &Fold| fold.test.clone().filter(|place| labels[rows[*place]] == 1.0).count();
+        assert!(folds.iter().all(|fold| (15..=18).contains(&ones(fold))));
+    }
+
+    #[test]
+    fn a_group_is_predicted_by_others_alone() {
+        let groups: Vec<u32> = (0..3_000).map(|row: u32| row * row % 37).collect();
+        let (rows, folds) = folds_of(&labels(3_000, |row| row % 4 == 0), &Order::NewGroups(groups.clone()));
+        assert_eq!(folds.len(), 6);
+        for fold in &folds {
+            let of = |places: &mut dyn Iterator<Item = usize>| -> std::collections::BTreeSet<u32> {
+                places.map(|place| groups[rows[place]]).collect()
+            };
+            assert!(of(&mut fold.test.clone()).is_disjoint(&of(&mut fold.train.iter().copied())));
+            assert!(fold.test.len() > 250, "blocks are of about one size");
+        }
+        assert!(folds.iter().map(|fold| fold.test.len()).sum::<usize>() == 3_000);
+        let short = Order::NewGroups(vec![1]);
+        assert!(super::folds(&[0.0, 1.0], &short).is_err());
+    }
+}

@@ -70,6 +70,13 @@ proptest! {
         forest.predict_by(Path::Fastest, &some, &mut fast).unwrap();
         forest.predict_by(Path::Portable, &some, &mut portable).unwrap();
         prop_assert_eq!(bits(&fast), bits(&portable));
+        let (mut supports, mut by_portable) = (Vec::new(), Vec::new());
+        forest.supports(Path::Fastest, &some, &mut supports).unwrap();
+        forest.supports(Path::Portable, &some, &mut by_portable).unwrap();
+        prop_assert_eq!(&supports, &by_portable);
+        let means: Vec<f32> = supports.iter().map(|support| support.mean).collect();
+        prop_assert!(means.iter().zip(&portable).all(|(mean, p)| (mean - p).abs() < 1e-5));
+        prop_assert_eq!(supports[0], forest.support(some.row(0).unwrap()).unwrap());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use augur_forest::{BinnedRows, ForestError, Model, Support};
+use augur_forest::{BinnedRows, ForestError, Model, Path, Support};
 
 use crate::features::{FEATURE_COUNT, FEATURE_NAMES, FEATURES, FeatureRow, SCHEMA};
 
@@ -149,7 +149,7 @@ impl LearnedModel {
     /// Confidence in the answers for many rows, each of codes and of the features they were made of; appended to `into`.
     pub fn confidences(&self, codes: &BinnedRows, rows: &[FeatureRow], into: &mut Vec<f64>) {
         let mut supports = Vec::new();
-        match self.file.forest.supports(codes, &mut supports) {
+        match self.file.forest.supports(Path::Fastest, codes, &mut supports) {
             Ok(()) => into.extend(supports.iter().zip(rows).map(|(support, row)| self.parts_by(support, row).least())),
             // As above.
             Err(_) => into.extend(rows.iter().map(|_| 0.0)),

@@ -54,6 +54,8 @@ pub struct DecisionView {
     pub p_bad: Option<f64>,
     /// The probability with which this node was chosen among the candidates.
     pub propensity: f64,
+    /// Whether a near-tie was tried for the sake of learning; the runner-up is the best node then.
+    pub explored: bool,
     /// The second best node.
     pub runner_up: Option<String>,
     /// Nodes looked at.
@@ -141,6 +143,13 @@ impl From<&Outcome> for OutcomeView {
     }
 }
 
+/// Only a node that was tried is behind the runner-up and had another chance than to be taken; one that room was made on had none.
+fn explored(r: &DecisionRecord) -> bool {
+    let total =
+        |name: &Option<std::sync::Arc<str>>| r.scores.iter().find(|s| Some(&s.node) == name.as_ref()).map(|s| s.total);
+    r.propensity < 1.0 && total(&r.node).zip(total(&r.runner_up)).is_some_and(|(chosen, best)| chosen < best)
+}
+
 fn workload_name(key: &WorkloadKey) -> String {
     format!("{}/{}/{}", key.namespace, key.kind, key.name)
 }
@@ -179,6 +188,7 @@ impl DecisionView {
             confidence: r.confidence.map(round),
             p_bad: r.p_bad.map(round),
             propensity: r.propensity,
+            explored: explored(r),
             runner_up: text(&r.runner_up),
             nodes: r.nodes,
             feasible: r.feasible,

@@ -87,6 +87,9 @@ fn importance(by: &[(&'static str, f64)]) -> Vec<Importance> {
 pub struct EvaluationView {
     /// Why it was trained.
     pub reason: String,
+    /// `random_forest`, or `boosted_trees` where these were surely better.
+    #[serde(default)]
+    pub kind: String,
     /// Examples that it was trained on.
     pub n_train: usize,
     /// Bad ones among them.
@@ -100,7 +103,8 @@ pub struct EvaluationView {
     pub bad_test: usize,
     /// Of the model.
     pub metrics: MetricsView,
-    /// Of what it is compared with: the base rate, the workload's rate, the champion.
+    /// Of what it is compared with: the base rate, the workload's rate, the champion, and of forest and boosted trees the kind that
+    /// was not taken.
     pub baselines: BTreeMap<String, MetricsView>,
     /// Every condition of promotion.
     pub gates: Vec<GateView>,
@@ -116,6 +120,7 @@ impl From<&Evaluation> for EvaluationView {
     fn from(e: &Evaluation) -> Self {
         Self {
             reason: e.reason.name().to_owned(),
+            kind: e.kind.to_owned(),
             n_train: e.n_train,
             bad_train: e.bad_train,
             by_feedback: e.by_feedback,
@@ -167,7 +172,7 @@ pub struct ModelEntry {
 }
 
 /// How far a job has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// It waits for its turn.
@@ -181,12 +186,12 @@ pub enum JobState {
 }
 
 /// A job.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
     /// Its id.
     pub job_id: String,
     /// `train` or `online_update`.
-    pub kind: &'static str,
+    pub kind: String,
     /// How far it has come.
     pub state: JobState,
     /// What it does now.

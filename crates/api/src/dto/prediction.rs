@@ -53,6 +53,11 @@ pub struct Prediction {
     /// Why `confidence` is `null`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence_reason: Option<String>,
+    /// What keeps `confidence` low, the most important first; empty when nothing does.
+    pub confidence_reasons: Vec<String>,
+    /// How many examples like this one the model's answer rests on, decayed ones counting less; `null` when no model had a say.
+    #[serde(serialize_with = "rounded")]
+    pub n_eff: Option<f64>,
     /// In a sentence: why this node, or why none.
     pub reason: String,
     /// Who had the last word.
@@ -223,6 +228,8 @@ mod tests {
                 predicted_node: Some("n1".into()),
                 confidence: Some(0.75),
                 confidence_reason: None,
+                confidence_reasons: vec!["few examples like this one".to_owned()],
+                n_eff: Some(3.25),
                 reason: "most \"room\"".to_owned(),
                 algorithm: Algorithm::EnhancedScoring,
                 fallback_reason: Some("not_trained".into()),

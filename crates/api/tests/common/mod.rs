@@ -279,6 +279,8 @@ pub fn prediction(query: &PodQuery, decision_id: Option<DecisionId>, nodes: usiz
         predicted_node: Some("n1".into()),
         confidence: None,
         confidence_reason: Some("the only node that fits".to_owned()),
+        confidence_reasons: Vec::new(),
+        n_eff: None,
         reason: "n1 has the most room".to_owned(),
         algorithm: Algorithm::EnhancedScoring,
         fallback_reason: Some("not_trained".into()),

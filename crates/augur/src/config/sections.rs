@@ -1,5 +1,6 @@
 //! Augur's own settings with the defaults of the HTTP contract, each with what it is for. Start at [`Config::read`].
 
+use augur_core::profile::MAX_MODEL_SHARE;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Mode;
@@ -37,6 +38,7 @@ pub trait Setting: Serialize {
 }
 
 impl Setting for bool {}
+impl Setting for i32 {}
 impl Setting for u16 {}
 impl Setting for u32 {}
 impl Setting for u64 {}
@@ -163,6 +165,8 @@ section!(Scheduler {
     scoring: Scoring = Scoring::default(),
     /// From where on a signal speaks against a node.
     thresholds: Thresholds = Thresholds::default(),
+    /// Trying near-ties where a model has a say.
+    exploration: Exploration = Exploration::default(),
 });
 section!(Scoring {
     /// Free CPU.
@@ -177,6 +181,18 @@ section!(Scoring {
     failed_pods_weight: u32 = 5,
     /// Few restarts.
     restart_weight: u32 = 5,
+    /// Points that a node loses at a risk of 1, by trouble that was seen there lately (`docs/design/0009-learner.md`).
+    risk_weight: f64 = 300.0,
+    /// λ: what a model moves a score by for each unit of log-odds, as a share of the score's range; 0 to 0.15.
+    model_weight: f64 = 0.15,
+});
+section!(Exploration {
+    /// Share of decisions in which a node that is nearly as good as the best is tried; 0 to 0.5, 0 switches it off.
+    share: f64 = 0.02,
+    /// Points that it may be behind the best.
+    points: f64 = 2.0,
+    /// Pods of higher priority are never tried with, nor are those of `kube-system`.
+    max_priority: i32 = 0,
 });
 section!(Thresholds {
     /// Percent of CPU in use.
@@ -189,7 +205,7 @@ section!(Thresholds {
     avg_restart_threshold: f64 = 1.0,
 });
 section!(Model {
-    /// The kind of model.
+    /// The kind of model: `random_forest`.
     r#type: String = "random_forest".to_owned(),
     /// Deepest a tree grows.
     max_depth: u32 = 10,
@@ -211,6 +227,8 @@ section!(OnlineLearning {
     min_bad: u32 = 100,
     /// Share of pods that no model is asked about, so that what models do can be measured.
     holdback: f64 = 0.05,
+    /// Trains boosted trees beside each forest, which take its place where they are surely better.
+    boosted_challenger: bool = true,
 });
 section!(Data {
     /// How long examples are kept.
@@ -228,7 +246,33 @@ impl Config {
         }
         let known = serde_json::to_value(Config::default()).map_err(|error| ConfigError(error.to_string()))?;
         check_keys(path, given, &known)?;
-        Config::deserialize(given).map_err(|error| ConfigError(format!("{path}{error}")))
+        let config = Config::deserialize(given).map_err(|error| ConfigError(format!("{path}{error}")))?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Refuses values that have no meaning.
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        let (scoring, exploration, online) =
+            (&self.scheduler.scoring, &self.scheduler.exploration, &self.online_learning);
+        if self.model.r#type != "random_forest" {
+            let found = &self.model.r#type;
+            return Err(ConfigError(format!("{path}model.type: {found:?} is not known; it must be random_forest")));
+        }
+        let within = [
+            ("scheduler.scoring.model_weight", scoring.model_weight, MAX_MODEL_SHARE),
+            ("scheduler.scoring.risk_weight", scoring.risk_weight, 1e6),
+            ("scheduler.exploration.share", exploration.share, 0.5),
+            ("scheduler.exploration.points", exploration.points, 1e6),
+            ("online_learning.holdback", online.holdback, 1.0),
+            ("online_learning.performance_threshold", online.performance_threshold, 1.0),
+        ];
+        match within.iter().find(|(_, value, most)| !(0.0..=*most).contains(value)) {
+            Some((key, value, most)) => {
+                Err(ConfigError(format!("{path}{key}: {value} is out of range; it must be between 0 and {most}")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// All keys with their defaults.

@@ -49,6 +49,20 @@ fn augurs_settings_are_the_arguments_of_its_plugin() {
 }
 
 #[test]
+fn the_weights_of_risk_and_model_and_what_is_tried_reach_the_profile_and_are_bounded() {
+    let text =
+        "scheduler: {scoring: {risk_weight: 50, model_weight: 0.1}, exploration: {share: 0.01, max_priority: 7}}";
+    let profile = Settings::parse(text).unwrap().profiles().remove(0);
+    assert_eq!((profile.enhanced.risk_weight, profile.model_share), (50.0, 0.1));
+    let exploration = profile.exploration;
+    assert_eq!((exploration.share, exploration.points, exploration.max_priority), (0.01, 2.0, 7));
+    assert_eq!(Settings::default().profiles()[0].exploration, augur_core::profile::Exploration::default());
+    let told = error("scheduler: {scoring: {model_weight: 0.5}}");
+    assert_eq!(told, "scheduler.scoring.model_weight: 0.5 is out of range; it must be between 0 and 0.15");
+    assert!(error("model: {type: svm}").contains("model.type: \"svm\" is not known"));
+}
+
+#[test]
 fn profiles_may_differ_in_scoring_only() {
     let two = |second: &str| {
         error(&format!(

@@ -32,7 +32,7 @@ use augur_clock::Clock;
 use augur_core::cache::CONFIRM_WITHIN;
 use augur_core::enhanced::EnhancedConfig;
 use augur_core::predictor::{Fallback, Predictor};
-use augur_core::profile::Profile;
+use augur_core::profile::{Exploration, Profile};
 use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
@@ -130,7 +130,7 @@ pub fn profile(scheduler_name: &str, config: &config::Scheduler) -> Profile {
     let mut profile = Profile::new(scheduler_name);
     profile.enhanced = EnhancedConfig {
         weight: profile.enhanced.weight,
-        risk_weight: profile.enhanced.risk_weight,
+        risk_weight: scoring.risk_weight,
         cpu_weight: scoring.cpu_weight.into(),
         memory_weight: scoring.memory_weight.into(),
         node_ready_weight: scoring.node_ready_weight.into(),
@@ -142,6 +142,10 @@ pub fn profile(scheduler_name: &str, config: &config::Scheduler) -> Profile {
         failed_pods_threshold: thresholds.failed_pods_threshold.into(),
         restart_threshold: thresholds.avg_restart_threshold,
     };
+    profile.model_share = scoring.model_weight;
+    let exploration = &config.exploration;
+    profile.exploration =
+        Exploration { share: exploration.share, points: exploration.points, max_priority: exploration.max_priority };
     profile
 }
 

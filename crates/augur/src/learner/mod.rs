@@ -39,6 +39,7 @@ pub fn options(config: &Config) -> LearnerOptions {
         min_matured: online.min_matured as usize,
         min_bad: online.min_bad as usize,
         holdback: online.holdback,
+        boosted: online.boosted_challenger,
         ..LearnerOptions::default()
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use augur_api::dto::{ModelEntry, ModelState};
+use augur_api::dto::{JobView, ModelEntry, ModelState};
 use augur_learn::LearnedModel;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 20;
 /// The list.
 const STATE: &str = "state.json";
+/// The jobs that were accepted.
+const JOBS: &str = "jobs.json";
 
 /// What the learner knows besides examples and model files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ pub struct State {
 }
 
 /// A folder of models.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Registry {
     dir: PathBuf,
 }
@@ -81,6 +83,23 @@ impl Registry {
         self.replace(STATE, &serde_json::to_vec_pretty(state)?)
     }
 
+    /// The jobs that were accepted, the oldest first; none when the file is missing or damaged, since jobs can be asked for again.
+    pub fn jobs(&self) -> Vec<JobView> {
+        let Ok(bytes) = fs::read(self.dir.join(JOBS)) else { return Vec::new() };
+        serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "{JOBS} is damaged; its jobs are forgotten");
+            Vec::new()
+        })
+    }
+
+    /// Writes the jobs.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write_jobs<'a>(&self, jobs: impl Iterator<Item = &'a JobView>) -> anyhow::Result<()> {
+        self.replace(JOBS, &serde_json::to_vec(&jobs.collect::<Vec<_>>())?)
+    }
+
     /// Writes a model's file; its size.
     ///
     /// # Errors
@@ -116,7 +135,9 @@ impl Registry {
         for file in files.flatten() {
             let name = file.file_name();
             let Some(name) = name.to_str() else { continue };
-            if name != STATE
+            if ![STATE, JOBS].contains(&name)
+                // It may be half written.
+                && !name.ends_with(".new")
                 && !named(name)
                 && let Err(error) = fs::remove_file(file.path())
             {

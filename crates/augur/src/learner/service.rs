@@ -32,6 +32,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const WRITE_REFRESHED_EVERY: Duration = Duration::from_secs(600);
 /// Jobs remembered.
 const JOBS: usize = 64;
+/// The kind of a job that trains; others apply what waits.
+const TRAIN: &str = "train";
 
 type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
 
@@ -62,13 +64,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The running learner.
 pub struct LearnerService {
     sender: SyncSender<Message>,
+    registry: Registry,
     shown: Arc<Shown>,
     clock: Clock,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl LearnerService {
-    /// Starts the learner with what the registry and `examples` hold.
+    /// Starts the learner with what the registry, `examples` and the `feedback` on decisions hold. Jobs that were accepted and not
+    /// ended are begun again.
     ///
     /// # Errors
     /// When the registry cannot be read, or the thread not started.
@@ -76,6 +80,7 @@ impl LearnerService {
         options: LearnerOptions,
         registry: Registry,
         examples: &[Example],
+        feedback: &[(DecisionId, bool)],
         swaps: Swaps,
         clock: Clock,
     ) -> anyhow::Result<Arc<LearnerService>> {
@@ -86,17 +91,21 @@ impl LearnerService {
             // What is not sound is counted by the learner.
             let _counted = learner.observe(example);
         }
+        for (decision, good) in feedback {
+            learner.feedback(decision.0, *good);
+        }
         let (sender, receiver) = sync_channel(QUEUE);
+        let jobs: VecDeque<JobView> = registry.jobs().into();
         let report = Arc::new(report(&mut learner, &state, None));
         let shown = Arc::new(Shown {
             report: Mutex::new(report),
-            jobs: Mutex::default(),
+            jobs: Mutex::new(jobs.clone()),
             snapshots: Mutex::default(),
             numbers: std::sync::atomic::AtomicU64::new(1),
         });
         let mut owner = Owner {
             learner,
-            registry,
+            registry: registry.clone(),
             state,
             swaps,
             clock: clock.clone(),
@@ -112,7 +121,20 @@ impl LearnerService {
             .name("augur-learner".to_owned())
             .spawn(move || owner.run(&receiver))
             .context("cannot start the learner thread")?;
-        Ok(Arc::new(LearnerService { sender, shown, clock, thread: Mutex::new(Some(thread)) }))
+        let service = LearnerService { sender, registry, shown, clock, thread: Mutex::new(Some(thread)) };
+        for job in jobs.iter().filter(|job| matches!(job.state, JobState::Queued | JobState::Running)) {
+            with_job(&service.shown, &job.job_id, |job| {
+                (job.state, job.progress) = (JobState::Queued, 0.0);
+                job.step = "queued again after a restart".to_owned();
+            });
+            let id = job.job_id.clone();
+            let message = if job.kind == TRAIN { Message::Train(id) } else { Message::Update(id) };
+            // There are fewer jobs than places in the channel, and the thread has just begun.
+            if service.post(message).is_err() {
+                tracing::warn!(job = job.job_id, "a job could not be begun again");
+            }
+        }
+        Ok(Arc::new(service))
     }
 
     /// Ends the thread when it has written what it holds. Blocks.
@@ -125,12 +147,13 @@ impl LearnerService {
         }
     }
 
-    fn begin(&self, kind: &'static str) -> JobView {
+    /// A new job, on disk before anybody is told of it.
+    fn begin(&self, kind: &str) -> Result<JobView, ApiError> {
         let number = self.shown.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let now = self.clock.now();
         let job = JobView {
             job_id: format!("{kind}-{}-{number}", now.as_millisecond()),
-            kind,
+            kind: kind.to_owned(),
             state: JobState::Queued,
             step: "queued".to_owned(),
             progress: 0.0,
@@ -144,7 +167,10 @@ impl LearnerService {
         if jobs.len() > JOBS {
             jobs.pop_front();
         }
-        job
+        self.registry.write_jobs(jobs.iter()).map_err(|error| {
+            ApiError::unavailable("job_not_kept", format!("the job cannot be written to disk: {error:#}"))
+        })?;
+        Ok(job)
     }
 
     fn post(&self, message: Message) -> Result<(), ApiError> {
@@ -165,9 +191,8 @@ impl LearnerService {
     }
 
     fn job_for(&self, kind: &'static str, message: fn(String) -> Message) -> Answer<JobView> {
-        let job = self.begin(kind);
-        let posted = self.post(message(job.job_id.clone()));
-        async move { posted.map(|()| job) }.boxed()
+        let begun = self.begin(kind).and_then(|job| self.post(message(job.job_id.clone())).map(|()| job));
+        async move { begun }.boxed()
     }
 }
 
@@ -181,7 +206,7 @@ impl LearnerBackend for LearnerService {
     }
 
     fn train(&self) -> Answer<JobView> {
-        self.job_for("train", Message::Train)
+        self.job_for(TRAIN, Message::Train)
     }
 
     fn update(&self) -> Answer<JobView> {
@@ -223,16 +248,20 @@ fn known(registry: &Registry, state: &State) -> Known {
         }
     };
     let names = |ids: &[String]| ids.iter().map(|id| id.as_str().into()).collect();
+    let mut good: Vec<Arc<LearnedModel>> = state.good.iter().filter_map(read).collect();
+    // Where the file of the model in use is damaged, the last known good one takes its place.
+    let champion = state.champion.as_ref().and_then(|id| read(id).or_else(|| good.pop()));
+    let is_the_same = |model: &Arc<LearnedModel>| Some(&*model.id) == state.champion.as_deref();
     Known {
-        champion: state.champion.as_ref().and_then(read),
-        good: state.good.iter().filter_map(read).collect(),
+        on_probation: state.on_probation && champion.as_ref().is_some_and(is_the_same),
+        champion,
+        good,
         aliases: names(&state.aliases),
         harmful: names(&state.harmful),
         promotions: state.promotions,
         trainings: state.trainings,
         promoted_ms: state.promoted_ms,
         last_training_ms: state.last_training_ms,
-        on_probation: state.on_probation,
     }
 }
 
@@ -426,6 +455,9 @@ impl Owner {
                 Err(error) => (job.state, job.error) = (JobState::Failed, Some(error)),
             }
         });
+        if let Err(error) = self.registry.write_jobs(lock(&self.shown.jobs).iter()) {
+            tracing::error!("the end of a job cannot be written: {error:#}");
+        }
     }
 
     /// Follows what the loop decided: into the registry, the log, and into use.

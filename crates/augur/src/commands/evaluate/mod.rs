@@ -41,10 +41,11 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
     drop(table);
     if args.regression {
         let json = regression::evaluate(&prepared, args.seed)?;
-        return output::line(&match args.format {
+        output::line(&match args.format {
             EvaluateFormat::Json => serde_json::to_string_pretty(&json)?,
             EvaluateFormat::Text => regression::text(&prepared, &json),
-        });
+        })?;
+        return Ok(());
     }
     // Without a column of groups each row is its own, which says nothing.
     let new_groups = args.group.is_some() && prepared.groups_are_new();

@@ -119,3 +119,98 @@ fn a_model_file_is_written_whole_and_read_back() {
     let missing = TrainArgs { table: PathBuf::from("/nowhere.csv"), ..args };
     assert!(format!("{:#}", train(&missing).unwrap_err()).contains("/nowhere.csv"));
 }
+
+fn evaluated(text: &str, change: impl Fn(&mut Roles)) -> anyhow::Result<Prepared> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    std::fs::write(&path, text).unwrap();
+    let mut roles = Roles { label: "label".to_owned(), ..Roles::default() };
+    change(&mut roles);
+    prepare(&Table::read(&path)?, &roles, true)
+}
+
+#[test]
+fn labels_may_be_words_and_times_become_features() {
+    let rows = |label: &dyn Fn(usize) -> &'static str| {
+        let mut text = "label,started,constant,big,city\n".to_owned();
+        for row in 0..40 {
+            let big = if row == 3 { "1e300" } else { "?" };
+            text.push_str(&format!(
+                "{},2026-01-{:02} {:02}:30:00,7,{big},\"a, {}\"\n",
+                label(row),
+                1 + row / 24,
+                row % 24,
+                row % 3
+            ));
+        }
+        text
+    };
+    let prepared = evaluated(&rows(&|row| if row % 3 == 0 { "Yes" } else { "no" }), |_| ()).unwrap();
+    assert_eq!(prepared.names, ["started", "started (hour)", "started (weekday)", "constant", "big", "city"]);
+    assert_eq!(prepared.train.labels[..4], [1.0, 0.0, 0.0, 1.0]);
+    assert_eq!(prepared.train.columns[1][..2], [0.5, 1.5], "the hour");
+    assert_eq!(prepared.train.columns[2][0], 3.0, "the first of January 2026 was a Thursday");
+    assert!(prepared.train.columns[4][3].is_finite() && prepared.train.columns[4][0].is_nan());
+    assert!(!prepared.notes.iter().any(|note| note.contains("counts as 1")), "that yes is 1 needs no note");
+    // Every column goes through the forest, constant ones and the largest numbers too.
+    assert!(train_on(&prepared, false, 1).unwrap().0.model.predict(&prepared.test.slices()).is_ok());
+    let prepared = evaluated(&rows(&|row| if row % 3 == 0 { "benign" } else { "malignant" }), |_| ()).unwrap();
+    assert!(
+        prepared.train.labels[0] == 0.0 && prepared.notes.iter().any(|note| note.contains("\"malignant\" counts as 1"))
+    );
+    let prepared = evaluated(&rows(&|row| if row % 3 == 0 { "2" } else { "1" }), |_| ()).unwrap();
+    assert!(
+        prepared.train.labels[0] == 1.0 && prepared.notes.iter().any(|note| note.contains("the label 2 counts as 1"))
+    );
+    let error = |text: &str, change: &dyn Fn(&mut Roles)| format!("{:#}", evaluated(text, change).unwrap_err());
+    let three = error(&rows(&|row| ["a", "b", "c"][row % 3]), &|_| ());
+    assert!(three.contains("3 different labels"), "{three}");
+    let numbers = error(&rows(&|row| ["1", "2", "3.5"][row % 3]), &|_| ());
+    assert!(numbers.contains("one of 3 different ones") && numbers.contains("--regression"), "{numbers}");
+    let absent =
+        error(&rows(&|row| if row % 2 == 0 { "1" } else { "0" }), &|roles| roles.group = Some("usr".to_owned()));
+    assert!(absent.contains("--group") && absent.contains("no column \"usr\"") && absent.contains("city"), "{absent}");
+}
+
+#[test]
+fn rows_for_validation_are_trained_on_and_new_groups_are_noticed() {
+    let mut text = "label,x,user,part\n".to_owned();
+    for row in 0..60 {
+        let part = ["training", "Validation", "TEST"][row / 20];
+        text.push_str(&format!("{},{row},u{},{part}\n", row % 2, row / 10));
+    }
+    let roles = |roles: &mut Roles| {
+        (roles.group, roles.split) = (Some("user".to_owned()), Some("part".to_owned()));
+    };
+    let prepared = evaluated(&text, roles).unwrap();
+    assert_eq!((prepared.train.labels.len(), prepared.test.labels.len()), (40, 20));
+    assert!(prepared.notes[0].starts_with("20 rows for validation"));
+    assert!(prepared.groups_are_new());
+    let same = text.replace("u5", "u1").replace("u4", "u0");
+    assert!(!evaluated(&same, roles).unwrap().groups_are_new());
+}
+
+#[test]
+fn a_number_is_predicted_with_intervals_that_hold_nine_in_ten() {
+    let made = Synthetic::draw(4_000, 3);
+    // What is not told by the features is as wide as the last of them is large.
+    let mut random = augur_forest::Random::new(5);
+    let labels: Vec<f32> = (0..4_000)
+        .map(|row| 3.0 * made.columns[0][row] + (random.normal() as f32) * (0.2 + made.columns[1][row].abs()))
+        .collect();
+    let part = |rows: std::ops::Range<usize>| prepare::Part {
+        columns: made.columns.iter().map(|column| column[rows.clone()].to_vec()).collect(),
+        labels: labels[rows.clone()].to_vec(),
+        groups: rows.map(|row| row as u32 % 50).collect(),
+    };
+    let prepared =
+        Prepared { names: made.names.clone(), train: part(0..3_000), test: part(3_000..4_000), ..Prepared::default() };
+    let json = regression::evaluate(&prepared, 1).unwrap();
+    let figure = |key: &str| json[key].as_f64().unwrap();
+    assert!((0.87..0.93).contains(&figure("coverage")), "{json}");
+    assert!((0.87..0.93).contains(&figure("coverage_adaptive")), "{json}");
+    assert!(figure("r2") > 0.3 && figure("mae") < figure("rmse") && figure("median_width") > 0.0, "{json}");
+    assert!(regression::text(&prepared, &json).contains("within 90 % intervals"));
+    let few = Prepared { train: part(0..50), ..prepared };
+    assert!(regression::evaluate(&few, 1).unwrap_err().to_string().contains("too few"));
+}

@@ -2,7 +2,7 @@
 
 use super::stream::{Stream, options};
 use super::*;
-use crate::features::FeatureRow;
+use crate::features::{FEATURES, FeatureRow};
 
 fn plan(seed: u64, change: impl Fn(&mut LearnerOptions)) -> Plan {
     let mut options = options();
@@ -13,9 +13,22 @@ fn plan(seed: u64, change: impl Fn(&mut LearnerOptions)) -> Plan {
     stream.learner.due().unwrap().unwrap()
 }
 
+/// Labels anew by what one split of a tree cannot tell: whether just one of two features is high.
+fn only_in_depth(plan: &mut Plan) {
+    let free = FEATURES.iter().enumerate().filter(|(_, feature)| feature.monotone == 0).map(|(at, _)| at);
+    let [a, b] = free.skip(2).take(2).collect::<Vec<_>>()[..] else { panic!("two features without constraint") };
+    let mut random = crate::arms::Random::new(7);
+    for example in plan.train.iter_mut().chain(&mut plan.calibrate).chain(&mut plan.test) {
+        let high = [random.below(2) == 1, random.below(2) == 1];
+        (example.row[a], example.row[b]) = (f32::from(u8::from(high[0])), f32::from(u8::from(high[1])));
+        example.bad = random.unit() < if high[0] == high[1] { 0.05 } else { 0.6 };
+    }
+}
+
 #[test]
 fn a_forest_that_learns_nothing_is_replaced_and_the_gates_judge_what_replaces_it() {
-    let plan = plan(2, |options| (options.trees, options.max_depth) = (1, 1));
+    let mut plan = plan(2, |options| (options.trees, options.max_depth) = (1, 1));
+    only_in_depth(&mut plan);
     let trained = plan.run(&mut ()).unwrap();
     let evaluation = &trained.evaluation;
     assert_eq!(evaluation.kind, "boosted_trees");
