@@ -296,6 +296,9 @@ struct Owner {
 
 impl Owner {
     fn run(&mut self, receiver: &Receiver<Message>) {
+        // A job that waits from before a restart comes at once; it has to find the learner in the present.
+        let events = self.learner.advance(self.now());
+        self.carry_out(&events);
         let mut ticked = Instant::now();
         let mut asked: VecDeque<String> = VecDeque::new();
         loop {
