@@ -443,13 +443,13 @@ impl Learner {
             evaluation.gates.iter().filter(|gate| !gate.passed).map(|gate| gate.name).collect();
         self.refused = if failed.is_empty() { 0 } else { self.refused.saturating_add(1) };
         if !failed.is_empty() {
-            self.last_refusal = Some(evaluation);
+            self.last_refusal = Some(*evaluation);
             events.push(Event::Refused(model.id.clone(), failed));
         } else if self.now_ms < self.quiet_until_ms {
             events.push(Event::Refused(model.id.clone(), vec!["cooling_down_after_rollback"]));
         } else {
             self.reference = parts;
-            self.evaluation = Some(evaluation);
+            self.evaluation = Some(*evaluation);
             events.extend(self.take_into_use(&model, By::Itself));
         }
         events

@@ -194,7 +194,7 @@ pub struct Trained {
     /// The model.
     pub model: Arc<LearnedModel>,
     /// How it did.
-    pub evaluation: Evaluation,
+    pub evaluation: Box<Evaluation>,
     /// By feature, how the training rows fall into ten parts, for drift.
     pub(super) parts: Vec<super::reference::Parts>,
 }
@@ -424,7 +424,7 @@ impl Plan {
         };
         watcher.step("done", 1.0);
         let parts = super::reference::of(&self.train.iter().map(|e| &e.row).collect::<Vec<_>>(), super::DRIFT_ROWS);
-        Ok(Trained { model, evaluation, parts })
+        Ok(Trained { model, evaluation: Box::new(evaluation), parts })
     }
 
     /// Predictions for the hold-out, and nanoseconds a row if there is a clock.
