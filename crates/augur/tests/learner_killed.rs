@@ -80,7 +80,8 @@ impl Process {
             view = self.json("GET", &format!("/jobs/{job}"), None, 200);
             view["state"] == "succeeded" || view["state"] == "failed"
         });
-        view["result"]["model_id"].as_str().unwrap_or_else(|| panic!("{view}")).to_owned()
+        assert_eq!(view["state"], "succeeded", "{view}");
+        view["result"]["model_id"].as_str().unwrap().to_owned()
     }
 
     /// The hash by which the model in use is known; its bytes are those of the hash.

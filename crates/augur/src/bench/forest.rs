@@ -10,6 +10,7 @@ use augur_forest::synthetic::Synthetic;
 use augur_forest::{BinnedRows, Bins, BoostParams, Contrast, Forest, ForestParams, MAX_BINS, Path, auc, brier};
 use serde_json::json;
 
+use super::score;
 use crate::cli::BenchForestArgs;
 use crate::output;
 
@@ -58,6 +59,7 @@ pub fn run(args: &BenchForestArgs) -> anyhow::Result<()> {
     let portable = per_row(&forest, Path::Portable, &nodes, args.repeats)?;
     let (shap, additivity) = contrast(&forest, &bins, &test, args.repeats)?;
     let rescore = rescore(&forest, &bins, &nodes, &test, args.repeats)?;
+    let asked = score::measure(args.seed, args.repeats)?;
     let refresh = refresh(&forest, &nodes, &test.labels, args.repeats)?;
 
     let seconds = |d: Duration| (d.as_secs_f64() * 1e4).round() / 1e4;
@@ -79,6 +81,8 @@ pub fn run(args: &BenchForestArgs) -> anyhow::Result<()> {
         "shap_microseconds": micros(shap),
         "shap_additivity_error": additivity,
         "rescore_1_percent_of_5000_microseconds": micros(rescore),
+        "predictor_5000_nodes_1_percent_changed_microseconds": micros(asked.changed),
+        "predictor_5000_nodes_unchanged_microseconds": micros(asked.unchanged),
         "leaf_refresh_microseconds_per_row": micros(refresh),
         "auc": round(auc(&test.labels, &predicted, &[])),
         "brier": round(brier(&test.labels, &predicted, &[])),

@@ -10,3 +10,4 @@ pub mod placement;
 pub mod predict;
 pub mod process;
 pub mod sample;
+pub mod score;

@@ -430,7 +430,7 @@ impl Owner {
         let told = match result {
             Ok(trained) => {
                 let id = trained.model.id.clone();
-                let evaluation = EvaluationView::from(&trained.evaluation);
+                let evaluation = EvaluationView::from(&*trained.evaluation);
                 let events = self.learner.finish(trained, self.now());
                 self.last_error = None;
                 self.carry_out(&events);
@@ -470,7 +470,7 @@ impl Owner {
             match event {
                 Event::Trained(trained) => {
                     write = true;
-                    self.list(&trained.model, Some(EvaluationView::from(&trained.evaluation)));
+                    self.list(&trained.model, Some(EvaluationView::from(&*trained.evaluation)));
                     tracing::info!(model = %trained.model.id, passed = trained.evaluation.passed(), "a model was trained");
                 }
                 Event::Refused(id, failed) => {

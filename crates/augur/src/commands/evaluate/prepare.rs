@@ -20,6 +20,9 @@ const POSITIVE: [&str; 8] = ["1", "yes", "y", "true", "t", "positive", "pos", "1
 /// What says that it is 0.
 const NEGATIVE: [&str; 8] = ["0", "no", "n", "false", "f", "negative", "neg", "0.0"];
 
+/// A feature of a time.
+type TimePart = fn(jiff::civil::DateTime) -> f32;
+
 /// What is predicted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Task {
@@ -134,7 +137,7 @@ pub fn prepare(table: &Table, roles: &Roles, judge: bool) -> anyhow::Result<Prep
             _ => None,
         };
         if let Some(times) = as_times {
-            let parts: [(&str, fn(jiff::civil::DateTime) -> f32); 3] =
+            let parts: [(&str, TimePart); 3] =
                 [("", time_seconds), (" (hour)", time_hour), (" (weekday)", time_weekday)];
             for (part, of) in parts {
                 let values: Vec<f32> = times.iter().map(|time| time.map_or(f32::NAN, of)).collect();
