@@ -94,6 +94,7 @@ impl LearnerService {
         for (decision, good) in feedback {
             learner.feedback(decision.0, *good);
         }
+        learner.caught_up();
         let (sender, receiver) = sync_channel(QUEUE);
         let jobs: VecDeque<JobView> = registry.jobs().into();
         let report = Arc::new(report(&mut learner, &state, None));

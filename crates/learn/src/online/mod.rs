@@ -592,6 +592,12 @@ impl Learner {
         self.champion = Some(model);
     }
 
+    /// The examples observed so far are those of an earlier run: the model in use has learned from them, so that none of their labels
+    /// waits for its leaves.
+    pub fn caught_up(&mut self) {
+        self.pending.clear();
+    }
+
     /// Adds the labels that wait to the leaves of the model in use, however few they are.
     pub fn refresh_now(&mut self, now: UnixMillis) -> Vec<Event> {
         self.now_ms = self.now_ms.max(now.0);
