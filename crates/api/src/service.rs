@@ -137,7 +137,12 @@ impl std::ops::Deref for Service {
 impl Service {
     /// Over its parts, under the name that its metrics carry.
     pub fn new(parts: Services, name: &'static str) -> Self {
-        Self { parts, http: HttpMetrics::new(name), exports: Arc::new(Semaphore::new(1)), repeated_feedback: AtomicU64::new(0) }
+        Self {
+            parts,
+            http: HttpMetrics::new(name),
+            exports: Arc::new(Semaphore::new(1)),
+            repeated_feedback: AtomicU64::new(0),
+        }
     }
 
     pub fn count_repeated_feedback(&self) {
