@@ -20,6 +20,7 @@ mod prometheus;
 mod scheduler;
 mod service;
 mod shadow;
+mod unread;
 mod what_if;
 
 pub use backend::{

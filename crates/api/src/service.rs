@@ -22,6 +22,7 @@ use crate::dto::{Prediction, Thresholds};
 use crate::error::ApiError;
 use crate::learner_backend::LearnerBackend;
 use crate::prometheus::{HttpMetrics, SchedulerMetrics};
+use crate::unread;
 
 /// Largest body of a request, in bytes; a PodSpec is far smaller.
 pub(crate) const BODY_LIMIT: usize = 3 << 20;
@@ -307,15 +308,17 @@ fn unwritable(error: &serde_json::Error) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the answer cannot be written: {error}"))
 }
 
-/// Counts and times every request.
+/// Counts and times every request, and has it read to its end ([`unread`]).
 pub(crate) async fn observe(State(service): Shared, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     // Unknown paths share one label, so that nobody can fill the memory with them.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let (request, rest) = unread::lend(request);
     let response = next.run(request).await;
     let method = if route == "unmatched" { "any" } else { method.as_str() };
     service.http.request(method, &route, response.status().as_u16(), started.elapsed());
+    rest.read().await;
     response
 }
 
