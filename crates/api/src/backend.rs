@@ -187,7 +187,7 @@ pub struct NodeView {
 }
 
 /// A condition of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub struct NodeCondition {
     /// `Ready`, `MemoryPressure`, ….
     #[serde(rename = "type")]

@@ -14,6 +14,7 @@ mod kubeconfig;
 mod learner;
 mod listen;
 mod logging;
+mod memory;
 mod output;
 mod plot;
 mod services;
@@ -54,6 +55,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
     if matches!(cli.command, Command::Scheduler(_)) {
         // Beside a cluster's other components memory counts: huge pages were 55 of 384 MiB. Where this fails they stay.
         let _ = rustix::thread::disable_transparent_huge_pages(true);
+        memory::give_back_soon();
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;

@@ -142,6 +142,31 @@ impl EnhancedRow {
     pub fn knows_anything(&self) -> bool {
         self.known != 0
     }
+
+    /// What is known of all these nodes together, where nothing of it tells one from another: each part has one value, and so has
+    /// the risk, wherever they are known. A node of which a part is unknown takes the mean of the others, which is that value.
+    pub(crate) fn common<'a>(rows: impl Iterator<Item = &'a EnhancedRow>) -> Option<EnhancedRow> {
+        let mut common = EnhancedRow::default();
+        for row in rows {
+            for index in 0..PARTS {
+                let bit = 1 << index;
+                if row.known & bit == 0 {
+                    continue;
+                }
+                if common.known & bit != 0 && common.parts[index] != row.parts[index] {
+                    return None;
+                }
+                common.parts[index] = row.parts[index];
+                common.known |= bit;
+            }
+            if let Some(risk) = row.risk
+                && *common.risk.get_or_insert(risk) != risk
+            {
+                return None;
+            }
+        }
+        Some(common)
+    }
 }
 
 /// Scores the candidates of one decision: first every candidate is [seen](EnhancedScorer::see), then
@@ -190,6 +215,13 @@ impl EnhancedScorer {
     #[must_use]
     pub fn knows_anything(&self) -> bool {
         self.counts.iter().any(|count| *count > 0)
+    }
+
+    /// Whether each part, and the risk, is known of all candidates or of none, if so many have been seen; then no mean stands in
+    /// for what is unknown, and a node's score does not depend on the other candidates.
+    pub(crate) fn knows_all_alike(&self, candidates: usize) -> bool {
+        let mut counts = self.counts.iter().chain([&self.risk.1]);
+        counts.all(|count| *count == 0 || *count as usize == candidates)
     }
 
     /// To be called after the last [`EnhancedScorer::see`].
@@ -270,6 +302,27 @@ mod tests {
         let all = scores(&[Some(signals(Some(0.2), Some(0))), Some(signals(Some(0.6), Some(3))), None]);
         assert!(all[0] > all[2] && all[2] > all[1], "{all:?}");
         assert_eq!(scores(&[None, None]), [50.0, 50.0]);
+    }
+
+    #[test]
+    fn nodes_are_alike_where_nothing_that_is_known_tells_them_apart() {
+        let config = EnhancedConfig::default();
+        let rows = |nodes: &[Option<NodeSignals>]| {
+            nodes.iter().map(|node| EnhancedRow::new(&config, node.as_ref(), 0)).collect::<Vec<_>>()
+        };
+        let risky = |risk| NodeSignals { risk: Some(risk), ..signals(None, Some(0)) };
+        let common = |nodes: &[Option<NodeSignals>]| EnhancedRow::common(rows(nodes).iter());
+        let alike = [Some(signals(Some(0.5), None)), None, Some(signals(None, Some(0)))];
+        assert_eq!(common(&alike), Some(EnhancedRow::new(&config, Some(&signals(Some(0.5), Some(0))), 0)));
+        assert_eq!(common(&[Some(signals(Some(0.5), None)), Some(signals(Some(0.6), None))]), None);
+        assert_eq!(common(&[Some(risky(0.0)), Some(risky(0.1))]), None);
+        let all_alike = |nodes: &[Option<NodeSignals>]| {
+            let mut scorer = EnhancedScorer::new(&config);
+            rows(nodes).iter().for_each(|row| scorer.see(row));
+            scorer.knows_all_alike(nodes.len())
+        };
+        assert!(all_alike(&[Some(risky(0.0)), Some(risky(0.1))]));
+        assert!(!all_alike(&alike));
     }
 
     #[test]

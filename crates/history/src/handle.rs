@@ -641,7 +641,7 @@ impl Writer {
             Message::Decision(record) => {
                 let record = self.keeper.decision(*record);
                 if !self.subscribers.is_empty() {
-                    self.tell(&HistoryEvent::Decision(Arc::new(record)));
+                    self.tell(&HistoryEvent::Decision(record));
                 }
             }
             Message::BindFailed(id, uid, at) => self.keeper.bind_failed(id, &uid, at),

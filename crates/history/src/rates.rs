@@ -193,8 +193,8 @@ pub struct PodRates {
 /// A consistent picture of all rates.
 #[derive(Debug, Clone, Default)]
 pub struct Rates {
-    /// By node name.
-    pub nodes: HashMap<Arc<str>, NodeRates>,
+    /// By node name; boxed, because a map has up to twice as many places as it holds, and several pictures may be in use.
+    pub nodes: HashMap<Arc<str>, Box<NodeRates>>,
     /// By class of nodes.
     pub classes: HashMap<Arc<str>, RateSet>,
     /// By workload.

@@ -19,6 +19,7 @@ mod prometheus;
 mod reflect;
 mod rights;
 mod send;
+mod shared;
 mod volumes;
 pub mod wire;
 mod workload;
@@ -39,6 +40,7 @@ pub use prometheus::{PastHours, PastPod, PastPodEvent, PastPodNews, Prometheus, 
 pub use reflect::{Change, Key, MALFORMED, Object, Skipped, Source, WatchStats, reflect, reflect_with};
 pub use rights::{Denials, Noting, Right};
 pub use send::Writer;
+pub use shared::Shared;
 pub use volumes::VolumePreparer;
 pub use workload::workload;
 

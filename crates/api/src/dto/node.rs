@@ -327,7 +327,7 @@ impl NodeDetail {
             used_reason: used.is_none().then_some(NO_SAMPLE),
             used,
             pod_count: node.pod_count,
-            history: rates.nodes.get(&node.name).map(NodeHistory::from),
+            history: rates.nodes.get(&node.name).map(|known| NodeHistory::from(&**known)),
             name: node.name.to_string(),
             taints: node.taints,
             conditions: node.conditions,

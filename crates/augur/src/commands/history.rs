@@ -90,8 +90,9 @@ impl Memory {
                 let rates = history.handle().rates();
                 let mut nodes: Vec<_> = rates.nodes.iter().collect();
                 nodes.sort_by_key(|(name, _)| *name);
-                let node = |(name, rates)| json!({ "name": name, "history": NodeHistory::from(rates) });
-                Ok(json!({ "nodes": nodes.into_iter().map(node).collect::<Vec<_>>() }))
+                let nodes = nodes.into_iter();
+                let nodes = nodes.map(|(name, rates)| json!({ "name": name, "history": NodeHistory::from(&**rates) }));
+                Ok(json!({ "nodes": nodes.collect::<Vec<_>>() }))
             }
         }
     }

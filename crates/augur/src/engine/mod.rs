@@ -37,7 +37,8 @@ use augur_core::queue::QueueConfig;
 use augur_core::scheduler::{Scheduler, SchedulerConfig};
 use augur_history::HistoryHandle;
 use augur_kube::{
-    BindError, Binder, Binding, Denials, Fence, Leadership, LeaseConfig, Source, Ticket, UsageSource, Writer, reflect,
+    BindError, Binder, Binding, Denials, Fence, Leadership, LeaseConfig, Source, Ticket, UsageSource, Writer,
+    reflect_with,
 };
 use augur_learn::PastSlot;
 use jiff::Timestamp;
@@ -56,7 +57,7 @@ pub use view::{DryRun, NodeSnapshot, View, taint as taint_text};
 use crate::config;
 use outbound::Outbound;
 use owner::{Inboxes, Owner, Parts, Query};
-use seen::SeenPod;
+use seen::{Reader, SeenNode, SeenPod};
 use signals::core_time;
 
 /// Changes of pods that wait for the scheduler thread: what a busy API server sends in half a second. When it is full the watch
@@ -237,7 +238,7 @@ impl Engine {
         let writer = Writer::new(options.client.clone(), fence.clone());
         let extenders = Extenders::start(options.extenders, options.client.clone(), &runtime, options.counters.clone());
         let (outbound, back) = Outbound::start(&options.client, &writer, extenders.clone(), runtime.clone());
-        watch_kind(&runtime, &options.client, "/api/v1/nodes", nodes, shared.nodes.clone());
+        watch_nodes(&runtime, &options.client, nodes, shared.nodes.clone());
         watch_pods(&runtime, &options.client, pods, shared.pods.clone(), leadership.clone());
         related::watch_all(&runtime, &options.client, &shared.related, &related);
         let asking = readings::Asking {
@@ -365,16 +366,16 @@ impl Drop for End {
     }
 }
 
-fn watch_kind<T: augur_kube::Object>(
+fn watch_nodes(
     runtime: &Handle,
     client: &Client,
-    path: &'static str,
-    changes: mpsc::Sender<augur_kube::Change<T>>,
+    changes: mpsc::Sender<augur_kube::Change<SeenNode>>,
     stats: Arc<augur_kube::WatchStats>,
 ) {
     let client = client.clone();
-    let source = Source { path, narrowed: String::new() };
-    runtime.spawn(async move { reflect(client, source, changes, &stats).await });
+    let source = Source { path: "/api/v1/nodes", narrowed: String::new() };
+    let reader = Reader::default();
+    runtime.spawn(async move { reflect_with(client, source, |json: &str| reader.node(json), changes, &stats).await });
 }
 
 /// Watches pods, once the first attempt at the lease has been made: its first list then serves a leader at once.
@@ -392,7 +393,8 @@ fn watch_pods(
             // Whatever comes of it; it need not come soon.
             let _ = tokio::time::timeout(FIRST_ATTEMPT, leadership.changed()).await;
         }
-        reflect(client, source, changes, &stats).await;
+        let reader = Reader::default();
+        reflect_with(client, source, |json: &str| reader.pod(json), changes, &stats).await;
     });
 }
 

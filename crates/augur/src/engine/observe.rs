@@ -1,45 +1,110 @@
-//! What history is told of a pod: [`observation`] turns the pod that a watch shows into facts.
+//! What history is told of a pod: [`Fares`] has what a watch shows of how it fares, and with the pod itself that is an observation.
 
 use std::sync::Arc;
 
+use augur_core::object::Pod;
 use augur_history::{PodKey, PodObservation, PodPhase, Termination, UnixMillis, WorkloadKey};
 use augur_kube::wire;
 
-/// The facts about a pod as the API shows it at `at`; `gone` when it was deleted.
-pub fn observation(pod: &wire::Pod<'_>, gone: bool, at: UnixMillis) -> PodObservation {
-    let namespace: Arc<str> = pod.metadata.namespace.as_str().into();
-    let (kind, owner) = augur_kube::workload(&pod.metadata);
-    let status = &pod.status;
-    let containers = || status.init_container_statuses.iter().chain(&status.container_statuses);
+/// How a pod fares, beyond what the decision sees of it.
+#[derive(Debug, Clone, Default)]
+pub struct Fares {
+    /// The revision of its workload's template.
+    revision: Arc<str>,
+    /// Phase.
+    pub phase: PodPhase,
+    ready: bool,
+    restarts: u32,
+    /// What few pods have; apart, because a list has tens of thousands of pods.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What is told of a pod that is, or was, in trouble.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Trouble {
+    terminated: Option<Termination>,
+    reason: Option<Arc<str>>,
+    waiting: Option<Arc<str>>,
+    disruption: Option<Arc<str>>,
+}
+
+impl Fares {
+    /// The facts about a pod as the API shows it.
+    pub fn of(pod: &wire::Pod<'_>) -> Fares {
+        let status = &pod.status;
+        let containers = || status.init_container_statuses.iter().chain(&status.container_statuses);
+        let trouble = Trouble {
+            terminated: worst_end(containers()),
+            reason: some(&status.reason),
+            waiting: containers().find_map(|container| container.state.waiting.as_ref().and_then(|w| some(&w.reason))),
+            disruption: condition(status, "DisruptionTarget").and_then(|condition| some(&condition.reason)),
+        };
+        Fares {
+            revision: ["pod-template-hash", "controller-revision-hash"]
+                .iter()
+                .find_map(|label| pod.metadata.labels.get(*label))
+                .map_or_else(Arc::default, |hash| hash.as_str().into()),
+            phase: match status.phase.as_str() {
+                "" | "Pending" => PodPhase::Pending,
+                "Running" => PodPhase::Running,
+                "Succeeded" => PodPhase::Succeeded,
+                "Failed" => PodPhase::Failed,
+                _ => PodPhase::Unknown,
+            },
+            ready: condition(status, "Ready").is_some(),
+            restarts: containers()
+                .fold(0, |sum: u32, container| sum.saturating_add(u32::try_from(container.restart_count).unwrap_or(0))),
+            trouble: (trouble != Trouble::default()).then(|| Box::new(trouble)),
+        }
+    }
+
+    /// The texts that many pods have in common.
+    pub fn shared_names(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        std::iter::once(&mut self.revision)
+    }
+
+    /// Why the pod is in its phase (`status.reason`); empty where nothing says it.
+    pub fn reason(&self) -> &str {
+        self.trouble.as_ref().and_then(|trouble| trouble.reason.as_deref()).unwrap_or_default()
+    }
+
+    /// What history is told of the pod, seen at `at`; `gone` when it was deleted.
+    pub fn observation(self, pod: &Pod, gone: bool, at: UnixMillis) -> PodObservation {
+        let Trouble { terminated, reason, waiting, disruption } =
+            self.trouble.map(|trouble| *trouble).unwrap_or_default();
+        PodObservation {
+            revision: self.revision,
+            phase: self.phase,
+            ready: self.ready,
+            restarts: self.restarts,
+            terminated,
+            reason,
+            waiting,
+            disruption,
+            terminating: pod.terminating,
+            gone,
+            at,
+            ..identity(pod)
+        }
+    }
+}
+
+/// What is known of a pod that vanished unseen.
+pub fn vanished(pod: &Pod, at: UnixMillis) -> PodObservation {
+    PodObservation { phase: PodPhase::Unknown, terminating: true, gone: true, at, ..identity(pod) }
+}
+
+/// Which pod it is, of what workload, and where.
+fn identity(pod: &Pod) -> PodObservation {
+    let (kind, name) = match &pod.workload {
+        Some(workload) => (workload.kind.clone(), workload.name.clone()),
+        None => ("Pod".into(), pod.name.clone()),
+    };
     PodObservation {
-        pod: PodKey {
-            namespace: namespace.clone(),
-            name: pod.metadata.name.as_str().into(),
-            uid: pod.metadata.uid.as_str().into(),
-        },
-        workload: WorkloadKey { namespace, kind: kind.into(), name: Arc::from(owner) },
-        revision: ["pod-template-hash", "controller-revision-hash"]
-            .iter()
-            .find_map(|label| pod.metadata.labels.get(*label))
-            .map_or_else(Arc::default, |hash| hash.as_str().into()),
-        node: some(&pod.spec.node_name),
-        phase: match status.phase.as_str() {
-            "" | "Pending" => PodPhase::Pending,
-            "Running" => PodPhase::Running,
-            "Succeeded" => PodPhase::Succeeded,
-            "Failed" => PodPhase::Failed,
-            _ => PodPhase::Unknown,
-        },
-        ready: condition(status, "Ready").is_some(),
-        restarts: containers()
-            .fold(0, |sum: u32, container| sum.saturating_add(u32::try_from(container.restart_count).unwrap_or(0))),
-        terminated: worst_end(containers()),
-        reason: some(&status.reason),
-        waiting: containers().find_map(|container| container.state.waiting.as_ref().and_then(|w| some(&w.reason))),
-        disruption: condition(status, "DisruptionTarget").and_then(|condition| some(&condition.reason)),
-        terminating: pod.metadata.deletion_timestamp.is_some(),
-        gone,
-        at,
+        pod: PodKey { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() },
+        workload: WorkloadKey { namespace: pod.namespace.clone(), kind, name },
+        node: pod.node.clone(),
+        ..PodObservation::default()
     }
 }
 
@@ -71,7 +136,8 @@ mod tests {
                 "ownerReferences":[{{"kind":"ReplicaSet","name":"web-5d8f9","controller":true}}]}},
                 "spec":{{"nodeName":"n1"}},"status":{status}}}"#
         );
-        observation(&serde_json::from_str(&json).unwrap(), false, UnixMillis(7))
+        let wire: wire::Pod<'_> = serde_json::from_str(&json).unwrap();
+        Fares::of(&wire).observation(&augur_kube::convert::pod(&wire).unwrap(), false, UnixMillis(7))
     }
 
     #[test]

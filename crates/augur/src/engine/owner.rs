@@ -16,9 +16,7 @@ use augur_core::plugins::ClaimsAfter;
 use augur_core::predictor::{Fallback, Predictor};
 use augur_core::scheduler::{BindResult, Effect, Input, Scheduler};
 use augur_core::state::ClusterSummary;
-use augur_history::{
-    DecisionId, DecisionKind, HistoryHandle, PodKey, PodObservation, PodPhase, UnixMillis, WorkloadKey,
-};
+use augur_history::{DecisionId, DecisionKind, HistoryHandle, PodPhase, UnixMillis};
 use augur_kube::{Change, Fence, Key, Leadership, Ticket, Usage};
 use augur_learn::{Past, PastSlot};
 use jiff::Timestamp;
@@ -32,6 +30,7 @@ mod shadow;
 use super::Mode;
 use super::counts::tried_to_make_room;
 use super::latency::Latencies;
+use super::observe::{Fares, vanished};
 use super::outbound::{BINDINGS_IN_FLIGHT, Back, EVICTIONS_IN_FLIGHT, Outbound, Told};
 use super::readings::{Readings, Renewal};
 use super::record::{Recorder, Surroundings};
@@ -422,19 +421,20 @@ impl Owner {
     fn take_pod(&mut self, change: Change<SeenPod>) {
         let at = self.millis();
         match change {
-            Change::Applied(SeenPod { pod, observation }) => {
+            Change::Applied(SeenPod { pod, fares }) => {
                 self.watch_others(&pod, false);
-                self.watch_rejections(&pod, &observation);
+                self.watch_rejections(&pod, &fares);
                 self.note_change(pod.node.as_ref());
-                self.history.observe_pod(PodObservation { at, ..observation });
+                self.history.observe_pod(fares.observation(&pod, false, at));
                 self.wait_for(&pod);
                 self.step(Input::PodApplied(pod));
             }
             Change::Deleted(Key { uid, .. }, last) => {
                 let uid: PodUid = uid.into();
-                let observation = last.map(|last| last.observation).or_else(|| self.last_seen(&uid));
-                if let Some(observation) = observation {
-                    self.history.observe_pod(PodObservation { at, gone: true, ..observation });
+                let seen = last.map(|last| last.fares.observation(&last.pod, true, at));
+                let unseen = || self.scheduler.state().pod(&uid).map(|(pod, _)| vanished(pod, at));
+                if let Some(observation) = seen.or_else(unseen) {
+                    self.history.observe_pod(observation);
                 }
                 let node = self.scheduler.state().pod(&uid).map(|(_, node)| node.clone());
                 self.note_change(node.as_ref());
@@ -445,22 +445,23 @@ impl Owner {
             Change::Reset(all) => {
                 let present: HashSet<PodUid> = all.iter().map(|seen| seen.pod.uid.clone()).collect();
                 for (pod, _) in self.scheduler.state().pods().filter(|(pod, _)| !present.contains(&pod.uid)) {
-                    self.history.observe_pod(PodObservation { at, ..bare_observation(pod) });
+                    self.history.observe_pod(vanished(pod, at));
                 }
                 self.waiting.retain(|uid, _| present.contains(uid));
                 self.unplaced.retain(|uid| present.contains(uid));
                 self.notes.values_mut().for_each(|note| note.changes += 1);
-                let mut pods = Vec::with_capacity(all.len());
-                for (index, SeenPod { pod, observation }) in all.into_iter().enumerate() {
+                let pods = all.into_iter().enumerate().map(|(index, SeenPod { pod, fares })| {
                     if index % LISTED_AT_ONCE == LISTED_AT_ONCE - 1 {
                         // A list may be longer than history's queue; nothing of it may be lost.
                         self.history.flush();
                     }
                     self.watch_others(&pod, true);
-                    self.history.observe_pod(PodObservation { at, ..observation });
+                    self.history.observe_pod(fares.observation(&pod, false, at));
                     self.wait_for(&pod);
-                    pods.push(pod);
-                }
+                    pod
+                });
+                // In the place of the list, which is large.
+                let pods = pods.collect();
                 self.history.pods_listed(at);
                 self.step(Input::PodsReset(pods));
                 self.listed.0 = true;
@@ -476,12 +477,6 @@ impl Owner {
         } else if !self.in_flight.contains_key(&pod.uid) {
             self.waiting.remove(&pod.uid);
         }
-    }
-
-    /// The last that is known of a pod on a node, as an observation.
-    fn last_seen(&self, uid: &PodUid) -> Option<PodObservation> {
-        let (pod, _) = self.scheduler.state().pod(uid)?;
-        Some(bare_observation(pod))
     }
 
     fn take_node(&mut self, change: Change<SeenNode>) {
@@ -593,22 +588,5 @@ impl Owner {
             metrics: self.metrics.clone(),
             stopped: false,
         });
-    }
-}
-
-/// What is known of a pod that vanished unseen.
-fn bare_observation(pod: &Pod) -> PodObservation {
-    let (kind, name) = match &pod.workload {
-        Some(workload) => (workload.kind.clone(), workload.name.clone()),
-        None => ("Pod".into(), pod.name.clone()),
-    };
-    PodObservation {
-        pod: PodKey { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() },
-        workload: WorkloadKey { namespace: pod.namespace.clone(), kind, name },
-        node: pod.node.clone(),
-        phase: PodPhase::Unknown,
-        terminating: true,
-        gone: true,
-        ..PodObservation::default()
     }
 }

@@ -1,28 +1,28 @@
 //! What the watches hand to the engine: [`SeenPod`] and [`SeenNode`], read from JSON on the watching task, so that the scheduler
-//! thread never parses.
+//! thread never parses. [`Reader`] reads many of them and keeps what they have in common once.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use augur_api::NodeCondition;
 use augur_core::object::{Node, Pod};
-use augur_history::{PodObservation, UnixMillis};
-use augur_kube::{MALFORMED, Object, Skipped, convert, wire};
+use augur_kube::{MALFORMED, Object, Shared, Skipped, convert, wire};
 
-use super::observe::observation;
+use super::observe::Fares;
 
 /// A pod: for the scheduler, and for history.
 #[derive(Debug)]
 pub struct SeenPod {
     /// As the decision sees it.
     pub pod: Pod,
-    /// As history sees it. The time is set, and a deletion marked, by the scheduler thread.
-    pub observation: PodObservation,
+    /// What history wants to know beyond that.
+    pub fares: Fares,
 }
 
 impl Object for SeenPod {
     fn read(json: &str) -> Result<(Self, String), Skipped> {
         let wire: wire::Pod<'_> = parse(json)?;
-        let seen = SeenPod { pod: convert::pod(&wire)?, observation: observation(&wire, false, UnixMillis(0)) };
+        let seen = SeenPod { pod: convert::pod(&wire)?, fares: Fares::of(&wire) };
         Ok((seen, wire.metadata.resource_version.to_string()))
     }
 }
@@ -49,12 +49,52 @@ impl Object for SeenNode {
     }
 }
 
+/// Reads the objects of a watch.
+#[derive(Default)]
+pub struct Reader {
+    shared: Mutex<Shared>,
+    /// What nodes say of themselves: nearly all the same, in few ways.
+    conditions: Mutex<HashSet<Arc<[NodeCondition]>>>,
+}
+
+impl Reader {
+    /// [`SeenPod::read`] with what pods have in common kept once.
+    pub fn pod(&self, json: &str) -> Result<(SeenPod, String), Skipped> {
+        let (mut seen, revision) = SeenPod::read(json)?;
+        let mut shared = lock(&self.shared);
+        shared.pod(&mut seen.pod);
+        seen.fares.shared_names().for_each(|name| shared.name(name));
+        Ok((seen, revision))
+    }
+
+    /// [`SeenNode::read`] with what nodes have in common kept once.
+    pub fn node(&self, json: &str) -> Result<(SeenNode, String), Skipped> {
+        let (mut seen, revision) = SeenNode::read(json)?;
+        lock(&self.shared).node(&mut seen.node);
+        let mut known = lock(&self.conditions);
+        if let Some(same) = known.get(&seen.conditions) {
+            seen.conditions = same.clone();
+        } else {
+            known.retain(|conditions| Arc::strong_count(conditions) > 1);
+            known.insert(seen.conditions.clone());
+        }
+        Ok((seen, revision))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept twice after a panic does no harm.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn parse<'a, T: serde::Deserialize<'a>>(json: &'a str) -> Result<T, Skipped> {
     serde_json::from_str(json).map_err(|error| Skipped::new(MALFORMED, error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use augur_history::UnixMillis;
+
     use super::*;
 
     #[test]
@@ -62,7 +102,11 @@ mod tests {
         let pod = r#"{"metadata":{"name":"p","uid":"u","resourceVersion":"7"},"spec":{"nodeName":"n1"}}"#;
         let (seen, revision) = SeenPod::read(pod).unwrap();
         assert_eq!(
-            (revision.as_str(), seen.pod.node.as_deref(), seen.observation.node.as_deref()),
+            (
+                revision.as_str(),
+                seen.pod.node.as_deref(),
+                seen.fares.observation(&seen.pod, false, UnixMillis(0)).node.as_deref()
+            ),
             ("7", Some("n1"), Some("n1"))
         );
         let node = r#"{"metadata":{"name":"n1","resourceVersion":"8"},"status":{"conditions":[
@@ -72,6 +116,36 @@ mod tests {
             (revision.as_str(), seen.node.ready, seen.conditions[0].reason.as_str()),
             ("8", false, "KubeletNotReady")
         );
+    }
+
+    #[test]
+    fn what_objects_have_in_common_is_kept_once() {
+        let reader = Reader::default();
+        let pod = |name: &str| {
+            let json = format!(
+                r#"{{"metadata":{{"name":"{name}","uid":"{name}","namespace":"shop","labels":{{"app":"web","pod-template-hash":"5d"}}}},
+                    "spec":{{"nodeName":"n1"}}}}"#
+            );
+            let seen = reader.pod(&json).unwrap().0;
+            let observed = seen.fares.observation(&seen.pod, false, UnixMillis(7));
+            (seen.pod, observed)
+        };
+        let ((a, seen_a), (b, seen_b)) = (pod("a"), pod("b"));
+        assert!(Arc::ptr_eq(&a.spec, &b.spec) && Arc::ptr_eq(&a.uid, &seen_a.pod.uid));
+        assert!(
+            Arc::ptr_eq(&seen_a.revision, &seen_b.revision)
+                && Arc::ptr_eq(&seen_a.workload.name, &seen_b.workload.name)
+        );
+        assert_eq!((&*b.name, &*seen_b.pod.uid, &*seen_b.revision), ("b", "b", "5d"));
+        let node = |name: &str, ready: &str| {
+            let json = format!(
+                r#"{{"metadata":{{"name":"{name}","labels":{{"zone":"z"}}}},"status":{{"conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#
+            );
+            reader.node(&json).unwrap().0
+        };
+        let (a, b, c) = (node("a", "True"), node("b", "True"), node("c", "False"));
+        assert!(Arc::ptr_eq(&a.conditions, &b.conditions) && a.conditions != c.conditions);
+        assert_eq!(c.node.labels.get("zone"), Some("z"));
     }
 
     #[test]

@@ -26,6 +26,13 @@ struct EnhancedColumn {
     rows: Vec<EnhancedRow>,
     /// Whether anything is known of any node.
     any_known: bool,
+    /// Whether what is known tells no node from another.
+    alike: bool,
+    /// A scorer that holds for whichever nodes are compared, where there is one: no part is known of some nodes only, or what is
+    /// known is the same everywhere.
+    scorer: Option<EnhancedScorer>,
+    /// By row, what this scorer gives and what it takes for the risk, weights included.
+    bonuses: Vec<(f64, f64)>,
 }
 
 /// What a model said of a candidate, and what that moved the score by.
@@ -48,8 +55,10 @@ struct Totals<'t> {
     weight: f64,
     /// What a risk of 1 takes from a node's score.
     risk_weight: f64,
-    /// Where it tells nodes apart, by row.
+    /// Where anything is known, by row.
     rows: Option<&'t [EnhancedRow]>,
+    /// What enhanced scoring and risk add, by row, where that has been worked out.
+    bonuses: Option<&'t [(f64, f64)]>,
     /// By node.
     moved: &'t [Moved],
     /// What devices are worth, by node in the order of name hashes; empty where that is the same everywhere.
@@ -65,10 +74,16 @@ impl Totals<'_> {
     }
 
     fn without_model(&self, id: NodeId) -> f64 {
-        let row = self.rows.map_or(EnhancedRow::default(), |rows| rows[id.index()]);
-        let enhanced = if self.weight > 0.0 { self.weight * self.scorer.total(&row) } else { 0.0 };
+        let (enhanced, risk) = match self.bonuses {
+            Some(bonuses) => bonuses[id.index()],
+            None => {
+                let row = self.rows.map_or(EnhancedRow::default(), |rows| rows[id.index()]);
+                let enhanced = if self.weight > 0.0 { self.weight * self.scorer.total(&row) } else { 0.0 };
+                (enhanced, self.risk_part(id))
+            }
+        };
         let scores = self.standing.total(id) + self.devices(id).unwrap_or(0);
-        scores.saturating_add(self.extenders(id).map_or(0, Opinion::total)) as f64 + enhanced + self.risk_part(id)
+        scores.saturating_add(self.extenders(id).map_or(0, Opinion::total)) as f64 + enhanced + risk
     }
 
     fn extenders(&self, id: NodeId) -> Option<&Opinion> {
@@ -83,6 +98,9 @@ impl Totals<'_> {
 
     /// The weighted score of DynamicResources, if it has a say.
     fn devices(&self, id: NodeId) -> Option<i64> {
+        if self.devices.is_empty() {
+            return None;
+        }
         let hash = self.state.name_hash(id);
         self.devices.binary_search_by_key(&hash, |(hash, _)| *hash).ok().map(|at| self.devices[at].1)
     }
@@ -106,8 +124,36 @@ impl Scoring {
             let node = state.view(id);
             rows[id.index()] = EnhancedRow::new(config, node.signals(), node.node().taints.len());
         }
-        let any_known = rows.iter().any(EnhancedRow::knows_anything);
-        self.enhanced = Some(EnhancedColumn { config: config.clone(), observed: state.observed(), rows, any_known });
+        let all = || state.ids().map(|id| &rows[id.index()]);
+        let any_known = all().any(EnhancedRow::knows_anything);
+        let common = EnhancedRow::common(all());
+        let alike = common.is_some();
+        let mut scorer = EnhancedScorer::new(config);
+        if let Some(common) = &common {
+            scorer.see(common);
+        } else {
+            all().for_each(|row| scorer.see(row));
+        }
+        scorer.close();
+        let scorer = (alike || scorer.knows_all_alike(state.node_count())).then_some(scorer);
+        let weight = config.weight.max(0.0);
+        let bonus = |scorer: &EnhancedScorer, row: &EnhancedRow| {
+            (weight * scorer.total(row), -weight * config.risk_weight.max(0.0) * scorer.risk(row))
+        };
+        let bonuses = match &scorer {
+            // Where all are alike nothing is compared.
+            Some(scorer) if !alike => rows.iter().map(|row| bonus(scorer, row)).collect(),
+            _ => Vec::new(),
+        };
+        self.enhanced = Some(EnhancedColumn {
+            config: config.clone(),
+            observed: state.observed(),
+            rows,
+            any_known,
+            alike,
+            scorer,
+            bonuses,
+        });
     }
 
     /// Chooses one of the nodes that the pod fits, of which there is at least one.
@@ -130,23 +176,34 @@ impl Scoring {
         }
         self.refresh_enhanced(state, &profile.enhanced);
         let column = self.enhanced.as_ref().filter(|column| column.any_known);
-        let mut scorer = EnhancedScorer::new(&profile.enhanced);
+        let alike = column.is_none_or(|column| column.alike);
         let mut feasible = std::mem::take(&mut self.feasible);
         feasible.clear();
         let asks = predictor.available(cycle.now);
         let by_devices = compares && dynamic_resources::tells_apart(pod, state, profile);
         let advice = advice.filter(|advice| compares && advice.has_scores());
         let by_others = by_devices || advice.is_some();
-        if column.is_some() || by_others || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
+        if !alike || by_others || (compares && asks.is_ok()) || cycle.detail == Detail::Full {
             // The order of rows would show in the last bits of sums.
             feasible.extend(domains.by_hash(state).iter().copied().filter(|id| standing.fits(*id)));
         }
-        if let Some(column) = column {
-            feasible.iter().for_each(|id| scorer.see(&column.rows[id.index()]));
-        }
-        scorer.close();
+        let scorer = match column.and_then(|column| column.scorer.clone()) {
+            Some(scorer) => scorer,
+            None => {
+                let mut scorer = EnhancedScorer::new(&profile.enhanced);
+                if let Some(column) = column {
+                    feasible.iter().for_each(|id| scorer.see(&column.rows[id.index()]));
+                }
+                scorer.close();
+                scorer
+            }
+        };
         let weight = if compares { profile.enhanced.weight.max(0.0) } else { 0.0 };
         let rows = column.filter(|_| weight > 0.0 && scorer.knows_anything()).map(|column| column.rows.as_slice());
+        // Worked out with weights, which count only where nodes are compared.
+        let bonuses = column.filter(|column| rows.is_some() && !column.bonuses.is_empty());
+        let bonuses = bonuses.map(|column| column.bonuses.as_slice());
+        let compared = rows.is_some() && !alike;
         let risk_weight = if rows.is_some() { weight * profile.enhanced.risk_weight.max(0.0) } else { 0.0 };
         let mut range = standing.range() as f64 + weight * 100.0 + risk_weight;
         let mut devices = Vec::new();
@@ -160,9 +217,9 @@ impl Scoring {
         let mut moved = Vec::new();
         let mut all = std::mem::take(&mut self.totals);
         all.clear();
-        if rows.is_some() || by_others || (compares && asks.is_ok()) {
-            let (scorer, devices, moved) = (&scorer, devices.as_slice(), [].as_slice());
-            let totals = Totals { state, standing, scorer, weight, risk_weight, rows, moved, devices, advice };
+        if compared || by_others || (compares && asks.is_ok()) {
+            let (scorer, moved, devices) = (&scorer, &[][..], &devices[..]);
+            let totals = Totals { state, standing, scorer, weight, risk_weight, rows, bonuses, moved, devices, advice };
             all.extend(feasible.iter().map(|id| totals.without_model(*id)));
         }
         let limits = (profile.model_share.clamp(0.0, MAX_MODEL_SHARE) * range, profile.model_candidates);
@@ -177,7 +234,7 @@ impl Scoring {
                 all[at] += part;
             }
         }
-        let choice = if rows.is_some() || by_others || !moved.is_empty() {
+        let choice = if compared || by_others || !moved.is_empty() {
             choose_among(cycle.seed, &feasible, &all)
         } else {
             standing.choose(|equals| draw(cycle.seed, equals))
@@ -202,17 +259,8 @@ impl Scoring {
             at.ok().and_then(|at| all.get(at)).copied().unwrap_or(f64::NEG_INFINITY)
         };
         let Tried { choice, explored, propensity } = explore(choice, &exploration, cycle.seed, state, &moved, total);
-        let totals = Totals {
-            state,
-            standing,
-            scorer: &scorer,
-            weight,
-            risk_weight,
-            rows,
-            moved: &moved,
-            devices: &devices,
-            advice,
-        };
+        let (scorer, moved, devices) = (&scorer, &moved[..], &devices[..]);
+        let totals = Totals { state, standing, scorer, weight, risk_weight, rows, bonuses, moved, devices, advice };
         let enhanced = self.enhanced.as_ref().map(|column| column.rows.as_slice()).unwrap_or_default();
         let report = |id: NodeId| NodeReport {
             node: state.view(id).name().clone(),
@@ -288,18 +336,23 @@ fn draw(seed: u64, below: usize) -> usize {
 
 /// Chooses the highest total; `feasible` is in the order of name hashes. As [`Standing::choose`] does with what is kept.
 fn choose_among(seed: u64, feasible: &[NodeId], totals: &[f64]) -> Option<Choice> {
-    let highest = |least: f64, below: f64| {
-        totals.iter().copied().filter(|total| *total < below).fold(least, |a, b| if b > a { b } else { a })
-    };
-    let best = highest(f64::NEG_INFINITY, f64::INFINITY);
-    let with = |total: f64| (0..feasible.len()).filter(move |at| totals[*at] == total).map(|at| feasible[at]);
-    let equals: Vec<NodeId> = with(best).collect();
+    // The highest total, and the highest below it with the first that has it.
+    let (mut best, mut next) = (f64::NEG_INFINITY, (f64::NEG_INFINITY, None));
+    let mut equals: Vec<NodeId> = Vec::new();
+    for (&id, &total) in feasible.iter().zip(totals) {
+        if total > best {
+            next = (best, equals.first().copied());
+            best = total;
+            equals.clear();
+            equals.push(id);
+        } else if total == best {
+            equals.push(id);
+        } else if total > next.0 {
+            next = (total, Some(id));
+        }
+    }
     let drawn = draw(seed, equals.len());
-    let second = if equals.len() > 1 {
-        equals.get((drawn + 1) % equals.len()).copied()
-    } else {
-        with(highest(f64::NEG_INFINITY, best)).next()
-    };
+    let second = if equals.len() > 1 { equals.get((drawn + 1) % equals.len()).copied() } else { next.1 };
     Some(Choice { best: *equals.get(drawn)?, second, equals: equals.len() })
 }
 

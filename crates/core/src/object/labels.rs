@@ -44,6 +44,23 @@ impl Labels {
         Labels(self.0.iter().filter(|(key, _)| wanted(key)).cloned().collect())
     }
 
+    /// The same labels with other places for the same texts, as `share` says.
+    #[must_use]
+    pub fn map(&self, mut share: impl FnMut(&mut Arc<str>)) -> Labels {
+        let mut labels: Arc<[(Arc<str>, Arc<str>)]> = self.0.iter().cloned().collect();
+        for (key, value) in Arc::make_mut(&mut labels) {
+            share(key);
+            share(value);
+        }
+        Labels(labels)
+    }
+
+    /// Whether no other object shares them.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// All labels but the one of this key, with shared strings.
     #[must_use]
     pub fn without(&self, key: &str) -> Labels {

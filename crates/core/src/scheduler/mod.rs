@@ -109,8 +109,8 @@ pub struct Scheduler {
     evicting: HashMap<PodUid, PodUid>,
     /// Specs in use, so that pods of one template share theirs.
     specs: HashSet<Arc<PodSpec>>,
-    /// Pods applied since unused specs were dropped.
-    since_sweep: usize,
+    /// How many were left when unused ones were dropped last.
+    specs_swept: usize,
     decider: Decider,
     consultations: Consultations,
     counters: Counters,
@@ -135,7 +135,7 @@ impl Scheduler {
             changed_nodes: BTreeSet::new(),
             evicting: HashMap::new(),
             specs: HashSet::new(),
-            since_sweep: 0,
+            specs_swept: 0,
             decider: Decider::new(),
             consultations: Consultations::new(config.extenders),
             counters: Counters::default(),
@@ -455,10 +455,9 @@ impl Scheduler {
                 self.specs.insert(pod.spec.clone());
             }
         }
-        self.since_sweep += 1;
-        if self.since_sweep > 4 * self.specs.len() + 1024 {
-            self.since_sweep = 0;
+        if self.specs.len() > 2 * self.specs_swept + 1024 {
             self.specs.retain(|spec| Arc::strong_count(spec) > 1);
+            self.specs_swept = self.specs.len();
         }
         Arc::new(pod)
     }

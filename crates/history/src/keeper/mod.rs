@@ -52,7 +52,7 @@ type Reading<'scope, T> = ScopedJoinHandle<'scope, Result<T, HistoryError>>;
 /// What one commit writes besides dirty counters.
 #[derive(Default)]
 struct Pending {
-    decisions: BTreeMap<u64, DecisionRecord>,
+    decisions: BTreeMap<u64, Arc<DecisionRecord>>,
     outcomes: BTreeMap<u64, Outcome>,
     feedback: BTreeMap<u64, FeedbackRecord>,
     feedback_of: BTreeMap<u64, u64>,
@@ -324,7 +324,7 @@ impl Keeper {
         }
     }
 
-    pub fn decision(&mut self, mut record: DecisionRecord) -> DecisionRecord {
+    pub fn decision(&mut self, mut record: DecisionRecord) -> Arc<DecisionRecord> {
         self.advance(record.at);
         let day = self.day(record.at);
         match (record.kind, record.node.is_some()) {
@@ -357,6 +357,7 @@ impl Keeper {
                 self.failing.insert(uid, record.clone());
             }
         }
+        let record = Arc::new(record);
         self.pending.decisions.insert(record.id.0, record.clone());
         record
     }
@@ -418,7 +419,7 @@ impl Keeper {
 
     pub fn find_decision(&self, id: DecisionId) -> Result<Option<DecisionRecord>, HistoryError> {
         match self.pending.decisions.get(&id.0) {
-            Some(record) => Ok(Some(record.clone())),
+            Some(record) => Ok(Some(DecisionRecord::clone(record))),
             None => self.store.decision(id),
         }
     }
@@ -427,7 +428,7 @@ impl Keeper {
         let pending = self.pending.decisions.values().rev();
         let mut pending = pending.filter(|r| r.pod.namespace == pod.0 && r.pod.name == pod.1);
         if let Some(record) = pending.next() {
-            return Ok(Some(record.clone()));
+            return Ok(Some(DecisionRecord::clone(record)));
         }
         let filter =
             crate::types::DecisionFilter { pod: Some(format!("{}/{}", pod.0, pod.1)), limit: 1, ..Default::default() };

@@ -124,11 +124,13 @@ impl Memory {
         }
 
         // Nodes: cluster, classes, nodes; by what is held against them.
-        let held: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|(id, name, memory)| (name, memory, blame(memory, now, &records), memory.series.sums(), id))
-            .collect();
+        // Of the size that it will have: with thousands of nodes growing means to hold them twice.
+        let mut held = Vec::with_capacity(self.nodes.len());
+        held.extend(
+            self.nodes
+                .iter()
+                .map(|(id, name, memory)| (name, memory, blame(memory, now, &records), memory.series.sums(), id)),
+        );
         let mut total = Tally::default();
         let mut classes: BTreeMap<Arc<str>, (Tally, u64)> = BTreeMap::new();
         for (_, memory, tally, sums, _) in &held {
@@ -195,7 +197,7 @@ impl Memory {
                 expected_cpu: expected.map(|e| e.0),
                 expected_memory: expected.map(|e| e.1),
             };
-            rates.nodes.insert((*name).clone(), known);
+            rates.nodes.insert((*name).clone(), Box::new(known));
         }
         rates
     }

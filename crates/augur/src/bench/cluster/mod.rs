@@ -169,9 +169,19 @@ async fn check_nodes(client: &Client, beside: bool) -> anyhow::Result<()> {
 struct Figures {
     list: Duration,
     arrivals: Arrivals,
-    backlog_per_s: f64,
-    bare_per_s: f64,
+    backlog: Rate,
+    bare: Rate,
     apart: bool,
+}
+
+/// Bindings of pods that were all waiting.
+struct Rate {
+    per_s: f64,
+    /// CPU time of a binding in ms: of the API server if it is ours, of the scheduler, and of this process, which watches and, in the
+    /// bare loop, binds.
+    server_ms: Option<f64>,
+    scheduler_ms: f64,
+    own_ms: f64,
 }
 
 /// What was measured while pods arrived.
@@ -211,9 +221,9 @@ impl Bench<'_> {
         let arrivals = self.arrivals(&mut watcher).await?;
         // From here on the API server has a core of its own, if it is ours: what it can do is then the limit, whoever asks.
         let apart = self.server.is_some_and(Subject::set_apart);
-        let backlog_per_s = self.backlog(&mut watcher).await?;
-        let bare_per_s = self.bare(&mut watcher).await?;
-        Ok(Figures { list, arrivals, backlog_per_s, bare_per_s, apart })
+        let backlog = self.backlog(&mut watcher).await?;
+        let bare = self.bare(&mut watcher).await?;
+        Ok(Figures { list, arrivals, backlog, bare, apart })
     }
 
     fn create<'a>(&'a self, name: &str, owner: Owner<'_>) -> impl Future<Output = anyhow::Result<()>> + use<'a> {
@@ -284,27 +294,69 @@ impl Bench<'_> {
     }
 
     /// Bindings a second of a scheduler that starts with all pods waiting, from its first binding to its last.
-    async fn backlog(&self, watcher: &mut Watcher) -> anyhow::Result<f64> {
+    async fn backlog(&self, watcher: &mut Watcher) -> anyhow::Result<Rate> {
         let before = watcher.count();
         let name = |index| format!("bench-backlog-{index}");
         let ours = Owner::Scheduler(&self.args.scheduler_name);
         each(self.args.pods, WIDTH, |index| self.create(&name(index), ours)).await?;
         let mut subject = self.start()?;
+        // What it takes to list the cluster first is no part of a binding.
+        subject.until(watcher.until(before + 1, PATIENCE, "the first waiting pod to be bound")).await?;
+        let cpu = Cpu::now(self.server, Some(&subject));
         subject.until(watcher.until(before + self.args.pods, PATIENCE, "the waiting pods to be bound")).await?;
-        Ok(watcher.rate((0..self.args.pods).map(name)))
+        let cpu = Cpu::now(self.server, Some(&subject)).since(&cpu);
+        Ok(cpu.rate(watcher.rate((0..self.args.pods).map(name)), self.args.pods))
     }
 
     /// Bindings a second of a loop that has nothing else to do, on as many pods.
-    async fn bare(&self, watcher: &mut Watcher) -> anyhow::Result<f64> {
+    async fn bare(&self, watcher: &mut Watcher) -> anyhow::Result<Rate> {
         let (before, args) = (watcher.count(), self.args);
         let name = |index| format!("bench-bare-{index}");
         each(args.pods, WIDTH, |index| self.create(&name(index), Owner::Scheduler("nobody"))).await?;
+        let cpu = Cpu::now(self.server, None);
         each(args.pods, BINDINGS, |index| async move {
             bind(self.client, &name(index), &format!("bench-node-{}", index % args.nodes)).await
         })
         .await?;
         watcher.until(before + args.pods, PATIENCE, "the bare bindings to be seen").await?;
-        Ok(watcher.rate((0..args.pods).map(name)))
+        let cpu = Cpu::now(self.server, None).since(&cpu);
+        Ok(cpu.rate(watcher.rate((0..args.pods).map(name)), args.pods))
+    }
+}
+
+/// CPU time used so far, or between two moments.
+struct Cpu {
+    server: Option<Duration>,
+    scheduler: Duration,
+    own: Duration,
+}
+
+impl Cpu {
+    fn now(server: Option<&Subject>, scheduler: Option<&Subject>) -> Cpu {
+        Cpu {
+            server: server.map(Subject::cpu_time),
+            scheduler: scheduler.map_or(Duration::ZERO, Subject::cpu_time),
+            own: subject::own_cpu_time(),
+        }
+    }
+
+    fn since(&self, before: &Cpu) -> Cpu {
+        let (now, then) = (self.server, before.server);
+        Cpu {
+            server: now.zip(then).map(|(now, then)| now.saturating_sub(then)),
+            scheduler: self.scheduler.saturating_sub(before.scheduler),
+            own: self.own.saturating_sub(before.own),
+        }
+    }
+
+    fn rate(&self, per_s: f64, bindings: usize) -> Rate {
+        let of_one = |all: Duration| all.as_secs_f64() * 1e3 / bindings.max(1) as f64;
+        Rate {
+            per_s,
+            server_ms: self.server.map(of_one),
+            scheduler_ms: of_one(self.scheduler),
+            own_ms: of_one(self.own),
+        }
     }
 }
 
@@ -345,10 +397,12 @@ async fn clean(client: &Client) -> anyhow::Result<()> {
 }
 
 fn report(args: &BenchClusterArgs, figures: &Figures) -> anyhow::Result<()> {
-    let Figures { list, arrivals, backlog_per_s, bare_per_s, apart } = figures;
+    let Figures { list, arrivals, backlog, bare, apart } = figures;
     let Arrivals { cold_start, pods_per_s, latency: [p50, p99], cpu_ms_per_pod, peak_mib } = arrivals;
     let beyond = cold_start.saturating_sub(*list);
+    let (backlog_per_s, bare_per_s) = (backlog.per_s, bare.per_s);
     let share = backlog_per_s / bare_per_s * 100.0;
+    let server = |rate: &Rate| rate.server_ms.map_or(String::new(), |ms| format!("API server {ms:.3}, "));
     let what = args.scheduler_cmd.as_deref().unwrap_or("augur scheduler");
     let workload = args.workload.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let where_from = if *apart { "the API server on a core of its own" } else { "all on the same cores" };
@@ -358,7 +412,8 @@ fn report(args: &BenchClusterArgs, figures: &Figures) -> anyhow::Result<()> {
          CPU of a pod      {cpu_ms_per_pod:.3} ms\n\
          peak memory       {peak_mib:.0} MiB\n\
          start to binding  {:.2} s, {:.2} s beyond the {:.2} s of listing nodes and pods\n\
-         with all waiting  {backlog_per_s:.0}/s, {share:.0} % of the {bare_per_s:.0}/s of a bare loop of bindings ({where_from})",
+         with all waiting  {backlog_per_s:.0}/s, {share:.0} % of the {bare_per_s:.0}/s of a bare loop of bindings ({where_from})\n\
+         CPU of a binding  {}scheduler {:.3}, measurement {:.3} ms; in the loop: {}loop and measurement {:.3} ms",
         args.pods,
         args.nodes,
         args.existing,
@@ -367,11 +422,18 @@ fn report(args: &BenchClusterArgs, figures: &Figures) -> anyhow::Result<()> {
         cold_start.as_secs_f64(),
         beyond.as_secs_f64(),
         list.as_secs_f64(),
+        server(backlog),
+        backlog.scheduler_ms,
+        backlog.own_ms,
+        server(bare),
+        bare.own_ms,
     ))?;
     output::line(
         &json!({
             "scheduler": what, "workload": workload, "nodes": args.nodes, "existing": args.existing, "pods": args.pods,
             "pods_per_s": pods_per_s, "backlog_per_s": backlog_per_s, "bare_bindings_per_s": bare_per_s,
+            "backlog_scheduler_cpu_ms": backlog.scheduler_ms, "backlog_own_cpu_ms": backlog.own_ms,
+            "backlog_server_cpu_ms": backlog.server_ms, "bare_own_cpu_ms": bare.own_ms, "bare_server_cpu_ms": bare.server_ms,
             "server_apart": apart, "p50_ms": p50.as_secs_f64() * 1e3,
             "p99_ms": p99.as_secs_f64() * 1e3, "cpu_ms_per_pod": cpu_ms_per_pod, "peak_rss_mib": peak_mib,
             "cold_start_s": cold_start.as_secs_f64(), "list_s": list.as_secs_f64(),

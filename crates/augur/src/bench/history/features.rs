@@ -37,7 +37,7 @@ pub fn features(h: &HistoryHandle, cluster: &Cluster) -> Duration {
     let mut columns = Columns { rows: Default::default(), values: Vec::new() };
     for (index, name) in cluster.nodes.iter().enumerate() {
         columns.rows.insert(name.clone(), index);
-        columns.values.push(rates.nodes.get(name).map_or([f32::NAN; 8], row));
+        columns.values.push(rates.nodes.get(name).map_or([f32::NAN; 8], |rates| row(rates)));
     }
     let mut best = Duration::MAX;
     let mut matrix: Vec<[f32; 12]> = vec![[0.0; 12]; columns.values.len()];

@@ -28,9 +28,9 @@ const REASONS: [&str; 18] = [
 
 impl Owner {
     /// Takes note of a pod that has just failed because its kubelet refused it.
-    pub(super) fn watch_rejections(&mut self, pod: &Pod, observation: &PodObservation) {
-        let Some(node) = pod.node.as_ref().filter(|_| observation.phase == PodPhase::Failed) else { return };
-        let reason = observation.reason.as_deref().unwrap_or_default();
+    pub(super) fn watch_rejections(&mut self, pod: &Pod, fares: &Fares) {
+        let Some(node) = pod.node.as_ref().filter(|_| fares.phase == PodPhase::Failed) else { return };
+        let reason = fares.reason();
         if !augur_history::is_rejection(reason) || self.scheduler.state().pod(&pod.uid).is_none() {
             return;
         }
