@@ -15,6 +15,10 @@ const TAINTS: usize = 3;
 const FAILED: usize = 4;
 const RESTARTS: usize = 5;
 
+/// Steps of the risk between 0 and 1. Nodes on which nothing happened differ only by how long they were watched; without steps the
+/// one that was watched for a second longer would get every pod.
+const RISK_STEPS: f64 = 1000.0;
+
 /// Weights and thresholds, with the defaults of the configuration file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnhancedConfig {
@@ -125,7 +129,8 @@ impl EnhancedRow {
             signals.failed_pods.map(|count| below(f64::from(count), config.failed_pods_threshold)),
             signals.average_restarts.map(|count| below(count, config.restart_threshold)),
         ];
-        row.risk = signals.risk.filter(|risk| risk.is_finite()).map(|risk| risk.clamp(0.0, 1.0) as f32);
+        let rounded = |risk: f64| (risk.clamp(0.0, 1.0) * RISK_STEPS).round() / RISK_STEPS;
+        row.risk = signals.risk.filter(|risk| risk.is_finite()).map(|risk| rounded(risk) as f32);
         for (index, part) in parts.into_iter().enumerate() {
             if let Some(part) = part.filter(|part| part.is_finite()) {
                 row.parts[index] = part as f32;
@@ -316,6 +321,7 @@ mod tests {
         assert_eq!(common(&alike), Some(EnhancedRow::new(&config, Some(&signals(Some(0.5), Some(0))), 0)));
         assert_eq!(common(&[Some(signals(Some(0.5), None)), Some(signals(Some(0.6), None))]), None);
         assert_eq!(common(&[Some(risky(0.0)), Some(risky(0.1))]), None);
+        assert!(common(&[Some(risky(0.010_1)), Some(risky(0.010_2))]).is_some(), "watched for a second longer");
         let all_alike = |nodes: &[Option<NodeSignals>]| {
             let mut scorer = EnhancedScorer::new(&config);
             rows(nodes).iter().for_each(|row| scorer.see(row));

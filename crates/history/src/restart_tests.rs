@@ -152,7 +152,7 @@ impl Run {
         let rates = keeper.rates();
         let workloads: std::collections::BTreeMap<_, _> =
             rates.workloads.iter().map(|(key, known)| (format!("{key:?}"), known)).collect();
-        let sorted = |known: &std::collections::HashMap<Arc<str>, crate::rates::NodeRates>| {
+        let sorted = |known: &std::collections::HashMap<Arc<str>, Box<crate::rates::NodeRates>>| {
             serde_json::to_value(known.iter().collect::<std::collections::BTreeMap<_, _>>()).unwrap()
         };
         serde_json::json!({ "nodes": sorted(&rates.nodes), "workloads": workloads, "pods": rates.pods })
