@@ -485,6 +485,10 @@ pub struct BenchPlacementArgs {
     /// Simulated hours.
     #[arg(long, default_value_t = 24.0)]
     pub hours: f64,
+    /// The folder with the traces (`bitbrains_rnd`, `alibaba_genai_pods`) that usage is replayed from, or `off` for the
+    /// generator; by default `traces` in $AUGUR_SHARED if it is set, and the generator for what is not there.
+    #[arg(long, value_name = "DIR|off")]
+    pub traces: Option<PathBuf>,
     /// Writes a report with plots, one HTML file.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,

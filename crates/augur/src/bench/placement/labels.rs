@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::policy::Policy;
+use super::traces::Usage;
 use crate::cli::BenchLabelsArgs;
 use crate::output;
 
@@ -37,6 +38,7 @@ pub fn run(args: &BenchLabelsArgs) -> anyhow::Result<()> {
         args.hours,
         vec![Policy::Augur],
         1..args.seeds.saturating_add(1),
+        Usage::generated(),
         &|_, _, _| {},
     );
     let mut table: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();

@@ -15,10 +15,12 @@ mod shift;
 mod table;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod trimaran;
 mod world;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -29,6 +31,7 @@ use crate::cli::{BenchPlacementArgs, PlacementFormat};
 use crate::output;
 pub use policy::Policy;
 use result::RunResult;
+use traces::Usage;
 pub use world::Scenario;
 use world::World;
 
@@ -46,6 +49,8 @@ struct Measured {
     runs: Vec<Vec<RunResult>>,
     /// Of `shift`, the same in worlds whose nodes were from the start as they are after the shift.
     settled: Vec<Vec<RunResult>>,
+    /// Where workloads' usage came from.
+    usage: Usage,
     seconds: f64,
 }
 
@@ -73,7 +78,8 @@ pub fn run(args: &BenchPlacementArgs) -> anyhow::Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     policies.retain(|policy| seen.insert(*policy));
     let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-    let measured = measure(args.scenario, args.nodes, args.hours, policies, seeds, &|done, of, text| {
+    let usage = usage(args.traces.as_deref())?;
+    let measured = measure(args.scenario, args.nodes, args.hours, policies, seeds, usage, &|done, of, text| {
         // Progress goes to standard error, so that standard output can be read by programs.
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "[{done:>3}/{of}] {text}");
@@ -88,12 +94,23 @@ pub fn run(args: &BenchPlacementArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Usage by `--traces`: a folder, `off`, or, when nothing is said, what `AUGUR_SHARED` has.
+fn usage(traces: Option<&Path>) -> anyhow::Result<Usage> {
+    match (traces, std::env::var_os("AUGUR_SHARED")) {
+        (Some(off), _) if off == Path::new("off") => Ok(Usage::generated()),
+        (Some(folder), _) => Usage::load(folder, true),
+        (None, Some(shared)) => Usage::load(&Path::new(&shared).join("traces"), false),
+        (None, None) => Ok(Usage::generated()),
+    }
+}
+
 fn measure(
     scenario: Scenario,
     nodes: usize,
     hours: f64,
     policies: Vec<Policy>,
     seeds: Range<u64>,
+    usage: Usage,
     progress: &(dyn Fn(usize, usize, String) + Sync),
 ) -> Measured {
     let began = Instant::now();
@@ -109,7 +126,7 @@ fn measure(
         while let Some(&(seed, policy, of)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let started = Instant::now();
             let make = if of == 0 { World::new } else { World::settled };
-            let world = make(scenario, nodes, hours, seeds[seed]);
+            let world = make(scenario, nodes, hours, seeds[seed], &usage);
             let result = run::run(&world, policies[policy]);
             let text = format!(
                 "seed {:>2} {:<16} {:>6} placements, {:>5.1} bad per 1,000, {:.1} s{}",
@@ -137,5 +154,5 @@ fn measure(
     let by_seed = |by_seed: Vec<Option<RunResult>>| by_seed.into_iter().flatten().collect();
     let mut results = results.into_iter().map(|by_policy| by_policy.into_iter().map(by_seed).collect());
     let (runs, settled) = (results.next().unwrap_or_default(), results.next().unwrap_or_default());
-    Measured { scenario, nodes, hours, policies, seeds, runs, settled, seconds: began.elapsed().as_secs_f64() }
+    Measured { scenario, nodes, hours, policies, seeds, runs, settled, usage, seconds: began.elapsed().as_secs_f64() }
 }

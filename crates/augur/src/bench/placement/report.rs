@@ -45,7 +45,8 @@ pub fn html(measured: &Measured) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>Placement: {name}</title><style>{STYLE}</style></head><body><main>\n<h1>Placement: {name}</h1>\n\
          <p>{nodes} nodes, {hours} simulated hours, {seeds} seeds; every policy meets the same arrivals and the same hidden \
-         troubles. Bars and points are means over seeds, whiskers 95 % intervals.</p>\n<p class=\"note\">{CAVEAT}</p>\n",
+         troubles. Bars and points are means over seeds, whiskers 95 % intervals.</p>\n<p class=\"note\">{CAVEAT} {usage}</p>\n",
+        usage = measured.usage,
         name = measured.scenario.name(),
         nodes = measured.nodes,
         hours = measured.hours,

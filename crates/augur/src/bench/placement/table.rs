@@ -58,7 +58,7 @@ pub fn text(measured: &Measured) -> String {
     if measured.scenario == Scenario::Shift {
         out += &shift::text(measured);
     }
-    out + CAVEAT
+    out + CAVEAT + "\n" + &measured.usage.to_string()
 }
 
 /// Placements and bad ones among them in some hours, over all seeds.
@@ -118,6 +118,7 @@ pub fn json(measured: &Measured) -> Value {
         "nodes": measured.nodes,
         "hours": measured.hours,
         "seeds": measured.seeds.len(),
+        "usage": measured.usage.json(),
         "seconds": measured.seconds,
         "policies": policies,
     })

@@ -1,12 +1,13 @@
 use super::ledger::Tally;
 use super::policy::Policy;
 use super::result::METRICS;
+use super::traces::Usage;
 use super::world::{Arrival, Scenario, World};
 use super::{measure, report, run, table};
 
 /// Few nodes and hours, so that a run takes a moment.
 fn small(scenario: Scenario, seed: u64) -> World {
-    World::new(scenario, 16, 3.0, seed)
+    World::new(scenario, 16, 3.0, seed, &Usage::generated())
 }
 
 #[test]
@@ -62,7 +63,7 @@ fn counts_add_up() {
 #[test]
 fn table_json_and_report_tell_the_same() {
     let policies = vec![Policy::Default, Policy::RandomFeasible];
-    let measured = measure(Scenario::FailingNodes, 8, 1.0, policies, 1..3, &|_, _, _| {});
+    let measured = measure(Scenario::FailingNodes, 8, 1.0, policies, 1..3, Usage::generated(), &|_, _, _| {});
     let json = table::json(&measured);
     let mean = json["policies"]["default"]["bad"]["mean"].as_f64().unwrap();
     let text = table::text(&measured);
@@ -72,6 +73,7 @@ fn table_json_and_report_tell_the_same() {
         assert!(json["policies"]["default"][metric.key]["mean"].is_f64(), "{}", metric.key);
     }
     let html = report::html(&measured);
+    assert!(json["usage"]["cpu"]["from"] == "generator" && text.contains("generator") && html.contains("generator"));
     assert!(html.contains("simulated") && html.matches("<svg").count() == 2 + METRICS.len() - 7, "plots");
     assert!(!html.contains("http"), "nothing is loaded");
 }
