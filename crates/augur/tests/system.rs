@@ -374,8 +374,12 @@ fn a_full_disk_degrades_history_and_nothing_else() {
         println!("skipped: no prlimit (util-linux)");
         return;
     }
-    // Writing beyond the limit is to be an error, as on a full disk, and not a signal.
-    let system = System::start_by(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""], "small");
+    // Writing beyond the limit is to be an error, as on a full disk, and not a signal. The log is a file on the same disk.
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    std::fs::write(&log, [b'\n'; 8192]).unwrap();
+    let command = format!("trap '' XFSZ; exec \"$0\" \"$@\" 2>>'{}'", log.display());
+    let system = System::start_by(&["sh", "-c", &command], "small");
     let limit = |bytes: &str| {
         let pid = system.process.id().to_string();
         let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status().unwrap();
