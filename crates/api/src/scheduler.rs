@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use augur_history::{DecisionFilter, DecisionKind, PastProgress, SeriesOf, UnixMillis, WorkloadKey};
+use augur_history::{DecisionFilter, DecisionKind, HistoryStatus, PastProgress, SeriesOf, UnixMillis, WorkloadKey};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -86,6 +86,19 @@ pub(crate) struct HealthAnswer {
     checks: BTreeMap<&'static str, Check>,
 }
 
+/// How long after the last dropped record history is still called degraded: long enough for a probe or a look to notice, and
+/// not for good, because what comes now is remembered.
+const DROPPED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// What is lost, if it was lost lately. A drop that no tick has seen yet is as late as can be.
+fn dropped_lately(status: &HistoryStatus, now: jiff::Timestamp) -> Option<String> {
+    let lately = status.dropped_at.is_none_or(|at| now.duration_since(timestamp(at)) < DROPPED_FOR);
+    (status.dropped > 0 && lately).then(|| {
+        let (dropped, minutes) = (status.dropped, DROPPED_FOR.as_mins());
+        format!("{dropped} records were dropped since the start because it could not keep up, the last one less than {minutes} minutes ago")
+    })
+}
+
 /// History's check.
 pub(crate) fn history_check(service: &Service) -> Check {
     let status = service.history.status();
@@ -97,8 +110,7 @@ pub(crate) fn history_check(service: &Service) -> Check {
         );
         return Check::new(CheckStatus::Degraded, message);
     }
-    if status.dropped > 0 {
-        let message = format!("{} records were dropped because it could not keep up", status.dropped);
+    if let Some(message) = dropped_lately(&status, service.clock.now()) {
         return Check::new(CheckStatus::Degraded, message);
     }
     if let Some(file) = status.set_aside {
@@ -490,4 +502,23 @@ pub(crate) async fn workload(
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = 503, body = ErrorBody)))]
 pub(crate) async fn events(State(service): Shared) -> Result<Response, ApiError> {
     events::stream(&service.history)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_records_degrade_history_for_a_while_and_not_for_good() {
+        let second = |second| jiff::Timestamp::from_second(second).unwrap();
+        let told = |dropped, dropped_at: Option<i64>, now| {
+            let status = HistoryStatus { dropped, dropped_at: dropped_at.map(UnixMillis), ..HistoryStatus::default() };
+            dropped_lately(&status, second(now))
+        };
+        assert_eq!(told(0, None, 1000), None);
+        assert!(told(1, None, 1000).is_some(), "no tick has come since");
+        assert!(told(2, Some(1_000_000), 1599).unwrap().starts_with("2 records were dropped"));
+        assert_eq!(told(2, Some(1_000_000), 1600), None, "ten minutes without another");
+        assert!(told(3, Some(1_700_000), 1701).is_some());
+    }
 }

@@ -100,6 +100,8 @@ pub enum HistoryEvent {
 pub struct HistoryStatus {
     /// Messages dropped because the queue was full.
     pub dropped: u64,
+    /// The latest [`HistoryHandle::tick`] before which messages had been dropped; `None` when there was none.
+    pub dropped_at: Option<UnixMillis>,
     /// Commits that failed; what they held is lost.
     pub failed_commits: u64,
     /// Why the latest commit failed; `None` when it succeeded.
@@ -198,6 +200,8 @@ struct Shown {
     pods: AtomicU64,
     nodes: AtomicU64,
     dropped: AtomicU64,
+    /// When so many messages had been dropped for the first time, as of the latest tick.
+    dropped_at: Mutex<(u64, Option<UnixMillis>)>,
     last_id: AtomicU64,
 }
 
@@ -408,7 +412,13 @@ impl HistoryHandle {
 
     /// Lets time pass, so that outcomes mature while nothing is observed. Call it about every second.
     pub fn tick(&self, now: UnixMillis) -> bool {
-        self.post(Message::Tick(now))
+        let posted = self.post(Message::Tick(now));
+        let dropped = self.shown.dropped.load(Ordering::Relaxed);
+        let mut known = lock(&self.shown.dropped_at);
+        if known.0 != dropped {
+            *known = (dropped, Some(now));
+        }
+        posted
     }
 
     /// Keeps feedback; `reply` is called when it is on disk, on the writing thread.
@@ -511,6 +521,7 @@ impl HistoryHandle {
     pub fn status(&self) -> HistoryStatus {
         let mut status = lock(&self.shown.status).clone();
         status.dropped = self.shown.dropped.load(Ordering::Relaxed);
+        status.dropped_at = lock(&self.shown.dropped_at).1;
         status
     }
 

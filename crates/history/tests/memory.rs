@@ -324,11 +324,18 @@ fn a_full_queue_drops_and_counts_and_refuses_feedback() {
         accepted += 1;
         assert!(accepted < 1_000_000, "the queue must be bounded");
     }
-    assert_eq!(h.status().dropped, 1);
+    let status = h.status();
+    assert_eq!((status.dropped, status.dropped_at), (1, None));
+    assert!(!h.tick(at(2)), "a tick is dropped too");
+    let status = h.status();
+    assert_eq!((status.dropped, status.dropped_at), (2, Some(at(2))));
     let (sender, receiver) = std::sync::mpsc::channel();
     h.feedback(feedback(None, "n1", true), at(2), move |result| sender.send(result).unwrap());
     assert!(matches!(receiver.recv().unwrap(), Err(FeedbackError::Busy)));
     drop(release);
     h.flush();
     assert_eq!(send(&h, feedback(None, "n1", true), at(3)).total, 1);
+    assert!(h.tick(at(4)));
+    let status = h.status();
+    assert_eq!((status.dropped, status.dropped_at), (2, Some(at(2))), "nothing more was dropped");
 }
