@@ -119,6 +119,34 @@ fn of_pod(pod: &Value) -> [(&'static str, &str); 3] {
     [("namespace", text(pod, "/metadata/namespace")), ("pod", name(pod)), ("uid", text(pod, "/metadata/uid"))]
 }
 
+/// An object's labels as kube-state-metrics names them when it is told to show all: `label_` and the key in small letters, with
+/// `_` before each that had been a capital one after a small one, and for whatever is neither letter nor digit. Keys that would
+/// be the same get `_conflict1`, `_conflict2`, ….
+fn label_names(object: &Value) -> Vec<(String, &str)> {
+    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    let mut named: Vec<(String, &str)> = labels
+        .map(|(key, value)| {
+            let mut name = "label_".to_owned();
+            let mut small = false;
+            for c in key.chars() {
+                if small && c.is_ascii_uppercase() {
+                    name.push('_');
+                }
+                small = c.is_ascii_lowercase() || c.is_ascii_digit();
+                name.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+            }
+            (name, value.as_str().unwrap_or_default())
+        })
+        .collect();
+    named.sort();
+    for same in named.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+        for (place, (name, _)) in same.iter_mut().enumerate() {
+            name.push_str(&format!("_conflict{}", place + 1));
+        }
+    }
+    named
+}
+
 /// The controlling owner, or the first one; `<none>` without.
 fn owner(object: &Value) -> (&str, &str, bool) {
     let owners = list(object, "/metadata/ownerReferences");
@@ -131,7 +159,8 @@ fn owner(object: &Value) -> (&str, &str, bool) {
 fn pods(page: &mut Exposition, pods: &[Value]) {
     page.family("kube_pod_info", "gauge", "Information about pod.");
     for pod in pods {
-        let ([namespace, name, uid], (kind, owner, _)) = (of_pod(pod), owner(pod));
+        let ([namespace, name, uid], (kind, owner, controls)) = (of_pod(pod), owner(pod));
+        let (kind, owner) = if controls { (kind, owner) } else { ("<none>", "<none>") };
         let labels = [
             ("created_by_kind", kind),
             ("created_by_name", owner),
@@ -145,6 +174,12 @@ fn pods(page: &mut Exposition, pods: &[Value]) {
             uid,
         ];
         page.sample(&labels, 1.0);
+    }
+    page.family("kube_pod_labels", "gauge", "Kubernetes labels converted to Prometheus labels.");
+    for pod in pods {
+        let ([namespace, name, uid], own) = (of_pod(pod), label_names(pod));
+        let labels = own.iter().map(|(name, value)| (name.as_str(), *value));
+        page.sample(&labels.chain([namespace, name, uid]).collect::<Vec<_>>(), 1.0);
     }
     page.family("kube_pod_owner", "gauge", "Information about the pod's owner.");
     for pod in pods {

@@ -5,6 +5,7 @@
 //! minute it was scheduled for. Pods that nobody owns are told apart by their labels: what carries the same ones is alike.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::wire::ObjectMeta;
 
@@ -60,11 +61,7 @@ pub fn workload<'a>(pod: &'a ObjectMeta<'_>) -> (&'a str, Cow<'a, str>) {
             Some(cron_job) => ("CronJob", cron_job.into()),
             None => ("Job", owner.name.as_str().into()),
         },
-        // A static pod: the same on each node, with the node's name at the end.
-        "Node" => {
-            let own = pod.name.strip_suffix(owner.name.as_str()).and_then(|name| name.strip_suffix('-'));
-            ("Pod", own.filter(|name| !name.is_empty()).unwrap_or(&pod.name).into())
-        }
+        "Node" => ("Pod", static_pod(&pod.name, &owner.name).into()),
         kind => (kind, owner.name.as_str().into()),
     }
 }
@@ -82,24 +79,55 @@ pub(crate) fn cron_job(job: &str) -> Option<&str> {
     (!cron_job.is_empty() && is_time).then_some(cron_job)
 }
 
+/// What a static pod is called on every node: its name has the node's at the end.
+pub(crate) fn static_pod<'a>(pod: &'a str, node: &str) -> &'a str {
+    let own = pod.strip_suffix(node).and_then(|name| name.strip_suffix('-'));
+    own.filter(|name| !name.is_empty()).unwrap_or(pod)
+}
+
 /// The name of what pods without an owner have in common.
 fn unowned<'a>(pod: &'a ObjectMeta<'_>) -> Cow<'a, str> {
-    // A label whose value is the pod's own name says nothing of its like.
-    let telling = || pod.labels.iter().filter(|(_, value)| value.as_str() != pod.name.as_str());
-    let named: String = joined(telling().filter(|(key, _)| NAMING.contains(&key.as_str())));
-    if !named.is_empty() {
-        return named.into();
-    }
-    let all = joined(telling().filter(|(key, _)| !TELLS_APART.contains(&key.as_str())));
-    match pod.generate_name.trim_end_matches('-') {
-        _ if !all.is_empty() => all.into(),
-        "" => pod.name.as_str().into(),
-        generated => generated.into(),
+    let labels = pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    match (by_labels(labels, &pod.name), pod.generate_name.trim_end_matches('-')) {
+        (Some(labels), _) => labels.into(),
+        (None, "") => pod.name.as_str().into(),
+        (None, generated) => generated.into(),
     }
 }
 
+/// What labels, in the order of their keys, say of the workload of a pod that nobody owns.
+fn by_labels<'p>(labels: impl Iterator<Item = (&'p str, &'p str)> + Clone, pod: &str) -> Option<String> {
+    // A label whose value is the pod's own name says nothing of its like.
+    let telling = labels.filter(|(_, value)| *value != pod);
+    let named = joined(telling.clone().filter(|(key, _)| NAMING.contains(key)));
+    if !named.is_empty() {
+        return Some(named);
+    }
+    Some(joined(telling.filter(|(key, _)| !TELLS_APART.contains(key)))).filter(|all| !all.is_empty())
+}
+
+/// The same from the labels of `kube_pod_labels`, whose names are `label_` and the key with `_` for whatever is neither letter
+/// nor digit. The keys that are asked for by name are found again; another one that has a `_` may have been anything, and where
+/// it would have to be part of the name, there is none.
+pub(crate) fn by_series_labels<'p>(labels: impl Iterator<Item = (&'p str, &'p str)>, pod: &str) -> Option<String> {
+    let known = |name: &str| NAMING.iter().chain(&TELLS_APART).copied().find(|key| sanitised(key) == name);
+    let labels: BTreeMap<&str, &str> = labels
+        .filter_map(|(name, value)| name.strip_prefix("label_").map(|name| (known(name).unwrap_or(name), value)))
+        .collect();
+    let is_known = |key: &str| !key.contains('_');
+    let name = by_labels(labels.iter().map(|(key, value)| (*key, *value)), pod)?;
+    let is_named = labels.iter().any(|(key, value)| NAMING.contains(key) && *value != pod);
+    let is_whole = labels.iter().all(|(key, value)| is_known(key) || *value == pod);
+    (is_named || is_whole).then_some(name)
+}
+
+/// A key as it is in the name of a label of a series.
+fn sanitised(key: &str) -> String {
+    key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
 /// Labels in the notation of a selector.
-fn joined<'p, T: std::ops::Deref<Target = str> + 'p>(labels: impl Iterator<Item = (&'p T, &'p T)>) -> String {
+fn joined<'p>(labels: impl Iterator<Item = (&'p str, &'p str)>) -> String {
     let mut text = String::new();
     for (key, value) in labels {
         if !text.is_empty() {
@@ -141,6 +169,31 @@ mod tests {
         let meta: ObjectMeta<'_> = serde_json::from_str(meta).unwrap();
         let (kind, name) = workload(&meta);
         format!("{kind}/{name}")
+    }
+
+    #[test]
+    fn labels_of_series_name_the_same_workload_as_those_of_the_pod_or_none() {
+        let labels: [&[(&str, &str)]; 6] = [
+            &[("app.kubernetes.io/name", "web"), ("app", "w"), ("run", "17"), ("my-team/run.id", "x")],
+            &[("role", "db"), ("zone", "z1"), ("batch.kubernetes.io/controller-uid", "u")],
+            &[("k8s-app", "p"), ("role", "db")],
+            &[("app", "p"), ("statefulset.kubernetes.io/pod-name", "p")],
+            &[],
+            &[("role", "db"), ("example.com/own-name", "p")],
+        ];
+        let series = |labels: &[(&str, &str)]| {
+            let names: Vec<(String, &str)> =
+                labels.iter().map(|(key, value)| (format!("label_{}", sanitised(key)), *value)).collect();
+            let names = names.iter().map(|(name, value)| (name.as_str(), *value));
+            by_series_labels(names.chain([("namespace", "shop"), ("pod", "p"), ("app", "exporter")]), "p")
+        };
+        for labels in labels {
+            let sorted: BTreeMap<&str, &str> = labels.iter().copied().collect();
+            let own = by_labels(sorted.iter().map(|(key, value)| (*key, *value)), "p");
+            assert_eq!(series(labels), own, "{labels:?}");
+        }
+        assert_eq!(series(labels[0]).as_deref(), Some("app=w,app.kubernetes.io/name=web"));
+        assert_eq!(series(&[("role", "db"), ("example.com/zone", "z")]), None, "a key that cannot be told");
     }
 
     #[test]

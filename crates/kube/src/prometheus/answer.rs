@@ -39,6 +39,11 @@ impl Series {
         let found = self.labels.iter().find(|(label, _)| **label == *name);
         found.map_or_else(Arc::default, |(_, value)| value.clone())
     }
+
+    /// All labels with their values.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(label, value)| (&**label, &**value))
+    }
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use super::labels::{NODE_INFO, NodeNames};
 use super::usage::{ContainerKey, Rejected, UsageQueries, container, readings};
 use super::{Prometheus, PrometheusError};
 use crate::metrics::{ABSURD_CPU, ABSURD_MEMORY, NodeUsage, PodReading, Usage, believable};
-use crate::workload::{cron_job, deployment};
+use crate::workload::{by_series_labels, cron_job, deployment, static_pod};
 
 /// The longest pause after a request. As long as the request took is waited before the next, so that a server that is slow is
 /// never busy with us for more than half of the time.
@@ -24,6 +24,9 @@ const BY_POD: &str = "namespace, pod, uid";
 const PODS: &str = r#"max by (namespace, pod, uid, node, created_by_kind, created_by_name) (kube_pod_info{node!=""})"#;
 const REPLICA_SETS: &str =
     r#"max by (namespace, replicaset, owner_kind, owner_name) (kube_replicaset_owner{owner_is_controller="true"})"#;
+/// Labels of the pods that nobody owns, which have to name their workload; of all others nothing is asked.
+const BARE_LABELS: &str =
+    r#"kube_pod_labels and on (namespace, pod, uid) kube_pod_info{node!="",created_by_kind=~"|<none>"}"#;
 const NODES_READY: &str = r#"max by (node) (kube_node_status_condition{condition="Ready",status="true"})"#;
 const ALLOCATABLE: &str = r#"max by (node, resource) (kube_node_status_allocatable{resource=~"cpu|memory"})"#;
 const READY_KNOWN: &str = r#"count(kube_pod_status_ready{condition="true"})"#;
@@ -192,13 +195,15 @@ impl Asking<'_> {
             let key = (series.label("namespace"), series.label("replicaset"));
             owners.insert(key, (series.label("owner_kind"), series.label("owner_name")));
         }
+        let bare = if pods.iter().any(is_bare) { self.bare(coarse).await? } else { HashMap::new() };
         for series in pods {
             let (namespace, name) = (series.label("namespace"), series.label("pod"));
             let key = (namespace.clone(), name.clone(), series.label("uid"));
+            let by_labels = bare.get(&key).cloned();
             let place = *self.index.entry(key).or_insert_with(|| {
                 let owner = (series.label("created_by_kind"), series.label("created_by_name"));
                 let above = owners.get(&(namespace.clone(), owner.1.clone()));
-                let (kind, owner, revision) = workload(&name, owner, above);
+                let (kind, owner, revision) = workload(&name, owner, above, by_labels);
                 let (uid, node) = (series.label("uid"), series.label("node"));
                 self.hours.pods.push(PastPod { namespace, name, uid, node, kind, owner, revision });
                 self.hours.pods.len() - 1
@@ -208,6 +213,18 @@ impl Asking<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Pods that nobody owns by what their labels, as they were last, say of their workload.
+    async fn bare(&mut self, coarse: Duration) -> Result<HashMap<PodKey, Arc<str>>, PrometheusError> {
+        let mut series = self.ask(BARE_LABELS, coarse).await?;
+        series.sort_by_key(|series| series.points.last().map(|(at, _)| *at));
+        let named = series.iter().filter_map(|series| {
+            let key = (series.label("namespace"), series.label("pod"), series.label("uid"));
+            let name = by_series_labels(series.labels(), &key.1)?;
+            Some((key, name.into()))
+        });
+        Ok(named.collect())
     }
 
     /// The pod of a series, if it is one of those that are there.
@@ -327,8 +344,19 @@ impl Asking<'_> {
     }
 }
 
-/// The workload above what created a pod, and the revision of its template.
-fn workload(pod: &Arc<str>, (kind, name): Pair, above: Option<&Pair>) -> (Arc<str>, Arc<str>, Arc<str>) {
+/// Whether a series of `kube_pod_info` is of a pod that nobody owns.
+fn is_bare(info: &Series) -> bool {
+    matches!(&*info.label("created_by_kind"), "" | "<none>")
+}
+
+/// The workload above what created a pod, and the revision of its template. Without an owner it has the name that its labels
+/// give, if they do.
+fn workload(
+    pod: &Arc<str>,
+    (kind, name): Pair,
+    above: Option<&Pair>,
+    by_labels: Option<Arc<str>>,
+) -> (Arc<str>, Arc<str>, Arc<str>) {
     let none: Arc<str> = Arc::default();
     match (&*kind, above) {
         ("ReplicaSet", Some((above_kind, above))) if !above.is_empty() && **above != *"<none>" => {
@@ -340,7 +368,8 @@ fn workload(pod: &Arc<str>, (kind, name): Pair, above: Option<&Pair>) -> (Arc<st
             Some(above) => ("CronJob".into(), above.into(), none),
             None => (kind, name, none),
         },
-        ("" | "<none>" | "Node", _) => ("Pod".into(), pod.clone(), none),
+        ("" | "<none>", _) => ("Pod".into(), by_labels.unwrap_or_else(|| pod.clone()), none),
+        ("Node", _) => ("Pod".into(), static_pod(pod, &name).into(), none),
         _ => (kind, name, none),
     }
 }

@@ -1,5 +1,6 @@
 //! The same with a real Prometheus, where `AUGUR_PROMETHEUS` and `AUGUR_PROMTOOL` name its programs: a week from `promtool`'s
-//! blocks, and the sandbox scraped for a minute while Augur looks at it directly.
+//! blocks, and the sandbox scraped for a minute while Augur looks at it directly. And the week once more with VictoriaMetrics,
+//! where `AUGUR_VICTORIA_METRICS` names that.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -49,15 +50,23 @@ async fn prometheus(program: PathBuf, config: &str, fill: impl FnOnce(&Path)) ->
     std::fs::write(&file, config).unwrap();
     std::fs::create_dir(&data).unwrap();
     fill(&data);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let process = Command::new(program)
+    let port = free_port();
+    let mut command = Command::new(program);
+    command
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--log.level=error")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+        .arg("--log.level=error");
+    answering(command, port, folder).await
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts it, and waits until it answers.
+async fn answering(mut command: Command, port: u16, folder: tempfile::TempDir) -> RealPrometheus {
+    let process = command.stdout(Stdio::null()).spawn().unwrap();
     let running = RealPrometheus { process, url: format!("http://127.0.0.1:{port}"), _folder: folder };
     let client = Prometheus::new(&options(&running.url)).unwrap();
     let began = Instant::now();
@@ -101,6 +110,56 @@ async fn a_week_of_a_real_prometheus() {
     assert!(progress.rejected.is_empty() && progress.warning.is_none(), "{progress:?}");
 }
 
+/// Sends a request to a server on this machine and wants its answer to be a success.
+fn post(port: u16, path: &str, body: &str) {
+    use std::io::Read as _;
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{path}: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_week_of_a_real_victoria_metrics() {
+    let Some(server) = program("AUGUR_VICTORIA_METRICS") else { return };
+    let now = Timestamp::now().as_second().div_euclid(300) * 300;
+    let began = now - 7 * DAY;
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let mut command = Command::new(server);
+    command
+        .arg(format!("-storageDataPath={}", folder.path().join("data").display()))
+        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+        .arg("-loggerLevel=ERROR");
+    let real = answering(command, port, folder).await;
+    // Its times are milliseconds, those of OpenMetrics seconds.
+    let page: String = week::open_metrics(began, 7 * DAY, 120)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{line}000\n"))
+        .collect();
+    post(port, "/api/v1/import/prometheus", &page);
+    post(port, "/internal/force_flush", "");
+    let folder = tempfile::tempdir().unwrap();
+    let history = open(folder.path());
+    let told = Backfill {
+        clock: Clock::manual(Timestamp::from_second(now).unwrap()),
+        ..backfill(&options(&real.url), &history)
+    };
+    told.run().await;
+    let handle = history.handle();
+    handle.tick(UnixMillis(now * 1000));
+    until("the week counts", || !week::is_empty(&handle.rates())).await;
+    week::check(&handle.rates(), &handle, began);
+    let progress = handle.past_progress().unwrap();
+    assert!(progress.rejected.is_empty() && progress.warning.is_none(), "{progress:?}");
+}
+
 const SCENARIO: &str = r#"
 description: three workloads on two nodes
 zones: [zone-a]
@@ -110,6 +169,7 @@ workloads:
   - { kind: Deployment, name: web, replicas: 3, image: "registry.example/all:1.0", cpu: 500m, memory: 256Mi, load: 0.5 }
   - { kind: Deployment, name: broken, replicas: 1, image: "registry.example/all:1.0", cpu: 100m, memory: 64Mi, archetype: crash-loop, crashAfter: 3s }
   - { kind: Deployment, name: leaky, replicas: 1, image: "registry.example/all:1.0", cpu: 100m, memory: 64Mi, memoryLimit: 96Mi, archetype: leaker, leakPerMinute: 600Mi }
+  - { kind: Pod, name: lone, replicas: 2, image: "registry.example/all:1.0", cpu: 50m, memory: 32Mi, load: 0.2, labels: { "app.kubernetes.io/name": lonely } }
 "#;
 
 /// Restarts of all containers, as the API shows them.
@@ -271,6 +331,8 @@ async fn a_sandbox_that_a_real_prometheus_scraped_is_known_as_if_it_had_been_see
     until("it counts", || !week::is_empty(&heard.rates())).await;
     let scraped = changes(&client, "kube_pod_container_status_restarts_total").await;
     assert_eq!(counts(&heard.rates()), counts(&seen.rates()), "workload, pods, restarts, OOM kills; {scraped:#?}");
+    let lone = workload("default", "Pod", "app=lone,app.kubernetes.io/name=lonely");
+    assert_eq!(heard.rates().workloads[&lone].n, 2, "pods that nobody owns, by their labels");
     let (rates_seen, rates_heard) = (seen.rates(), heard.rates());
     for (name, node) in &rates_seen.nodes {
         let past = &rates_heard.nodes[name];

@@ -40,8 +40,10 @@ const WEB_B: &str = r#"namespace="shop",pod="web-5d8f9-b",uid="w2""#;
 const DB_1: &str = r#"namespace="shop",pod="db-0",uid="d1""#;
 const DB_2: &str = r#"namespace="shop",pod="db-0",uid="d2""#;
 const BACKUP: &str = r#"namespace="batch",pod="backup-29412345-x",uid="b1""#;
+const TASK_1: &str = r#"namespace="batch",pod="task-1",uid="t1""#;
+const TASK_2: &str = r#"namespace="batch",pod="task-2",uid="t2""#;
 
-const LIVES: [Life; 5] = [
+const LIVES: [Life; 7] = [
     Life {
         labels: WEB_A,
         info: r#"created_by_kind="ReplicaSet",created_by_name="web-5d8f9",node="n1""#,
@@ -86,6 +88,25 @@ const LIVES: [Life; 5] = [
         over: Some((6 * DAY + 20 * MINUTE, true)),
         cores: 0.9,
         bytes: 500e6,
+    },
+    // Two that nobody owns.
+    Life {
+        labels: TASK_1,
+        info: r#"created_by_kind="<none>",created_by_name="<none>",node="n2""#,
+        from: DAY,
+        until: END,
+        over: None,
+        cores: 0.1,
+        bytes: 100e6,
+    },
+    Life {
+        labels: TASK_2,
+        info: r#"created_by_kind="",created_by_name="",node="n2""#,
+        from: 2 * DAY,
+        until: END,
+        over: None,
+        cores: 0.1,
+        bytes: 100e6,
     },
 ];
 
@@ -169,6 +190,17 @@ pub fn week() -> Vec<(&'static str, Vec<Series>)> {
         (
             "kube_pod_info",
             LIVES.iter().map(|life| series(&format!("{},{}", life.labels, life.info), on(life))).collect(),
+        ),
+        (
+            "kube_pod_labels",
+            LIVES
+                .iter()
+                .zip(1..)
+                .map(|(life, run)| {
+                    let own = format!(r#"label_app_kubernetes_io_name="tasks",label_run="{run}",label_tier="x""#);
+                    series(&format!("{own},{}", life.labels), on(life))
+                })
+                .collect(),
         ),
         (
             "kube_replicaset_owner",
@@ -293,7 +325,9 @@ pub fn check(rates: &Arc<Rates>, history: &HistoryHandle, began: i64) {
     assert_eq!((db.n, db.restarts, db.evictions), (2, 0, 1));
     let backup = of(&workload("batch", "CronJob", "backup"));
     assert_eq!((backup.n, backup.restarts, backup.oom_kills), (1, 0, 0));
-    assert_eq!(rates.workloads.len(), 3, "{:?}", rates.workloads.keys());
+    let tasks = of(&workload("batch", "Pod", "app.kubernetes.io/name=tasks,tier=x"));
+    assert_eq!((tasks.n, tasks.restarts, tasks.evictions), (2, 0, 0));
+    assert_eq!(rates.workloads.len(), 4, "{:?}", rates.workloads.keys());
     let node = |name: &str| rates.nodes.get(name).unwrap_or_else(|| panic!("{name} of {:?}", rates.nodes));
     assert_eq!((node("n1").restarts, node("n1").oom_kills, node("n1").ready_share), (2, 1, Some(1.0)));
     assert_eq!((node("n3").evictions, node("n3").failed_pods), (1, 1));
