@@ -15,23 +15,11 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from environment import ROOT, run_inside
+
 PACKAGES = ["numpy", "pandas", "scikit-learn==1.9.1", "lightgbm==4.7.0", "xgboost==3.2.0", "ydf==0.16.1"]
 PAGE = ROOT / "docs/design/0008-forest.md"
 START, END = "<!-- oracles -->", "<!-- /oracles -->"
-
-
-def in_environment(arguments):
-    """Runs this script again by a Python that has the libraries."""
-    folder = ROOT / "target/oracles"
-    python = folder / "bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    marker = folder / "installed"
-    if not marker.exists() or marker.read_text() != "\n".join(PACKAGES):
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        marker.write_text("\n".join(PACKAGES))
-    subprocess.run([python, __file__, "--inside", *arguments], check=True)
 
 
 def least(runs, action):
@@ -168,7 +156,7 @@ def main():
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.inside:
-        in_environment(sys.argv[1:])
+        run_inside(__file__, "oracles", PACKAGES, sys.argv[1:])
         return
     lines = speed(arguments.augur)
     if arguments.table:

@@ -15,21 +15,9 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from environment import ROOT, run_inside
+
 PACKAGES = ["numpy", "pandas", "scikit-learn==1.9.1"]
-
-
-def in_environment(arguments):
-    """Runs this script again by a Python that has the libraries."""
-    folder = ROOT / "target/oracles-tables"
-    python = folder / "bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    marker = folder / "installed"
-    if not marker.exists() or marker.read_text() != "\n".join(PACKAGES):
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        marker.write_text("\n".join(PACKAGES))
-    subprocess.run([python, __file__, "--inside", *arguments], check=True)
 
 
 def tables(traces):
@@ -159,7 +147,7 @@ def main():
     parser.add_argument("--no-oracle", action="store_true")
     arguments = parser.parse_args()
     if not arguments.inside:
-        return in_environment(sys.argv[1:])
+        return run_inside(__file__, "oracles-tables", PACKAGES, sys.argv[1:])
     keys = ["auc", "average_precision", "brier", "log_loss", "ece"]
     print("| table | rows | positive | " + " | ".join(keys) + " | seconds | model |")
     print("|---" * (len(keys) + 5) + "|")

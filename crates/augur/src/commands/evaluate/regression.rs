@@ -12,7 +12,7 @@ use augur_forest::{
 use serde_json::{Value, json};
 
 use super::prepare::Prepared;
-use super::report::{interval, show};
+use super::report::{ended, interval, show};
 use super::{DRAWS, LEVEL, count, ignored, round};
 
 /// The share of labels that may lie outside of their intervals.
@@ -181,12 +181,5 @@ pub fn text(prepared: &Prepared, json: &Value) -> String {
         counted("n_test"),
         counted("test_groups")
     );
-    for (name, why) in &prepared.ignored {
-        let _ = writeln!(out, "ignored column {name}: {why}");
-    }
-    for note in &prepared.notes {
-        let _ = writeln!(out, "note: {note}");
-    }
-    out.truncate(out.trim_end().len());
-    out
+    ended(out, prepared)
 }

@@ -45,6 +45,11 @@ pub fn text(prepared: &Prepared, verdict: &Verdict) -> String {
     for (name, cost) in verdict.importance.iter().take(FEATURES) {
         let _ = writeln!(out, "{cost:>9.4}  {name}");
     }
+    ended(out, prepared)
+}
+
+/// The lines with what the preparation of the table has to tell after them.
+pub(super) fn ended(mut out: String, prepared: &Prepared) -> String {
     for (name, why) in &prepared.ignored {
         let _ = writeln!(out, "ignored column {name}: {why}");
     }
